@@ -1,11 +1,10 @@
 /** `syncline flush`: waits until everything written is in the bucket. */
 import { SynclineError } from "../../base/errors.ts";
-import { askAgent } from "../../agent/control.ts";
 import { addCommand } from "../command.ts";
 import type { Program } from "../command.ts";
 import { ERROR_STATUSES } from "../exit-status.ts";
 import { allowCommand, heldText } from "./held-deletions.ts";
-import { longPatience, requireAgent } from "./running-agents.ts";
+import { askServing, longPatience, requireAgent } from "./running-agents.ts";
 import { printRest, printText } from "../terminal/text.ts";
 
 export function register(program: Program): void {
@@ -17,16 +16,16 @@ export function register(program: Program): void {
     examples: ["syncline flush", "syncline flush ~/bucket --json"],
     exits: [3, 4, 5, 6, 7, 8],
     async run({ args, options, output, runtime }) {
-      const { stateDir } = await requireAgent(runtime, options.state, args[0]);
+      const served = await requireAgent(runtime, options.state, args[0]);
       const { allowDeletes } = options;
       const patience = longPatience(runtime);
-      const statusNow = async () => askAgent<"status">(stateDir, { call: "status" }, patience);
+      const statusNow = async () => askServing<"status">(served, { call: "status" }, patience);
       if (allowDeletes !== undefined && (await statusNow()).guard === null) {
         throw new SynclineError("precondition_failed", "No deletions await approval.", {
           hint: "`syncline status` shows held deletions and their digest.",
         });
       }
-      const report = await askAgent<"flush">(stateDir, { call: "flush", allowDeletes }, patience);
+      const report = await askServing<"flush">(served, { call: "flush", allowDeletes }, patience);
       const { published, root, pending, error } = report;
       if (published) {
         output.result({ ...report }, `Published: root ${root}`);

@@ -1,11 +1,10 @@
 /** `syncline free`: frees the disk space that published files of a mount take on this machine. */
-import { askAgent } from "../../agent/control.ts";
 import type { FreeReport } from "../../agent/reports.ts";
 import { addCommand } from "../command.ts";
 import type { Program } from "../command.ts";
 import { printBytes, printCount, printText } from "../terminal/text.ts";
 import { pathsInMount } from "./paths-in-mount.ts";
-import { longPatience } from "./running-agents.ts";
+import { askServing, longPatience } from "./running-agents.ts";
 
 export function register(program: Program): void {
   addCommand(program, {
@@ -15,8 +14,8 @@ export function register(program: Program): void {
     examples: ["syncline free ~/bucket/videos", "syncline free ~/bucket"],
     exits: [4, 5, 6, 8],
     async run(call) {
-      const { stateDir, paths } = await pathsInMount(call);
-      const report = await askAgent<"free">(stateDir, { call: "free", paths }, longPatience(call.runtime));
+      const { served, paths } = await pathsInMount(call);
+      const report = await askServing<"free">(served, { call: "free", paths }, longPatience(call.runtime));
       call.output.result({ ...report }, freedText(report));
     },
   });

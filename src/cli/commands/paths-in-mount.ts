@@ -3,12 +3,12 @@ import type { PinPath } from "../../agent/pins/pin-list.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Call } from "../command.ts";
 import { belowMounts, type TargetPath } from "./target-path.ts";
-import { noAgent } from "./running-agents.ts";
+import { type MountState, noAgent } from "./running-agents.ts";
 
 export interface PathsInMount {
   /** The first of them. */
   readonly target: TargetPath;
-  readonly stateDir: string;
+  readonly served: MountState;
   readonly paths: readonly PinPath[];
 }
 
@@ -17,8 +17,8 @@ export async function pathsInMount({ args, options, runtime }: Call): Promise<Pa
   const targets = await belowMounts(runtime, options.state, args);
   const [target] = targets;
   if (target?.served === undefined) throw noAgent(args[0]);
-  const { stateDir } = target.served;
-  if (targets.some(({ served }) => served?.stateDir !== stateDir))
+  const { served } = target;
+  if (targets.some((each) => each.served?.stateDir !== served.stateDir))
     throw new SynclineError("usage", "These paths are in several mounts. Name paths of one mount at a time.");
-  return { target, stateDir, paths: targets.map(({ names }) => names) };
+  return { target, served, paths: targets.map(({ names }) => names) };
 }

@@ -1,9 +1,8 @@
 /** `syncline pause`: stops a running agent from syncing until `syncline resume`. */
-import { askAgent } from "../../agent/control.ts";
 import { addCommand } from "../command.ts";
 import type { Program } from "../command.ts";
 import { printText } from "../terminal/text.ts";
-import { ANSWER_MS, requireAgent } from "./running-agents.ts";
+import { ANSWER_MS, askServing, requireAgent } from "./running-agents.ts";
 
 export function register(program: Program): void {
   addCommand(program, {
@@ -15,10 +14,10 @@ export function register(program: Program): void {
     exits: [6],
     async run({ args, options, output, runtime }) {
       const patience = { clock: runtime.clock, ms: ANSWER_MS };
-      const { stateDir, mount } = await requireAgent(runtime, options.state, args[0]);
-      const report = await askAgent<"pause">(stateDir, { call: "pause", forMs: options.for }, patience);
+      const served = await requireAgent(runtime, options.state, args[0]);
+      const report = await askServing<"pause">(served, { call: "pause", forMs: options.for }, patience);
       const until = report.until === null ? "until `syncline resume`" : `until ${report.until}, or \`syncline resume\``;
-      output.result({ mount, ...report }, `Paused ${printText(mount)} ${until}.`);
+      output.result({ mount: served.mount, ...report }, `Paused ${printText(served.mount)} ${until}.`);
     },
   });
 }

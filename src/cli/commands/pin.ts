@@ -1,12 +1,11 @@
 /** `syncline pin`: keeps files and directories of a mount on this machine. */
-import { askAgent } from "../../agent/control.ts";
 import type { PinsReport } from "../../agent/reports.ts";
 import { SynclineError } from "../../base/errors.ts";
 import { addCommand } from "../command.ts";
 import type { Program } from "../command.ts";
 import { printBytes, printCount } from "../terminal/text.ts";
 import { pathsInMount } from "./paths-in-mount.ts";
-import { longPatience } from "./running-agents.ts";
+import { askServing, longPatience } from "./running-agents.ts";
 import { flushFirst } from "./target-path.ts";
 
 const LOOK_MS = 200;
@@ -20,17 +19,17 @@ export function register(program: Program): void {
     exits: [3, 4, 5, 6, 8],
     async run(call) {
       const { output, runtime } = call;
-      const { target, stateDir, paths } = await pathsInMount(call);
+      const { target, served, paths } = await pathsInMount(call);
       // Pins are looked up in the published tree.
       await flushFirst(target, runtime);
       const patience = longPatience(runtime);
-      let report = await askAgent<"pin">(stateDir, { call: "pin", paths }, patience);
+      let report = await askServing<"pin">(served, { call: "pin", paths }, patience);
       using progress = output.progress("pin");
       while (report !== null && !report.complete) {
         stopOn(report);
         progress.update({ bytes: report.keptBytes }, { bytes: report.bytes });
         await runtime.clock.sleep(LOOK_MS);
-        report = (await askAgent<"status">(stateDir, { call: "status" }, patience)).pins;
+        report = (await askServing<"status">(served, { call: "status" }, patience)).pins;
       }
       progress[Symbol.dispose]();
       const { files = 0, bytes = 0, keptBytes = 0 } = report ?? {};

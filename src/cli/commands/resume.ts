@@ -1,9 +1,8 @@
 /** `syncline resume`: lets a paused agent sync again. */
-import { askAgent } from "../../agent/control.ts";
 import { addCommand } from "../command.ts";
 import type { Program } from "../command.ts";
 import { printText } from "../terminal/text.ts";
-import { ANSWER_MS, requireAgent } from "./running-agents.ts";
+import { ANSWER_MS, askServing, requireAgent } from "./running-agents.ts";
 
 export function register(program: Program): void {
   addCommand(program, {
@@ -14,10 +13,10 @@ export function register(program: Program): void {
     exits: [6],
     async run({ args, options, output, runtime }) {
       const patience = { clock: runtime.clock, ms: ANSWER_MS };
-      const { stateDir, mount } = await requireAgent(runtime, options.state, args[0]);
-      const { wasPaused } = await askAgent<"resume">(stateDir, { call: "resume" }, patience);
-      const text = wasPaused ? `Resumed ${printText(mount)}.` : `${printText(mount)} was not paused.`;
-      output.result({ mount, wasPaused }, text);
+      const served = await requireAgent(runtime, options.state, args[0]);
+      const { wasPaused } = await askServing<"resume">(served, { call: "resume" }, patience);
+      const text = wasPaused ? `Resumed ${printText(served.mount)}.` : `${printText(served.mount)} was not paused.`;
+      output.result({ mount: served.mount, wasPaused }, text);
     },
   });
 }

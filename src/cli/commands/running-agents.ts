@@ -1,6 +1,6 @@
 /** Finds the agents for a command: of one mount, or of all mounts of this user. */
 import { hasCode, SynclineError } from "../../base/errors.ts";
-import { askAgent, isServed, type Patience } from "../../agent/control.ts";
+import { askAgent, type ControlAnswers, type ControlRequest, isServed, type Patience } from "../../agent/control.ts";
 import type { DoorReport } from "../../agent/doors/doors.ts";
 import {
   canonicalFolder,
@@ -23,6 +23,20 @@ export const ANSWER_MS = 10_000;
 /** For calls that wait for the bucket. An agent may wait for a slow disk, too, so this is generous. */
 export function longPatience({ clock }: Pick<Runtime, "clock">): Patience {
   return { clock, ms: 60_000, isLong: true };
+}
+
+/** As `askAgent`. If the agent ends before it answers, and another one replaces it, asks that one. */
+export async function askServing<Call extends ControlRequest["call"]>(
+  state: MountState,
+  request: Extract<ControlRequest, { call: Call }>,
+  patience: Patience,
+): Promise<Awaited<ReturnType<Required<ControlAnswers>[Call]>>> {
+  try {
+    return await askAgent<Call>(state.stateDir, request, patience);
+  } catch (error) {
+    if (!hasCode(error, "no_agent") || !state.open || !(await nextAgentServes(state, patience.clock))) throw error;
+    return askAgent<Call>(state.stateDir, request, patience);
+  }
 }
 
 export interface MountState {
@@ -114,11 +128,11 @@ export function bucketAddress(text: string): string | undefined {
 /** Throws `time_out` if the agent does not answer. */
 async function hasDoor(
   { clock }: Runtime,
-  { stateDir }: MountState,
+  state: MountState,
   isWanted: (door: DoorReport) => boolean,
 ): Promise<boolean> {
   try {
-    const { doors } = await askAgent<"status">(stateDir, { call: "status" }, { clock, ms: ANSWER_MS });
+    const { doors } = await askServing<"status">(state, { call: "status" }, { clock, ms: ANSWER_MS });
     return doors.some(isWanted);
   } catch (error) {
     if (!hasCode(error, "no_agent")) throw error;

@@ -1,12 +1,11 @@
 /** `syncline status`: which agents run, what they published, what waits, and why. Read-only. */
 import { hasCode, SynclineError } from "../../base/errors.ts";
-import { askAgent } from "../../agent/control.ts";
 import type { AgentStatus, CollectionReport } from "../../agent/reports.ts";
 import { addCommand } from "../command.ts";
 import type { Program } from "../command.ts";
 import { type Costs, costsText, DEFAULT_PRICES, monthlyCosts, parsePrices, type Prices } from "../prices.ts";
 import { allowCommand, heldText, placeOf } from "./held-deletions.ts";
-import { ANSWER_MS, noAgent, splitByAgent, statesAt } from "./running-agents.ts";
+import { ANSWER_MS, askServing, noAgent, splitByAgent, statesAt } from "./running-agents.ts";
 import type { MountState } from "./running-agents.ts";
 import type { Look } from "../terminal/paint.ts";
 import type { Runtime } from "../runtime.ts";
@@ -34,6 +33,9 @@ export function register(program: Program): void {
       const agents = answers.flatMap((answer) =>
         answer === undefined || "silent" in answer ? [] : [{ ...answer, costs: costsOf(answer, prices) }],
       );
+      const isSilent = (answer: (typeof answers)[number]) => answer !== undefined && "silent" in answer;
+      if (directory !== undefined && agents.length + resting.length === 0 && !answers.some(isSilent))
+        throw noAgent(directory, served[0]);
       const left = stopped.map(leftOf);
       const synced = resting.map(leftOf);
       const shown = [...agents.map(textOf), ...left.map(textOfStopped), ...synced.map(textOfResting)].join("\n\n");
@@ -54,16 +56,16 @@ export function register(program: Program): void {
 /** Undefined: the agent ended in between. */
 async function ask(
   { clock }: Runtime,
-  { stateDir, mount }: MountState,
+  state: MountState,
 ): Promise<AgentStatus | { silent: SynclineError } | undefined> {
   try {
-    return await askAgent<"status">(stateDir, { call: "status" }, { clock, ms: ANSWER_MS });
+    return await askServing<"status">(state, { call: "status" }, { clock, ms: ANSWER_MS });
   } catch (error) {
     if (hasCode(error, "no_agent")) return undefined;
     if (!hasCode(error, "time_out")) throw error;
     const hint = error.hint === undefined ? {} : { hint: error.hint };
     return {
-      silent: new SynclineError("time_out", `${printText(mount)}: ${error.message}`, { ...hint, cause: error }),
+      silent: new SynclineError("time_out", `${printText(state.mount)}: ${error.message}`, { ...hint, cause: error }),
     };
   }
 }

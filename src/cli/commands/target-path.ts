@@ -1,7 +1,6 @@
 /** The path that a command acts on: bucket/path, or a path below a mount or synced folder, resolved to its bucket. */
 import { existsSync } from "node:fs";
 import { join, sep } from "node:path";
-import { askAgent } from "../../agent/control.ts";
 import { canonicalFolder, canonicalMount, canonicalPath } from "../../agent/state/state-dir.ts";
 import { SynclineError } from "../../base/errors.ts";
 import { nameFromText } from "../../base/names.ts";
@@ -9,7 +8,7 @@ import { MOUNT_TYPE, type MountedAt } from "../../fuse/mount-table.ts";
 import { MARKER_PATH, pathText } from "../../sync/disk/paths.ts";
 import { locateBucket } from "./bucket-path.ts";
 import type { BucketPath } from "./bucket-path.ts";
-import { bucketAddress, longPatience, mountStates, servedStates } from "./running-agents.ts";
+import { askServing, bucketAddress, longPatience, mountStates, servedStates } from "./running-agents.ts";
 import type { MountState } from "./running-agents.ts";
 import type { Call } from "../command.ts";
 import type { MasterOption } from "../master-access.ts";
@@ -34,11 +33,7 @@ export async function locateTarget(call: Call<MasterOption>, given: string): Pro
  */
 export async function flushFirst({ served }: TargetPath, runtime: Pick<Runtime, "clock">): Promise<void> {
   if (served === undefined) return;
-  const { published, pending, error } = await askAgent<"flush">(
-    served.stateDir,
-    { call: "flush" },
-    longPatience(runtime),
-  );
+  const { published, pending, error } = await askServing<"flush">(served, { call: "flush" }, longPatience(runtime));
   // Writes during this may wait.
   if (published || pending.files === 0) return;
   throw new SynclineError("unpublished_data", `${printText(served.mount)}: ${printRest(pending, error)}`, {
@@ -48,7 +43,7 @@ export async function flushFirst({ served }: TargetPath, runtime: Pick<Runtime, 
 
 /** Makes the mount show what was published by the time the command ends. */
 export async function showAtMount({ served }: TargetPath, runtime: Pick<Runtime, "clock">): Promise<void> {
-  if (served !== undefined) await askAgent<"flush">(served.stateDir, { call: "flush" }, longPatience(runtime));
+  if (served !== undefined) await askServing<"flush">(served, { call: "flush" }, longPatience(runtime));
 }
 
 /** Throws `no_agent` for a path that is in no mount. */

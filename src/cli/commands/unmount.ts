@@ -1,10 +1,9 @@
 /** `syncline unmount`: publishes what is pending, unmounts, ends the agent, and waits for all of it. */
-import { askAgent } from "../../agent/control.ts";
 import { addCommand } from "../command.ts";
 import type { Program } from "../command.ts";
 import { DRAIN_MS } from "../../base/limits.ts";
 import { leftText } from "./held-deletions.ts";
-import { longPatience, requireAgent } from "./running-agents.ts";
+import { askServing, longPatience, requireAgent } from "./running-agents.ts";
 import { printText } from "../terminal/text.ts";
 
 export function register(program: Program): void {
@@ -20,15 +19,15 @@ export function register(program: Program): void {
     ],
     exits: [3, 4, 6],
     async run({ args, options, output, runtime }) {
-      const { stateDir, mount } = await requireAgent(runtime, options.state, args[0] ?? "");
+      const served = await requireAgent(runtime, options.state, args[0] ?? "");
       const drainMs = options.drain === undefined ? undefined : options.drain * 1_000;
       const request = { call: "unmount", drainMs, timeoutMs: drainMs ?? DRAIN_MS } as const;
-      const report = await askAgent<"unmount">(stateDir, request, longPatience(runtime));
+      const report = await askServing<"unmount">(served, request, longPatience(runtime));
       const rest = leftText(
         report,
-        `They are kept in ${printText(stateDir)}. Mount the bucket at the same directory again to publish them.`,
+        `They are kept in ${printText(served.stateDir)}. Mount the bucket at the same directory again to publish them.`,
       );
-      output.result(report, `Unmounted ${printText(mount)}${report.drained ? "" : `. ${rest}`}`);
+      output.result(report, `Unmounted ${printText(served.mount)}${report.drained ? "" : `. ${rest}`}`);
       return report.drained ? 0 : 3;
     },
   });

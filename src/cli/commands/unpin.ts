@@ -1,10 +1,9 @@
 /** `syncline unpin`: no longer keeps files and directories on this machine. */
-import { askAgent } from "../../agent/control.ts";
 import { addCommand } from "../command.ts";
 import type { Program } from "../command.ts";
 import { printCount } from "../terminal/text.ts";
 import { pathsInMount } from "./paths-in-mount.ts";
-import { longPatience } from "./running-agents.ts";
+import { askServing, longPatience } from "./running-agents.ts";
 
 export function register(program: Program): void {
   addCommand(program, {
@@ -14,8 +13,8 @@ export function register(program: Program): void {
     examples: ["syncline unpin ~/bucket/photos"],
     exits: [4, 6],
     async run(call) {
-      const { stateDir, paths } = await pathsInMount(call);
-      const report = await askAgent<"unpin">(stateDir, { call: "unpin", paths }, longPatience(call.runtime));
+      const { served, paths } = await pathsInMount(call);
+      const report = await askServing<"unpin">(served, { call: "unpin", paths }, longPatience(call.runtime));
       const left = report?.paths.length ?? 0;
       call.output.result({ left }, `Unpinned. Still pinned: ${left === 0 ? "nothing" : printCount(left, "path")}.`);
     },

@@ -4,7 +4,7 @@ import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { Clock } from "../../base/clock.ts";
 import { addCommand } from "../command.ts";
 import type { Program } from "../command.ts";
-import { ANSWER_MS, requireAgent } from "./running-agents.ts";
+import { ANSWER_MS, askServing, requireAgent } from "./running-agents.ts";
 import { printText } from "../terminal/text.ts";
 
 /** How long the next agent may take to start. */
@@ -21,15 +21,15 @@ export function register(program: Program): void {
     exits: [4, 6],
     async run({ args, options, output, runtime }) {
       const { clock } = runtime;
-      const { stateDir, mount } = await requireAgent(runtime, options.state, args[0]);
-      const { pid: before } = await askAgent<"status">(stateDir, { call: "status" }, { clock, ms: ANSWER_MS });
+      const served = await requireAgent(runtime, options.state, args[0]);
+      const { pid: before } = await askServing<"status">(served, { call: "status" }, { clock, ms: ANSWER_MS });
       const beganMs = clock.monotonicMs();
-      await askAgent<"handOver">(stateDir, { call: "handOver" }, { clock, ms: ANSWER_MS });
-      const pid = await nextAgent(stateDir, before, clock);
+      await askAgent<"handOver">(served.stateDir, { call: "handOver" }, { clock, ms: ANSWER_MS });
+      const pid = await nextAgent(served.stateDir, before, clock);
       const ms = Math.round(clock.monotonicMs() - beganMs);
       output.result(
-        { mount, before, pid, ms },
-        `Replaced the agent of ${printText(mount)} in ${ms} ms. Process ID: ${pid}.`,
+        { mount: served.mount, before, pid, ms },
+        `Replaced the agent of ${printText(served.mount)} in ${ms} ms. Process ID: ${pid}.`,
       );
       return 0;
     },

@@ -2,11 +2,13 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, readFileSync, realpathSync, symlinkSync } from "node:fs";
+import { createServer } from "node:net";
 import { join } from "node:path";
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import { serveControl } from "../../../../src/agent/control.ts";
 import { systemClock } from "../../../../src/base/clock.ts";
 import { nextAgentServes } from "../../../../src/cli/commands/next-agent.ts";
+import { askServing } from "../../../../src/cli/commands/running-agents.ts";
 import { supervisorPath } from "../../../../src/fuse/supervisor.ts";
 import { whyNoAddon } from "../../../support/fuse-process.ts";
 import { temporaryFolder } from "../../../support/temporary-folder.ts";
@@ -31,16 +33,22 @@ async function startService(folder: string, words: readonly string[]): Promise<v
   await expect.poll(() => readFileSync(`/proc/${supervisor.pid}/comm`, "utf8")).toBe("syncline-superv\n");
 }
 
-/** The next agent serves once the caller has begun to wait for it. */
-async function isAwaited(): Promise<boolean> {
+/** A mount, and a clock by which its next agent serves once the caller has begun to wait for it. */
+function replaced() {
   const [stateDir, mount] = [join(space, "state"), join(space, "data/mnt")];
   const never = () => expect.unreachable();
-  const answers = { status: never, flush: never, pause: never, resume: never, unmount: never };
+  const resume = async () => ({ wasPaused: true });
+  const answers = { status: never, flush: never, pause: never, resume, unmount: never };
   const sleep = async () => {
     const control = await serveControl(stateDir, answers, systemClock);
     onTestFinished(() => control[Symbol.asyncDispose]());
   };
-  return nextAgentServes({ stateDir, mount }, { ...systemClock, sleep });
+  return { state: { stateDir, mount }, clock: { ...systemClock, sleep } };
+}
+
+async function isAwaited(): Promise<boolean> {
+  const { state, clock } = replaced();
+  return nextAgentServes(state, clock);
 }
 
 describe.skipIf(whyNoAddon() !== undefined)("a service's mount that is written as", () => {
@@ -54,6 +62,19 @@ describe.skipIf(whyNoAddon() !== undefined)("a service's mount that is written a
   ])("%s is waited for", async (_, folder, word) => {
     await startService(folder, ["mount", "file:///b", word.replace("$", space)]);
     expect(await isAwaited()).toBe(true);
+  });
+
+  test("a call that the end of an agent cuts short is made again to the next one", async () => {
+    await startService("data", ["mount", "file:///b", "mnt"]);
+    const { state, clock } = replaced();
+    const killed = createServer((socket) => {
+      socket.destroy();
+      killed.close();
+    });
+    await new Promise<void>((resolve) => killed.listen(join(state.stateDir, "control.sock"), resolve));
+    const facts = { path: state.stateDir, address: "file:///b", open: true, own: true, synced: false };
+    const answer = await askServing<"resume">({ ...state, ...facts }, { call: "resume" }, { clock, ms: 60_000 });
+    expect(answer).toEqual({ wasPaused: true });
   });
 
   test.each([
