@@ -1,10 +1,10 @@
 /**
  * When an agent flushes. One flush runs at a time; changes that arrive meanwhile go with the next.
  *
- * - After an fsync, or a close that wrote: at once, but at most four times a second. While writing goes on, less and less
- *   often, down to once in 5 s.
- * - After a change without a close, such as a removed name: 0.2 s after the last one, at most 0.6 s after the first, with
- *   the same spacing.
+ * - After an fsync, or a close that wrote: at once, but at most four times a second.
+ * - After a change without a close, such as a removed name: 0.2 s after the last one, at most 0.6 s after the first.
+ * - While writing goes on without a pause, publishing would compete with the programs for the processor: 0.2 s after the last
+ *   change, at most 5 s after the flush before.
  * - After a write to a file that stays open: 1 s after the last write, at most 5 s after the first.
  * - While only a large file is being rewritten from its beginning: 5 s after the last write, at most 60 s after the first.
  */
@@ -26,9 +26,6 @@ export interface FlushEnd {
 }
 
 const SHORTEST_MS = 1_000 / FLUSHES_PER_SECOND;
-/** By how much the interval grows per flush during continuous writing, or fsyncs, which compete with flushes. */
-const WIDENING = 1.5;
-const FSYNC_WIDENING = 3;
 /** Writing is continuous if a change comes this soon after a flush began; programs that wait for others are slower. */
 const STORM_GAP_MS = 30;
 
@@ -56,9 +53,9 @@ export class FlushSchedule implements Disposable {
   /** When the first change without a close came. */
   #firstChangeMs: number | undefined;
   #lastStartMs = -Infinity;
-  #spacingMs = SHORTEST_MS;
-  /** How much the interval grows after the running flush: 1 until writing turns out to be continuous. */
-  #widening = 1;
+  #isContinuous = false;
+  /** Whether writing went on when the running flush began. */
+  #wentOn = false;
   #disposed = false;
 
   /** `flush` never rejects: it reports its own errors. */
@@ -71,15 +68,16 @@ export class FlushSchedule implements Disposable {
   note(reason: DirtyReason): void {
     const now = this.#clock.monotonicMs();
     this.#firstDirtyMs ??= now;
-    if (this.#running !== undefined && now - this.#lastStartMs <= STORM_GAP_MS) {
-      this.#widening = Math.max(this.#widening, reason === "fsync" ? FSYNC_WIDENING : WIDENING);
-    }
+    if (this.#running !== undefined && now - this.#lastStartMs <= STORM_GAP_MS)
+      this.#wentOn = this.#isContinuous = true;
     if (reason === "rewrite") this.#firstOtherMs = undefined;
     else this.#firstOtherMs ??= now;
     if (reason === "change") this.#firstChangeMs ??= now;
     const idleMs = IDLE_MS[reason];
-    if (idleMs !== undefined) this.#idleDueMs = Math.min(now + idleMs, this.#latestMs());
-    else this.#firm(reason === "urgent" ? now : Math.max(now, this.#lastStartMs + this.#spacingMs));
+    if (idleMs === undefined)
+      this.#firm(reason === "urgent" ? now : Math.max(now, this.#lastStartMs + this.#spacingMs()));
+    if (this.#isContinuous && this.#firmDueMs < Infinity) this.#idleDueMs = now + FLUSH_CHANGE_IDLE_MS;
+    else if (idleMs !== undefined) this.#idleDueMs = Math.min(now + idleMs, this.#latestMs());
     this.#arm();
   }
 
@@ -109,9 +107,13 @@ export class FlushSchedule implements Disposable {
     const rewritten = (this.#firstDirtyMs ?? Infinity) + FLUSH_REWRITTEN_LATEST_MS;
     const changed = Math.max(
       (this.#firstChangeMs ?? Infinity) + FLUSH_CHANGE_LATEST_MS,
-      this.#lastStartMs + this.#spacingMs,
+      this.#lastStartMs + this.#spacingMs(),
     );
     return Math.min(rewritten, (this.#firstOtherMs ?? Infinity) + FLUSH_LATEST_MS, changed);
+  }
+
+  #spacingMs(): number {
+    return this.#isContinuous ? FLUSH_LATEST_MS : SHORTEST_MS;
   }
 
   #firm(dueMs: number): void {
@@ -133,7 +135,7 @@ export class FlushSchedule implements Disposable {
     this.#firstDirtyMs = undefined;
     this.#firstOtherMs = undefined;
     this.#firstChangeMs = undefined;
-    this.#widening = 1;
+    this.#wentOn = false;
     this.#lastStartMs = this.#clock.monotonicMs();
     this.#running = this.#flush().then((end) => this.#ended(end));
     return this.#running;
@@ -142,8 +144,7 @@ export class FlushSchedule implements Disposable {
   #ended(end: FlushEnd): FlushEnd {
     this.#running = undefined;
     const now = this.#clock.monotonicMs();
-    // Continuous writing widens the interval; a pause resets it.
-    this.#spacingMs = this.#widening > 1 ? Math.min(this.#spacingMs * this.#widening, FLUSH_LATEST_MS) : SHORTEST_MS;
+    this.#isContinuous = this.#wentOn;
     if (end.again) this.#firmDueMs = now + end.afterMs;
     this.#arm();
     return end;
