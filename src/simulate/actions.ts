@@ -177,6 +177,8 @@ async function run(mount: KernelMount, operation: PlacedAction, made: string[], 
       after = tokensIn(changed(bytes, next));
       lose(before.filter((old) => !after.includes(old)));
       if (next.size !== undefined) tokens.rewrite(before, token);
+      if (bytes.subarray(next.offset, next.offset + next.bytes.length).includes(0))
+        tokens.overwriteZeros(Tokens.makerOf(token));
       return next;
     });
     await changing.catch((error: unknown) => {

@@ -173,8 +173,6 @@ export class Troubles {
   #cutPower(machine: Machine): void {
     machine.cutPower();
     this.#stage.tokens.losePower(machine.name);
-    for (const token of madeBy(this.#stage.tokens, machine.name))
-      if (!this.#stage.tokens.durable.has(token)) this.#stage.tokens.made.delete(token);
   }
 
   /** Starts the machine's agent as soon as its disk permits. */
@@ -212,10 +210,6 @@ const REFUSALS = ["root_moved", "bucket_locked", "arbiter_unreachable", "store_f
 /** What a program sees as an I/O error: the bucket does not answer, or its answer is damaged. */
 export function isIoError(error: unknown): error is SynclineError {
   return isDamage(error) || hasCode(error, "read_timeout") || hasCode(error, "store_unreachable");
-}
-
-export function madeBy({ made }: Tokens, name: string): string[] {
-  return [...made].filter((token) => token[1] === name);
 }
 
 type MasterTrouble = Extract<Trouble["kind"], `master${string}`>;

@@ -31,7 +31,7 @@ import { settledFaults } from "./judges/settled.ts";
 import { CALM, type LinkChances, withFlippedBit } from "./disks/faulty-line.ts";
 import { Timeline } from "./timeline.ts";
 import { Trace } from "./trace.ts";
-import { isIoError, madeBy, Troubles } from "./troubles.ts";
+import { isIoError, Troubles } from "./troubles.ts";
 
 export interface Outcome {
   /** The violated rules; empty if all is well. */
@@ -260,7 +260,7 @@ class World {
   /** Published versions survive the machine's power loss. */
   #noteEpoch(name: string, event: "sealed" | "published", epoch: number): void {
     this.trace.add(name, `${event} epoch ${epoch}`);
-    if (event === "sealed") return this.#epochs.seal(name, epoch, madeBy(this.#tokens, name));
+    if (event === "sealed") return this.#epochs.seal(name, epoch, this.#tokens.madeBy(name));
     const sealed = this.#epochs.in(name, epoch);
     this.#model.published(name, sealed);
     for (const token of sealed) this.#tokens.durable.add(token);

@@ -12,6 +12,8 @@ export class Tokens {
   readonly #removed = new Set<string>();
   /** By machine: versions kept in files that were truncated and rewritten there. */
   readonly #rewritten = new Map<string, Set<string>>();
+  /** By machine: versions that it had not synced when it lost power. */
+  readonly #unsynced = new Map<string, Set<string>>();
   #next = 0;
 
   /** The machine that made a version. */
@@ -36,8 +38,23 @@ export class Tokens {
     this.#rewritten.set(machine, new Set([...(this.#rewritten.get(machine) ?? []), ...kept]));
   }
 
+  madeBy(machine: string): string[] {
+    return of(this.made, machine);
+  }
+
   losePower(machine: string): void {
     for (const token of this.#rewritten.get(machine) ?? []) this.remove(token, machine);
+    const unsynced = this.madeBy(machine).filter((token) => !this.durable.has(token));
+    this.#unsynced.set(machine, new Set([...(this.#unsynced.get(machine) ?? []), ...unsynced]));
+    for (const token of unsynced) this.made.delete(token);
+  }
+
+  /**
+   * Notes that a program on the machine wrote over zeros. Where a power loss left them, the write may replace a version that
+   * the bucket has and the program could not see.
+   */
+  overwriteZeros(machine: string): void {
+    for (const token of this.#unsynced.get(machine) ?? []) this.#removed.add(`${machine} ${token}`);
   }
 
   isRemovedBy(token: string, machine: string): boolean {
@@ -49,17 +66,22 @@ export class Tokens {
    * be missing, unless they are in the bucket.
    */
   mark(machine: string): (isInBucket: (version: string) => boolean) => void {
-    const of = (versions: ReadonlySet<string>) => [...versions].filter((token) => Tokens.makerOf(token) === machine);
-    const [made, durable] = [new Set(of(this.made)), new Set(of(this.durable))];
+    const versions = [this.made, this.durable];
+    const before = versions.map((each) => new Set(of(each, machine)));
     return (isInBucket) => {
-      for (const token of of(this.made)) if (!made.has(token) && !isInBucket(token)) this.made.delete(token);
-      for (const token of of(this.durable)) if (!durable.has(token) && !isInBucket(token)) this.durable.delete(token);
+      for (const [index, each] of versions.entries())
+        for (const token of of(each, machine))
+          if (before[index]?.has(token) !== true && !isInBucket(token)) each.delete(token);
     };
   }
 
   next(agent: string): string {
     return `T${agent}${String(this.#next++).padStart(4, "0")}.`;
   }
+}
+
+function of(versions: ReadonlySet<string>, machine: string): string[] {
+  return [...versions].filter((token) => Tokens.makerOf(token) === machine);
 }
 
 export function tokensIn(text: Buffer): string[] {
