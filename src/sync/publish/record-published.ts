@@ -33,11 +33,14 @@ export function recordPublished(
 ): Found[] {
   const otherwise: Found[] = [];
   const now = new Map(published?.objects ?? []);
+  // An epoch also includes what is behind in its units (behind-units.ts): that stays recorded as it was shown.
+  const changed = new Set(local.changes.map(({ object }) => object));
   const ids = published === undefined ? new Ids(matching) : renewed(db, matching, local, now, published.standIn);
   for (const { object, found, entry, seen, isBehind } of local.observed) {
     const directory = found.parent === undefined ? undefined : matching.objectOf.get(found.parent);
     const [id, parent] = [ids.of(object), directory === undefined ? undefined : ids.of(directory)];
-    const record = (isBehind ? undefined : now.get(object.ino)?.record) ?? entry?.record;
+    const isPublished = !isBehind && changed.has(object);
+    const record = (isPublished ? now.get(object.ino)?.record : undefined) ?? entry?.record;
     if (id === undefined || directory === undefined || parent === undefined || record === undefined) {
       otherwise.push(found);
       continue;

@@ -299,6 +299,31 @@ test.each<[string, Files, readonly string[], Files]>([
   expect(databases).toEqual(inOrder([...(Object.keys(theirs).length > 0 ? [theirs] : []), ours]));
 });
 
+test("while a name in a database's unit waits for a newer version that its link elsewhere has, each keeps its own", async () => {
+  const { world, a, b } = await twoFolders();
+  write(a, { "app.db": "base", "app.db-wal": "base" });
+  await a.disk.link(path("app.db-wal"), path("link"));
+  await settle(world);
+  for (const each of [a, b]) each.disk.tick(3_000_000_000n);
+  write(a, { "app.db-wal": "newer" });
+  await a.sync();
+  {
+    using _writes = beforeCreating(b, () => write(b, { "app.db": "b" }));
+    await b.sync();
+  }
+  expect(Object.fromEntries(b.disk.tree())).toEqual({ "app.db": "b", "app.db-wal": "base", link: "newer" });
+  // The scan looks at the link again, as after any change of its attributes.
+  b.disk.chmod(path("link"), 0o600);
+  b.disk.chmod(path("link"), 0o644);
+  const { databases } = sorted(Object.fromEntries(files(await settledTree(world))));
+  expect(databases).toEqual(
+    inOrder([
+      { "": "base", "-wal": "newer" },
+      { "": "b", "-wal": "base" },
+    ]),
+  );
+});
+
 test.each<[string, (b: SyncedFolder) => void, Files]>([
   ["changed", (b) => write(b, { ".git/index": "b" }), { index: "b" }],
   ["made", (b) => write(b, { ".git/refs/new": "b" }), { "refs/new": "b" }],
