@@ -210,8 +210,11 @@ class Matcher implements Matching {
   }
 
   #isOutOfSight(entry: Entry, known: LocalObject | undefined): boolean {
+    const only = known?.found.filter(({ stat }) => isOnlyName(stat, entry)) ?? [];
     // An object whose only name is in sight is not out of sight.
-    if (this.#isBelowClosed(entry)) return !(known?.found ?? []).some(({ stat }) => isOnlyName(stat, entry));
+    if (this.#isBelowClosed(entry)) return only.length === 0;
+    // What was moved out of an ignored path has left it. What was removed there stays in the bucket.
+    if (only.some((found) => known?.entries.every((at) => !this.#isAt(found, at)))) return false;
     const above = this.#pathOf(entry.parent, 0);
     return above !== undefined && this.#rules.ignores([...above, entry.name], entry.record.type === "directory");
   }

@@ -324,6 +324,26 @@ test("while a name in a database's unit waits for a newer version that its link 
   );
 });
 
+test.each(["first", "last"])(
+  "what is moved out of an ignored log in the folder that syncs %s stays when the database is contested, also without the rule",
+  async (turn) => {
+    const { world, a, b } = await twoFolders();
+    const [mover, other] = turn === "first" ? [a, b] : [b, a];
+    write(a, { "app.db": "base", "app.db-wal": "log" });
+    await settle(world);
+    write(a, { ".synclineignore": "app.db-wal" });
+    await settle(world);
+    for (const each of [a, b]) each.disk.tick(3_000_000_000n);
+    other.disk.move(path("app.db"), path("moved"));
+    mover.disk.move(path("app.db-wal"), path("kept"));
+    mover.disk.remove(path("app.db"));
+    await settle(world);
+    expect(mover.disk.tree().get("kept")).toBe("log");
+    mover.disk.remove(path(".synclineignore"));
+    expect((await settledTree(world)).get("kept")).toBe("log");
+  },
+);
+
 test.each<[string, (b: SyncedFolder) => void, Files]>([
   ["changed", (b) => write(b, { ".git/index": "b" }), { index: "b" }],
   ["made", (b) => write(b, { ".git/refs/new": "b" }), { "refs/new": "b" }],

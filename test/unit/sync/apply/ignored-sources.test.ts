@@ -66,3 +66,33 @@ test("another name that others gave an ignored file gets a file of its own", asy
   expect((await bucketTree(world.bucket)).get("build/out")).toBe("shared");
   expect(b.disk.tree().get("build/out")).toBe("private");
 });
+
+test.each(["remove", "save"] as const)("an ignored name of a linked file stays in the bucket (%s)", async (act) => {
+  const { world, a, b } = await withBuild();
+  await a.disk.link(path("build/out"), path("linked"));
+  b.disk.remove(RULES);
+  await settle(world);
+  b.disk.write(RULES, "build\n");
+  await settle(world);
+  for (const { disk } of [a, b]) disk.tick(3_000_000_000n);
+  b.disk[act](path("build/out"), "private");
+  await settle(world);
+  expect((await bucketTree(world.bucket)).get("build/out")).toBe("shared");
+  for (const { disk } of [a, b]) expect(disk.tree().get("linked")).toBe("shared");
+});
+
+test("a file moved out of an ignored directory is one file, not two names of one", async () => {
+  const { world, a, b } = await withBuild();
+  await b.sync();
+  b.disk.move(path("build/out"), path("release"));
+  await settle(world);
+  const whole = await bucketTree(world.bucket);
+  expect([whole.get("release"), whole.get("build/out")]).toEqual(["shared", undefined]);
+  // What others have at the ignored path stays there, and is no link to it.
+  a.disk.tick(3_000_000_000n);
+  a.disk.write(path("release"), "edited");
+  a.disk.remove(RULES);
+  await settle(world);
+  for (const { disk } of [a, b])
+    expect([disk.tree().get("release"), disk.tree().get("build/out")]).toEqual(["edited", "shared"]);
+});
