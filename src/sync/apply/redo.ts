@@ -8,6 +8,7 @@ import { rowOf, type Entry } from "../known/entry.ts";
 import { pathInFolder } from "../known/path-in-folder.ts";
 import { isSameInode } from "../known/seen.ts";
 import { makeNamesDurable } from "../scan/durable.ts";
+import { lookBelow } from "../scan/walk.ts";
 import { ANNOUNCED, entryOfTexts, headerOf, parsed, REDO_PATH, textsOf, type Line, type Places } from "./redo-lines.ts";
 
 /**
@@ -73,13 +74,14 @@ function exchangedIn(text: string): { readonly base: unknown; readonly entry: En
   }
 }
 
-/** The process died right before or after the rename: the inode tells which. */
+/** The process died right before or after the rename: the inode tells which, at either place if the other is shut. */
 async function hasMoved({ db, disk }: Places, { places, entries }: Line): Promise<boolean> {
   const [[from], [to]] = [places, entries];
   const [before, after] = [from && pathInFolder(db, from), to && pathInFolder(db, to)];
   if (to === undefined || before === undefined || after === undefined) return false;
-  const [left, there] = [await disk.look(before), await disk.look(after)];
-  return left?.ino !== to.seen.ino && there?.type === to.record.type && isSameInode(to.seen, there);
+  const [left, there] = [await lookBelow(disk, before), await lookBelow(disk, after)];
+  const hasLeft = left === "closed" ? there !== "closed" : left?.ino !== to.seen.ino;
+  return hasLeft && (there === "closed" || (there?.type === to.record.type && isSameInode(to.seen, there)));
 }
 
 function directoryOf(db: SyncDatabase, place: Place): DiskPath[] {

@@ -11,13 +11,14 @@ import type { FileId, FileName } from "../../base/ids.ts";
 import { failedWith } from "../../base/system-errors.ts";
 import { fileNames } from "../../fstree/merge/conflict-names.ts";
 import type { SyncDatabase } from "../known/database.ts";
-import type { DiskPath, DiskStat, SyncDisk } from "../disk/disk.ts";
+import { REFUSALS, type DiskPath, type DiskStat, type SyncDisk } from "../disk/disk.ts";
 import type { Entry } from "../known/entry.ts";
 import type { Ready } from "./incoming.ts";
 import { isOwn, NEW_PATH, newPath } from "../disk/paths.ts";
 import { pathInFolder } from "../known/path-in-folder.ts";
 import type { RedoLog } from "./redo-log.ts";
 import { hasSameBytes, isSameInode } from "../known/seen.ts";
+import { CLOSED } from "../scan/walk.ts";
 
 interface Places {
   readonly db: SyncDatabase;
@@ -130,8 +131,8 @@ async function putBeside(disk: SyncDisk, from: DiskPath, stat: DiskStat, place: 
       return await disk.rename(from, [...directory, name], "free");
     } catch (error) {
       if (failedWith(error, "EEXIST", "ENOTEMPTY", "EISDIR")) continue;
-      // Its directory is gone: it goes into the top folder.
-      if (directory.length === 0 || !failedWith(error, ...NOT_THERE)) throw error;
+      // Its directory is gone or shut: it goes into the top folder.
+      if (directory.length === 0 || !failedWith(error, ...NOT_THERE, ...REFUSALS, ...CLOSED)) throw error;
       directory = [];
     }
   }

@@ -113,7 +113,8 @@ export const NO_CHILDREN: readonly Found[] = [];
 const NO_NAMES: readonly FileName[] = [];
 /** Removed or replaced by a link since its name was read: the next scan sees the result. */
 const GONE = ["ENOENT", "ENOTDIR", "ELOOP"] as const;
-const CLOSED = [
+/** Errors of what is in a directory that is shut. */
+export const CLOSED = [
   "EACCES",
   "EPERM",
   "EIO",

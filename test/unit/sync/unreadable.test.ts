@@ -4,7 +4,15 @@ import { syncFlush } from "../../../src/agent/folder/sync-status.ts";
 import { UNKNOWN, type SyncDisk } from "../../../src/sync/disk/disk.ts";
 import { isUnpublished, reportOf } from "../../../src/sync/report.ts";
 import type { PassResult } from "../../../src/sync/pass-result.ts";
-import { bucketTree, path, settle, type SyncedFolder, twoFolders } from "../../support/sync-world.ts";
+import {
+  bucketTree,
+  killed,
+  path,
+  settle,
+  settledTree,
+  type SyncedFolder,
+  twoFolders,
+} from "../../support/sync-world.ts";
 
 /** Refuses to read these, as a system does. */
 function refuse({ disk }: SyncedFolder, code: string, ...texts: readonly string[]): Disposable {
@@ -372,3 +380,53 @@ test("a repository that both changed stays whole on both sides while a directory
     ["old", "of b"],
   ]);
 });
+
+/** Others' changes in a directory and into it, and how it is shut then. */
+const KILLED_IN: [string, string, (b: SyncedFolder) => void][] = [
+  ["moves a file into", "EACCES", ({ disk }) => disk.move(path("f"), path("d/f"), "free")],
+  ["moves a file out of", "ENOTCONN", ({ disk }) => disk.move(path("d/moved"), path("moved"), "free")],
+  ["swaps two files in", "ENOTCONN", ({ disk }) => disk.move(path("d/moved"), path("d/edited"), "exchange")],
+  ["replaces a file that is saved meanwhile in", "EACCES", ({ disk }) => disk.write(path("d/edited"), "of b")],
+];
+
+test.each(KILLED_IN)(
+  "after a killed pass that %s a directory, no pass fails on it if it is shut (%s)",
+  async (_, code, act) => {
+    let isKilled = true;
+    for (let change = 0; isKilled; change++) {
+      const { world, a, b } = await twoFolders();
+      a.disk.make(path("d"));
+      for (const name of ["f", "d/moved", "d/edited"]) a.disk.write(path(name), "old");
+      await settle(world);
+      for (const { disk } of [a, b]) disk.tick(3_000_000_000n);
+      act(b);
+      await b.sync();
+      const saves = beforeExchange(a, () => a.disk.save(path("d/edited"), "saved"));
+      isKilled = await killed(a, change);
+      saves[Symbol.dispose]();
+      const shutting = shut(a, code, "d");
+      a.disk.write(path("mine"), "of a");
+      await a.sync();
+      await a.sync();
+      expect((await bucketTree(world.bucket)).get("mine")).toBe("of a");
+      shutting[Symbol.dispose]();
+      const whole = await settledTree(world);
+      expect([...whole.values()].includes("saved")).toBe(saves.isDone());
+    }
+  },
+);
+
+/** Runs once, right before a file takes another one's place. */
+function beforeExchange({ disk }: SyncedFolder, act: () => void): Disposable & { readonly isDone: () => boolean } {
+  const { rename } = disk;
+  let isDone = false;
+  disk.rename = async (from, to, how) => {
+    if (how === "exchange" && !isDone) {
+      isDone = true;
+      disk.tick();
+      act();
+    }
+    return rename.call(disk, from, to, how);
+  };
+  return { isDone: () => isDone, [Symbol.dispose]: () => void (disk.rename = rename) };
+}
