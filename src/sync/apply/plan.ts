@@ -2,9 +2,9 @@
  * What to do to the folder so that it shows its base: at the unsettled places, and nowhere else. Changes nothing but the
  * notes of what is unsettled.
  */
-import type { Cid, FileId } from "../../base/ids.ts";
+import type { Cid, FileId, FileName } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
-import { listDirectory, lookup, objectOf, pathOfDirectory, readSelf } from "../../fstree/fs-reader.ts";
+import { listDirectory, lookup, objectOf, readSelf } from "../../fstree/fs-reader.ts";
 import type { TreeObject } from "../../fstree/fs-reader.ts";
 import type { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
 import { MetDirectories } from "../../fstree/met-directories.ts";
@@ -90,7 +90,7 @@ class Planner {
   readonly #puts: Put[] = [];
   readonly #gone = new Map<string, Entry>();
   readonly #left: (Unsettled & { path: DiskPath })[] = [];
-  readonly #paths = new Map<FileId, DiskPath | undefined>();
+  readonly #paths = new Map<FileId, DiskPath | undefined>([[ROOT_ID, []]]);
   /** Whether nothing was synced yet: then the database need not be queried for each place. */
   readonly #isFirst: boolean;
 
@@ -212,18 +212,26 @@ class Planner {
     this.#left.push({ parent, name, path, reason });
   }
 
+  /** Undefined: a directory on the way is missing. Each is read once, however deep the tree is. */
   async #pathInTree(id: FileId): Promise<DiskPath | undefined> {
-    if (!this.#paths.has(id)) {
-      const { nodes, tree } = this.#context;
-      this.#paths.set(id, id === ROOT_ID ? [] : await this.#pathOf(nodes, tree, id));
+    const { nodes, tree } = this.#context;
+    const way = new Map<FileId, FileName>();
+    let at = id;
+    while (!this.#paths.has(at)) {
+      const self = await readSelf(nodes, tree, at);
+      if (self?.kind !== "directory" || self.place === undefined || way.has(at)) {
+        this.#paths.set(at, undefined);
+        break;
+      }
+      way.set(at, self.place.name);
+      at = self.place.parent;
+    }
+    for (const [directory, name] of [...way].reverse()) {
+      const above = this.#paths.get(at);
+      this.#paths.set(directory, above && [...above, name]);
+      at = directory;
     }
     return this.#paths.get(id);
-  }
-
-  async #pathOf(nodes: NodeStore, tree: Cid, id: FileId): Promise<DiskPath | undefined> {
-    const self = await readSelf(nodes, tree, id);
-    if (self?.kind !== "directory") return undefined;
-    return pathOfDirectory(nodes, tree, id);
   }
 }
 

@@ -11,6 +11,7 @@ import type { Place } from "../../fstree/object-rows.ts";
 import { parseBaseRoot } from "../../overlay/base-root.ts";
 import type { BaseRoot } from "../../overlay/journal/journal-record.ts";
 import { damagedState } from "./damaged.ts";
+import { DirectoryPlaces } from "./directory-places.ts";
 import { entryOf, nameBytes, nameOf, rowOf, type Entry, type EntryChange, type EntryRow } from "./entry.ts";
 import { unpackSeen, type Seen } from "./seen.ts";
 import { PARKED_ID } from "../disk/paths.ts";
@@ -49,7 +50,7 @@ export class SyncDatabase {
   readonly #db: Database.Database;
   readonly #at: Database.Statement<[string, Buffer], EntryRow>;
   readonly #byId: Database.Statement<[string], EntryRow>;
-  readonly #placeOf: Database.Statement<[string], [string, Buffer]>;
+  readonly #places: DirectoryPlaces;
   readonly #byIno: Database.Statement<[string], EntryRow>;
   readonly #children: Database.Statement<[string], EntryRow>;
   readonly #looks: Database.Statement<[string], [Buffer, string, number, Buffer]>;
@@ -72,11 +73,7 @@ export class SyncDatabase {
     const columns = "parent, name, id, record, links, seen";
     this.#at = this.#db.prepare(`SELECT ${columns} FROM entries WHERE parent = ? AND name = ?`);
     this.#byId = this.#db.prepare(`SELECT ${columns} FROM entries WHERE id = ? ORDER BY parent, name`);
-    this.#placeOf = this.#db
-      .prepare<[string], [string, Buffer]>(
-        "SELECT parent, name FROM entries WHERE id = ? ORDER BY parent, name LIMIT 1",
-      )
-      .raw();
+    this.#places = new DirectoryPlaces(this.#db);
     this.#byIno = this.#db.prepare(`SELECT ${columns} FROM entries WHERE ino = ? ORDER BY parent, name`);
     this.#children = this.#db.prepare(`SELECT ${columns} FROM entries WHERE parent = ? ORDER BY name`);
     this.#looks = this.#db
@@ -104,10 +101,9 @@ export class SyncDatabase {
     return this.#byId.all(id).map(entryOf);
   }
 
-  /** A directory's only name. Reads no other column: making a path takes one such read for each directory in it. */
+  /** A directory's only name. */
   placeOf(directory: FileId): Place | undefined {
-    const [parent, name] = this.#placeOf.get(directory) ?? [];
-    return parent === undefined || name === undefined ? undefined : { parent: parent as FileId, name: nameOf(name) };
+    return this.#places.of(directory);
   }
 
   byInode(ino: bigint): Entry[] {
@@ -214,6 +210,7 @@ export class SyncDatabase {
     // Entries already known under the new id stay; a name that both have is looked at anew.
     this.#db.prepare("UPDATE OR IGNORE entries SET parent = ? WHERE parent = ?").run(after, before);
     this.#db.prepare("DELETE FROM entries WHERE parent = ?").run(before);
+    this.#places.clear();
   }
 
   unsettle(place: Place, reason?: Reason): void {
@@ -262,6 +259,7 @@ export class SyncDatabase {
   forget(): void {
     for (const table of ["entries", "parked", "unsettled"]) this.#db.exec(`DELETE FROM ${table}`);
     this.#db.exec("DELETE FROM facts WHERE key NOT IN ('bucket', 'folder', 'epoch')");
+    this.#places.clear();
   }
 
   /** Runs `work` on one snapshot with one lock: otherwise each statement costs four more system calls. */
@@ -283,7 +281,7 @@ export class SyncDatabase {
       return await work();
     } finally {
       this.#isDryRun = false;
-      if (this.#db.inTransaction) this.#db.exec("ROLLBACK");
+      this.#undone();
     }
   }
 
@@ -300,21 +298,28 @@ export class SyncDatabase {
       this.#db.exec("COMMIT");
       return result;
     } catch (error) {
-      // SQLite rolls back by itself when its disk is full.
-      if (this.#db.inTransaction) this.#db.exec("ROLLBACK");
+      this.#undone();
       throw error;
     } finally {
       this.#told = undefined;
     }
   }
 
+  #undone(): void {
+    // SQLite rolls back by itself when its disk is full.
+    if (this.#db.inTransaction) this.#db.exec("ROLLBACK");
+    this.#places.clear();
+  }
+
   #putRow({ parent, name, id, record, links, seen }: EntryRow, of: Entry): void {
     const isFile = of.record.type === "directory" ? 0 : 1;
     this.#put.run(parent, name, id, isFile, String(of.seen.ino), record, links, seen);
+    this.#places.changed({ parent: parent as FileId, name: nameOf(name) }, of.id);
   }
 
   #removeAt({ parent, name }: Place): void {
     this.#remove.run(parent, nameBytes(name));
+    this.#places.changed({ parent, name }, undefined);
     this.behind.retryCollided(parent);
     if (parent === PARKED_ID) this.#db.prepare("DELETE FROM parked WHERE id = ?").run(name);
   }
