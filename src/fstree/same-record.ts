@@ -8,3 +8,8 @@ export function sameRecord(a: FileRecord, b: FileRecord): boolean {
   const [one, other] = [encodeRecord(a, nodeAddress), encodeRecord(b, nodeAddress)];
   return Buffer.compare(one.value, other.value) === 0 && one.links.join() === other.links.join();
 }
+
+/** Whether two records are equal except for their change times. */
+export function sameButCtime(a: FileRecord, b: FileRecord): boolean {
+  return a.mtimeNs === b.mtimeNs && sameRecord({ ...a, ctimeNs: 0n }, { ...b, ctimeNs: 0n });
+}

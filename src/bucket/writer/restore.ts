@@ -2,7 +2,7 @@
 import type { Cid, FileId, FileName } from "../../base/ids.ts";
 import type { FileRecord } from "../../format/files/record.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
-import { sameRecord } from "../../fstree/same-record.ts";
+import { sameButCtime } from "../../fstree/same-record.ts";
 import { liesInItself, listDirectory, lookup, pathOfDirectory } from "../../fstree/fs-reader.ts";
 import type { TreeObject } from "../../fstree/fs-reader.ts";
 import type { Draft, DraftTree } from "./draft-tree.ts";
@@ -49,14 +49,14 @@ export class Restorer {
     const same = now !== undefined && (await this.#canBecome(now, old)) ? now : undefined;
     if (now !== undefined && same === undefined) await this.#makeRoom(now, directory, name, old);
     const draft = same ?? this.#create(directory, name, old.record);
-    if (!isAlike(draft.record, old.record)) this.#set(draft, old.record);
+    if (!sameButCtime(draft.record, old.record)) this.#set(draft, old.record);
     if (old.names.length > 1) this.#linked.set(old.id, draft);
     if (old.record.type === "directory") await this.#restoreEntries(draft, old);
   }
 
   /** The same for the root directory, which has no name. */
   async restoreRoot(root: Draft, old: TreeObject): Promise<void> {
-    if (!isAlike(root.record, old.record)) this.#set(root, old.record);
+    if (!sameButCtime(root.record, old.record)) this.#set(root, old.record);
     await this.#restoreEntries(root, old);
   }
 
@@ -103,7 +103,7 @@ export class Restorer {
     if (now.record.type !== old.record.type) return false;
     if (now.record.type === "directory" || now.names.length === 1) return true;
     if (now.base?.id !== old.id) return false;
-    if (isAlike(now.record, old.record)) return true;
+    if (sameButCtime(now.record, old.record)) return true;
     return now.names.length <= old.names.length && (await this.#restoresAll(now, old));
   }
 
@@ -136,9 +136,4 @@ export class Restorer {
     this.#draft.setRecord(draft, { ...record, ctimeNs: this.#timeNs });
     this.#draft.setContent(draft, { kind: "same" });
   }
-}
-
-/** Whether two records are equal except for their change times. */
-function isAlike(a: FileRecord, b: FileRecord): boolean {
-  return sameRecord({ ...a, ctimeNs: 0n }, { ...b, ctimeNs: 0n });
 }

@@ -4,6 +4,7 @@ import { MAX_XATTR_BYTES } from "../../base/limits.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
 import { isLinked, linkedValues, xattrBytes, xattrsOf } from "../../format/blocks/linked-value.ts";
 import type { ConflictOrigin, FileRecord, Xattrs } from "../../format/files/record.ts";
+import { sameButCtime } from "../same-record.ts";
 import type { Version } from "./contents/content.ts";
 
 /** The merged record. `version` is the surviving content, with its mtime where the content decides that. */
@@ -15,6 +16,8 @@ export async function mergeRecords(
   version: Version,
 ): Promise<FileRecord> {
   const pick = <Value>(field: (record: FileRecord) => Value): Value => mergeValue(base, winner, loser, field);
+  // Both brought the same, as copies of a folder do: it is as old as the earlier one, whose record stands unchanged.
+  if (base === undefined && sameButCtime(winner, loser)) return winner.ctimeNs < loser.ctimeNs ? winner : loser;
   return {
     ...version.of,
     mode: pick(({ mode }) => mode),

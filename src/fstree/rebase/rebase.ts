@@ -40,6 +40,7 @@ import type { FinishRecord, ObjectState, Transition } from "./transition.ts";
 import type { BaseChange, ChangedObject, ChangeSet, DataReader, SeenFile, Segment } from "../change-set.ts";
 import { readSelf } from "../fs-reader.ts";
 import { sameContent } from "../merge/objects.ts";
+import { sameButCtime } from "../same-record.ts";
 import { rowKeysOf } from "../object-rows.ts";
 import type { Place } from "../object-rows.ts";
 
@@ -269,7 +270,11 @@ function ownTransitions(
       continue;
     }
     const { id, names, before } = identity;
-    const after: ObjectState = { id, type: object.record.type, names, record: object.record };
+    const { type } = object.record;
+    // A directory that was made where there is one just like it is that one, unchanged.
+    const isMadeHere = type === "directory" && object.id === undefined && before !== undefined;
+    const record = isMadeHere && sameButCtime(object.record, before.record) ? before.record : object.record;
+    const after: ObjectState = { id, type, names, record };
     sources.set(after, object);
     transitions.push({ before, after });
   }

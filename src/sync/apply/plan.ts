@@ -1,6 +1,6 @@
 /**
- * What to do to the folder so that it shows its base: at the unsettled places, and nowhere else. Changes nothing but the
- * notes of what is unsettled.
+ * What to do to the folder so that it shows its base: at the unsettled places, and nowhere else. Changes nothing but
+ * the database.
  */
 import type { Cid, FileId, FileName } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
@@ -14,7 +14,8 @@ import type { NodeStore } from "../../tree/node-store.ts";
 import type { SyncDatabase } from "../known/database.ts";
 import { PASSING, STUCK, type Reason, type Unsettled } from "../known/unsettled.ts";
 import type { DiskPath } from "../disk/disk.ts";
-import { sameRecord } from "../../fstree/same-record.ts";
+import { sameButCtime, sameRecord } from "../../fstree/same-record.ts";
+import type { FileRecord } from "../../format/files/record.ts";
 import { sourceOf, type Entry } from "../known/entry.ts";
 import { sourcesOf } from "./ignored-sources.ts";
 import type { IgnoreRules } from "../scan/ignore-rules.ts";
@@ -152,6 +153,10 @@ class Planner {
     if (target === undefined && entry === undefined) return db.settle(place);
     if (target !== undefined && entry?.id === target.id && sameRecord(entry.record, target.record))
       return db.settle(place);
+    if (target !== undefined && entry?.id === target.id && isShownBy(entry, target.record)) {
+      db.put({ ...entry, record: target.record });
+      return db.settle(place);
+    }
     if (entry !== undefined && entry.id !== target?.id) this.#gone.set(placeText(place), entry);
     if (target === undefined) return;
     const above = await this.#pathInTree(place.parent);
@@ -233,6 +238,11 @@ class Planner {
     }
     return this.#paths.get(id);
   }
+}
+
+/** Whether nothing that a disk has differs. A directory without its attributes has another ctime, too. */
+function isShownBy({ record }: Entry, target: FileRecord): boolean {
+  return target.type !== "directory" && sameButCtime(record, target);
 }
 
 /** Another put names the same object, so it is known by then. */

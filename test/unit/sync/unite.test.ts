@@ -47,6 +47,24 @@ test("identical files of the same name become one", async () => {
   expect(whole).toEqual({ "e/x.bin": "of d", "e/s/y.bin": "of d/s" });
 });
 
+test("a folder that brings what the bucket has already changes nothing in the bucket, and nothing in any folder", async () => {
+  const { world, a, b } = await twoFolders();
+  for (const { disk } of [a, b]) {
+    for (const name of ["d", "d/e"]) disk.make(path(name));
+    for (const name of ["x", "d/y", "d/e/z"]) disk.write(path(name), name);
+    await disk.makeSymlink(path("d/link"), "y");
+  }
+  b.disk.tick(3_000_000_000n);
+  await a.sync();
+  const { tree } = (await world.bucket.head()).commit.body;
+  const joining = await b.sync();
+  expect((await world.bucket.head()).commit.body.tree).toBe(tree);
+  expect([joining.plan.puts, (await a.sync()).plan.puts]).toEqual([[], []]);
+  b.disk.chmod(path("d/y"), 0o600);
+  await settledTree(world);
+  expect((await a.disk.look(path("d/y")))?.mode).toBe(0o600);
+});
+
 test("subdirectories of the same name merge too, recursively", async () => {
   const whole = await united(({ disk }) => {
     disk.make(path("e/s"));

@@ -43,6 +43,13 @@ describe("fields", () => {
     expect(await merge(undefined, winner, { ...plain, gid: 2 })).toEqual(winner);
   });
 
+  test("the ctime is the earlier one when both sides created the same object", async () => {
+    const later = { ...plain, ctimeNs: 2n };
+    expect(await merge(undefined, later, plain)).toEqual(plain);
+    expect(await merge(undefined, plain, later)).toEqual(plain);
+    expect(await merge(undefined, later, { ...plain, mode: 0o600 })).toEqual(later);
+  });
+
   test("mtime follows the content that survives", async () => {
     const winner = { ...plain, mtimeNs: 5n };
     const loser = { ...plain, size: 1, mtimeNs: 3n };
