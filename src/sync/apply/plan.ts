@@ -90,6 +90,8 @@ class Planner {
   readonly #targets: Targets;
   readonly #puts: Put[] = [];
   readonly #gone = new Map<string, Entry>();
+  /** Objects that cannot be shown now. */
+  readonly #waiting = new Set<FileId>();
   readonly #left: (Unsettled & { path: DiskPath })[] = [];
   readonly #paths = new Map<FileId, DiskPath | undefined>([[ROOT_ID, []]]);
   /** Whether nothing was synced yet: then the database need not be queried for each place. */
@@ -166,8 +168,12 @@ class Planner {
     if (rules.ignores(path, type === "directory")) return this.#leave(place, path, "ignored");
     if (!KEPT_TYPES.has(type)) return this.#leave(place, path, "not kept here");
     const isThere = entry?.id === target.id;
-    if (this.#isOutOfReach(path) || (!isThere && this.#comesFromOutOfReach(target)))
+    if (this.#goesOutOfReach(place, path) || (!isThere && this.#comesFromOutOfReach(target))) {
+      // Until it can be shown, what is at its place or has its id stays.
+      this.#gone.delete(placeText(place));
+      this.#waiting.add(target.id);
       return this.#leave(place, path, "in the way");
+    }
     const known = !this.#isFirst && db.byId(target.id).length > 0;
     const what = isThere ? "change" : known ? "move" : "add";
     const isNew = entry === undefined && !known;
@@ -193,7 +199,7 @@ class Planner {
       return [];
     }
     // A file that is out of sight would look as if it were removed already.
-    if (this.#isOutOfReach(path)) {
+    if (this.#isOutOfReach(path) || this.#waiting.has(entry.id)) {
       this.#leave(entry, path, "in the way");
       return [];
     }
@@ -202,6 +208,13 @@ class Planner {
 
   #isOutOfReach(path: DiskPath): boolean {
     return this.#context.walked.outOfReach.some((each) => isWithin(path, each));
+  }
+
+  /** `path`: in the tree. The folder may still have the directory at another one. */
+  #goesOutOfReach(place: Place, path: DiskPath): boolean {
+    const { db, walked } = this.#context;
+    const here = walked.outOfReach.length === 0 ? undefined : pathInFolder(db, place);
+    return this.#isOutOfReach(path) || (here !== undefined && this.#isOutOfReach(here));
   }
 
   /** Whether the name that it would be moved or linked from cannot be seen. */

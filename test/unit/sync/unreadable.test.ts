@@ -381,6 +381,46 @@ test("a repository that both changed stays whole on both sides while a directory
   ]);
 });
 
+test.each(["", "N/new"])(
+  "a directory that is made with the id of one that is out of reach stays (with '%s')",
+  async (file) => {
+    const { world, a, b } = await twoFolders();
+    a.disk.make(path("N"));
+    await settle(world);
+    a.disk.move(path("N"), path("d"));
+    await settle(world);
+    const shutting = shut(b, "ENOTCONN", "d");
+    a.disk.remove(path("d"));
+    await a.sync();
+    await b.sync();
+    b.disk.make(path("N"));
+    if (file !== "") b.disk.write(path(file), "new");
+    await b.sync();
+    await b.sync();
+    const tree = { N: "dir", ...(file !== "" && { [file]: "new" }) };
+    expect(Object.fromEntries(b.disk.tree())).toEqual({ ...tree, d: "dir" });
+    shutting[Symbol.dispose]();
+    expect(Object.fromEntries(await settledTree(world))).toEqual(tree);
+  },
+);
+
+test("what is at a place stays until that can come which others moved there from a directory that is out of reach", async () => {
+  const { world, a, b } = await twoFolders();
+  a.disk.make(path("d"));
+  for (const name of ["d/f", "f"]) a.disk.write(path(name), name);
+  await settle(world);
+  for (const { disk } of [a, b]) disk.tick(3_000_000_000n);
+  const shutting = shut(b, "ENOTCONN", "d");
+  a.disk.remove(path("f"));
+  a.disk.move(path("d/f"), path("f"), "free");
+  await a.sync();
+  await b.sync();
+  await b.sync();
+  expect(b.disk.tree().get("f")).toBe("f");
+  shutting[Symbol.dispose]();
+  expect(Object.fromEntries(await settledTree(world))).toEqual({ d: "dir", f: "d/f" });
+});
+
 /** Others' changes in a directory and into it, and how it is shut then. */
 const KILLED_IN: [string, string, (b: SyncedFolder) => void][] = [
   ["moves a file into", "EACCES", ({ disk }) => disk.move(path("f"), path("d/f"), "free")],
