@@ -69,7 +69,11 @@ function renewed(
 ): Ids {
   for (const { object } of changes) {
     const kept = new Set(object.kept.map(placeText));
-    for (const entry of object.entries) if (!kept.has(placeText(entry))) db.remove(entry);
+    for (const entry of object.entries) {
+      if (!kept.has(placeText(entry))) db.remove(entry);
+      // Out of sight, it may be a separate file that did not change.
+      else db.unsettle(entry);
+    }
   }
   const ids = new Ids(matching, standIn);
   const taken = new Set(changes.flatMap(({ object: { id, ino } }) => (now.get(ino)?.id === id ? [id] : [])));

@@ -355,6 +355,26 @@ test("a save over one name of a linked file leaves the name as it is that cannot
   for (const { disk } of [a, b]) expect(Object.fromEntries(disk.tree())).toEqual(tree);
 });
 
+test.each(["with", "without"])(
+  "what is written at one name of a file comes to one that was shut (on a disk %s links)",
+  async (links) => {
+    const { world, a, b } = await twoFolders();
+    if (links === "without")
+      b.disk.link = () => Promise.reject(Object.assign(new Error("ENOTSUP"), { code: "ENOTSUP" }));
+    a.disk.make(path("d"));
+    a.disk.write(path("f"), "old");
+    await a.disk.link(path("f"), path("d/f"));
+    await settle(world);
+    b.disk.tick(3_000_000_000n);
+    const shutting = shut(b, "EACCES", "d");
+    b.disk.write(path("f"), "of b");
+    await b.sync();
+    await b.sync();
+    shutting[Symbol.dispose]();
+    expect(Object.fromEntries(await settledTree(world))).toEqual({ d: "dir", "d/f": "of b", f: "of b" });
+  },
+);
+
 test("a repository that both changed stays whole on both sides while a directory in it is shut", async () => {
   const { world, a, b } = await twoFolders();
   for (const name of [".git", ".git/objects"]) a.disk.make(path(name));
