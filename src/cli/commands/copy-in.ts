@@ -4,16 +4,13 @@
  */
 import type { BigIntStats } from "node:fs";
 import { lstat, readlink } from "node:fs/promises";
-import { requirePublished, type CommandWriter } from "../../agent/command-writer.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { FileName, Ino } from "../../base/ids.ts";
 import { PUT_PORTION_THINGS, SYNC_PORTION_BYTES } from "../../base/limits.ts";
 import { escapeForPrint } from "../../base/names.ts";
 import { failedWith } from "../../base/system-errors.ts";
 import { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
-import { addFigures, NO_FIGURES, type PublishFigures } from "../../bucket/publish/outcome.ts";
 import type { BucketWriter, NewAttributes, Path } from "../../bucket/writer.ts";
-import type { Root } from "../../roots/root-store.ts";
 import { hasStat, type DiskEntry, type DiskPath, type DiskStat, type SyncDisk } from "../../sync/disk/disk.ts";
 import { pathText } from "../../sync/disk/paths.ts";
 import { openToRead, statOf } from "../../sync/disk/portable-disk.ts";
@@ -22,27 +19,17 @@ import { CopiedData, reading } from "../../sync/scan/copied-data.ts";
 import { PortionRoom } from "../../sync/scan/portion-room.ts";
 import { SteadyFile } from "../../sync/scan/steady-file.ts";
 import { foundAs, NO_CHILDREN, type Found, type Most } from "../../sync/scan/walk.ts";
+import { type PortionOptions, PortionWriter, type PublishedPortions } from "./portion-writer.ts";
 
-export interface CopyInOptions {
-  readonly session: Pick<CommandWriter, "bucket" | "writer" | "another">;
+export interface CopyInOptions extends PortionOptions {
   /** Opens a directory to copy. */
   readonly openDisk: (path: string) => Promise<SyncDisk>;
-  /** For people: what made the commits. */
-  readonly note: string;
   /** Called for each file taken, and with bytes read for the bucket. */
   readonly moved: (bytes: number) => void;
   /** Called with a directory's total before its first file is taken. Absent: nothing is counted. */
   readonly counted?: (total: { readonly files: number; readonly bytes: number }) => void;
   /** What fills a portion. */
   readonly portion?: Most;
-  /** Frees a portion's memory. */
-  readonly release?: () => void;
-}
-
-export interface CopiedIn {
-  readonly root: Root;
-  readonly conflicts: number;
-  readonly figures: PublishFigures;
 }
 
 export class CopyIn implements AsyncDisposable {
@@ -56,7 +43,7 @@ export class CopyIn implements AsyncDisposable {
   /** Files that kept changing while they were read, by their paths below the source; "" is the source itself. */
   readonly unsteady: string[] = [];
   readonly #options: CopyInOptions;
-  #writer: BucketWriter;
+  readonly #portions: PortionWriter;
   #tree: OpenTree | undefined;
   #room: PortionRoom | undefined;
   /** Files of this portion that are read from the disk. */
@@ -65,12 +52,10 @@ export class CopyIn implements AsyncDisposable {
   #single: { readonly file: SteadyFile; readonly size: number } | undefined;
   /** Where a hard-linked file's first name went, by device and inode. */
   readonly #linked = new Map<string, Path>();
-  #conflicts = 0;
-  #figures = NO_FIGURES;
 
   constructor(options: CopyInOptions) {
     this.#options = options;
-    this.#writer = options.session.writer;
+    this.#portions = new PortionWriter(options);
   }
 
   /**
@@ -95,15 +80,23 @@ export class CopyIn implements AsyncDisposable {
     } else this.skipped++;
   }
 
-  /** Publishes the rest. */
-  async publish(): Promise<CopiedIn> {
-    const root = await this.#send();
-    return { root, conflicts: this.#conflicts, figures: this.#figures };
+  /** Publishes what is taken so far. */
+  async publish(): Promise<PublishedPortions> {
+    const sources = this.#sources;
+    this.#sources = new Map();
+    await using data = this.#tree && new CopiedData(this.#tree.disk, sources, this.#options.moved);
+    const published = await this.#portions.publish(data && { data });
+    for (const path of data?.unsteady.values() ?? []) this.unsteady.push(pathText(path));
+    this.bytes += data?.grown ?? 0;
+    if (this.#single?.file.isUnsteady === true) this.unsteady.push("");
+    this.bytes += this.#single === undefined ? 0 : this.#single.file.size - this.#single.size;
+    this.sent = this.files;
+    return published;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#tree?.disk.close();
-    await this.#writer[Symbol.asyncDispose]();
+    await this.#portions[Symbol.asyncDispose]();
   }
 
   async #copyTree(source: string, target: Path): Promise<void> {
@@ -137,11 +130,11 @@ export class CopyIn implements AsyncDisposable {
         taken.add(entry);
       }
       files = files.filter((entry) => !taken.has(entry));
-      if (files.length > 0) await this.#sendPortion();
+      if (files.length > 0) await this.#nextPortion();
     }
     for (const { name, stat: below } of entries) {
       if (below.type !== "directory") continue;
-      if (this.#roomOf().isFull && !isWhole) await this.#sendPortion();
+      if (this.#roomOf().isFull && !isWhole) await this.#nextPortion();
       this.#roomOf().take(below);
       const found = foundAs({ path: path.concat(name), stat: below, parent: directory, name }, NO_CHILDREN, false);
       await this.#directory(found, [...target, name], isWhole || units.isTree(name));
@@ -192,28 +185,14 @@ export class CopyIn implements AsyncDisposable {
     this.#options.moved(0);
   }
 
-  async #sendPortion(): Promise<void> {
-    await this.#send();
-    await this.#writer[Symbol.asyncDispose]();
-    this.#options.release?.();
-    this.#writer = await this.#options.session.another();
+  async #nextPortion(): Promise<void> {
+    await this.publish();
+    await this.#portions.next();
     this.#room = undefined;
   }
 
-  async #send(): Promise<Root> {
-    const { note, moved } = this.#options;
-    const sources = this.#sources;
-    this.#sources = new Map();
-    await using data = this.#tree && new CopiedData(this.#tree.disk, sources, moved);
-    const published = requirePublished(await this.#writer.publish(note, data && { data }));
-    for (const path of data?.unsteady.values() ?? []) this.unsteady.push(pathText(path));
-    this.bytes += data?.grown ?? 0;
-    if (this.#single?.file.isUnsteady === true) this.unsteady.push("");
-    this.bytes += this.#single === undefined ? 0 : this.#single.file.size - this.#single.size;
-    this.#conflicts += published.conflicts.length;
-    this.#figures = addFigures(this.#figures, published.figures);
-    this.sent = this.files;
-    return published.root;
+  get #writer(): BucketWriter {
+    return this.#portions.writer;
   }
 
   #opened(): OpenTree {

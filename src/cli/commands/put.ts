@@ -15,10 +15,11 @@ import type { BucketPath } from "./bucket-path.ts";
 import { openWriterFor } from "./bucket-writer.ts";
 import { addCommand } from "../command.ts";
 import type { Call, Program } from "../command.ts";
-import { CopyIn, type CopiedIn } from "./copy-in.ts";
+import { CopyIn } from "./copy-in.ts";
 import { setModified } from "./file-times.ts";
 import { namesOpenFile } from "./open-files.ts";
 import { refuseOwnSource } from "./own-storage.ts";
+import type { PublishedPortions } from "./portion-writer.ts";
 import { againText, isContents } from "./put-again.ts";
 import { BUCKET_OPTIONS, type BucketOption } from "../master-access.ts";
 import type { Amounts } from "../terminal/progress-rate.ts";
@@ -77,7 +78,7 @@ function keptChanging(paths: readonly string[]): SynclineError {
 
 const SHOWN = 10;
 
-type Put = CopiedIn & Pick<CopyIn, "files" | "bytes" | "skipped" | "unsteady">;
+type Put = PublishedPortions & Pick<CopyIn, "files" | "bytes" | "skipped" | "unsteady">;
 
 async function putFiles(
   { args, options, output }: Call<"recursive" | BucketOption>,

@@ -2,34 +2,21 @@
  * Removes paths of a bucket: in one commit, or very many in portions of one commit each, which bounds memory. Removes what was
  * there at the beginning: what others change meanwhile stays.
  */
-import { requirePublished, type CommandWriter } from "../../agent/command-writer.ts";
 import type { Cid } from "../../base/ids.ts";
 import { PUBLISH_NODE_CACHE_BYTES, PUT_PORTION_THINGS } from "../../base/limits.ts";
-import { addFigures, NO_FIGURES, type PublishFigures } from "../../bucket/publish/outcome.ts";
 import type { BucketWriter, Path } from "../../bucket/writer.ts";
 import { noSuchPath } from "../../bucket/writer/path-errors.ts";
 import { listDirectory, lookup, resolvePath, type TreeObject } from "../../fstree/fs-reader.ts";
 import { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
 import { sameRecord } from "../../fstree/same-record.ts";
-import type { Root } from "../../roots/root-store.ts";
 import { NodeStore } from "../../tree/node-store.ts";
+import { type PortionOptions, PortionWriter, type PublishedPortions } from "./portion-writer.ts";
 
-export interface RemovalOptions {
-  readonly session: Pick<CommandWriter, "bucket" | "writer" | "another">;
-  /** For people: what made the commits. */
-  readonly note: string;
+export interface RemovalOptions extends PortionOptions {
   /** Called with the number of names removed so far. */
   readonly removing?: (removed: number) => void;
   /** How many names fill a portion. */
   readonly portion?: number;
-  /** Frees a portion's memory. */
-  readonly release?: () => void;
-}
-
-export interface Removed {
-  readonly root: Root;
-  readonly conflicts: number;
-  readonly figures: PublishFigures;
 }
 
 export class Removal implements AsyncDisposable {
@@ -44,9 +31,7 @@ export class Removal implements AsyncDisposable {
   /** The tree at the beginning. */
   readonly #tree: Cid;
   readonly #nodes: NodeStore;
-  #writer: BucketWriter;
-  #conflicts = 0;
-  #figures = NO_FIGURES;
+  readonly #portions: PortionWriter;
 
   private constructor(options: RemovalOptions, units: UnitRules) {
     this.#options = options;
@@ -55,7 +40,7 @@ export class Removal implements AsyncDisposable {
     const { bucket, writer } = options.session;
     this.#nodes = new NodeStore(bucket.blocks, { capacityBytes: PUBLISH_NODE_CACHE_BYTES });
     this.#tree = writer.base.body.tree;
-    this.#writer = writer;
+    this.#portions = new PortionWriter(options);
   }
 
   static async begin(options: RemovalOptions): Promise<Removal> {
@@ -70,14 +55,15 @@ export class Removal implements AsyncDisposable {
     await this.#remove(path, seen, false);
   }
 
-  /** Publishes the rest. */
-  async publish(): Promise<Removed> {
-    const root = await this.#send();
-    return { root, conflicts: this.#conflicts, figures: this.#figures };
+  /** Publishes what is removed so far. */
+  async publish(): Promise<PublishedPortions> {
+    const published = await this.#portions.publish();
+    this.published = this.removed;
+    return published;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#writer[Symbol.asyncDispose]();
+    await this.#portions[Symbol.asyncDispose]();
   }
 
   /** `isWhole`: the path is in a repository, which goes in one portion. */
@@ -95,10 +81,17 @@ export class Removal implements AsyncDisposable {
 
   async #empty(path: Path, { id }: TreeObject, isWhole: boolean): Promise<void> {
     for await (const { name } of listDirectory(this.#nodes, this.#tree, id)) {
-      if (!isWhole && this.removed - this.published >= this.#portion) await this.#sendPortion();
+      if (!isWhole && this.removed - this.published >= this.#portion) {
+        await this.publish();
+        await this.#portions.next();
+      }
       const seen = await lookup(this.#nodes, this.#tree, { parent: id, name });
       if (seen !== undefined) await this.#remove([...path, name], seen, isWhole || this.#units.isTree(name));
     }
+  }
+
+  get #writer(): BucketWriter {
+    return this.#portions.writer;
   }
 
   /** Whether others may have published since the beginning. */
@@ -109,20 +102,5 @@ export class Removal implements AsyncDisposable {
   async #take(path: Path): Promise<void> {
     this.removed += await this.#writer.remove(path);
     this.#options.removing?.(this.removed);
-  }
-
-  async #sendPortion(): Promise<void> {
-    await this.#send();
-    await this.#writer[Symbol.asyncDispose]();
-    this.#options.release?.();
-    this.#writer = await this.#options.session.another();
-  }
-
-  async #send(): Promise<Root> {
-    const published = requirePublished(await this.#writer.publish(this.#options.note));
-    this.#conflicts += published.conflicts.length;
-    this.#figures = addFigures(this.#figures, published.figures);
-    this.published = this.removed;
-    return published.root;
   }
 }

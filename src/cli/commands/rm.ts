@@ -9,7 +9,8 @@ import { BUCKET_OPTIONS, type BucketOption } from "../master-access.ts";
 import { noteOf, printPath } from "../terminal/text.ts";
 import { type BucketPath, locateInOne } from "./bucket-path.ts";
 import { openWriterFor } from "./bucket-writer.ts";
-import { Removal, type Removed } from "./removal.ts";
+import type { PublishedPortions } from "./portion-writer.ts";
+import { Removal } from "./removal.ts";
 
 export function register(program: Program): void {
   addCommand(program, {
@@ -53,7 +54,7 @@ async function check(writer: BucketWriter, { names, directory }: BucketPath, rec
   if (record.type !== "directory" && directory) throw notADirectory(names);
 }
 
-async function removeAll({ output }: Call, removal: Removal, paths: readonly BucketPath[]): Promise<Removed> {
+async function removeAll({ output }: Call, removal: Removal, paths: readonly BucketPath[]): Promise<PublishedPortions> {
   try {
     for (const { names } of paths) await removal.remove(names);
     return await removal.publish();
