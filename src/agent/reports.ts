@@ -3,6 +3,7 @@ import { timeText } from "../base/clock.ts";
 import type { ErrorCode, SynclineError } from "../base/errors.ts";
 import { nameToText } from "../base/names.ts";
 import type { Retention } from "../format/commits/retention.ts";
+import type { LostBytes } from "../overlay/data/lost-bytes.ts";
 import type { HeldDeletions } from "../sync/deletion-limit.ts";
 import type { MasterReport } from "../net/master-connection.ts";
 import type { RequestReport } from "../objects/object-store.ts";
@@ -44,6 +45,8 @@ export interface AgentStatus {
   readonly paused: PauseReport | null;
   readonly lastError: ErrorReport | null;
   readonly pending: PendingReport;
+  /** Files whose bytes the state folder lacked when this agent opened it. */
+  readonly lost: LostBytes | null;
   readonly conflicts: readonly { readonly path: string; readonly machine: string; readonly time: string }[];
   /** A synced folder's deletions that await approval. */
   readonly guard: null | HeldDeletions;
@@ -149,6 +152,7 @@ export interface AgentFacts {
   readonly doors: readonly DoorReport[];
   readonly address: string;
   readonly paused: AgentStatus["paused"];
+  readonly lost: AgentStatus["lost"];
   readonly cache: AgentStatus["cache"];
   readonly pins: AgentStatus["pins"];
   readonly requests: AgentStatus["requests"];
@@ -169,6 +173,7 @@ export function statusReport(facts: AgentFacts, state: PublisherState, pending: 
     paused: facts.paused,
     lastError: reportError(state.lastError),
     pending,
+    lost: facts.lost,
     conflicts: state.conflicts.map(conflictReport),
     guard: null,
     cache: facts.cache,

@@ -121,10 +121,10 @@ export class RunningAgent implements Agent {
   async status(): Promise<AgentStatus> {
     const { address, cacheBytes } = this.#options;
     const cache = { bytes: this.#opened.cache?.bytes ?? 0, limit: cacheBytes };
-    const requests = this.#opened.remote.requests?.() ?? null;
-    const masters = this.#opened.remote.masters?.() ?? null;
+    const [requests, masters] = [this.#opened.remote.requests?.() ?? null, this.#opened.remote.masters?.() ?? null];
     const [paused, collection, pins] = [this.#pause.report, this.#collection?.state(), this.#pins?.report ?? null];
-    const facts = { doors: this.#doors, address, paused, cache, pins, requests, masters, collection };
+    const lost = await this.#thread.call("lost", undefined);
+    const facts = { doors: this.#doors, address, paused, lost, cache, pins, requests, masters, collection };
     return statusReport(facts, this.#open().state(), await this.#pending());
   }
 

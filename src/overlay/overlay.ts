@@ -21,7 +21,7 @@ import type { ChangeSet, NewBase, PublishedEpoch, SentCommit } from "../fstree/c
 import { applyRecord } from "./apply.ts";
 import { CarriedBytes } from "./data/carried-bytes.ts";
 import { DataFiles } from "./data/data-files.ts";
-import { warnOfLost } from "./data/lost-bytes.ts";
+import { findLost, type LostBytes } from "./data/lost-bytes.ts";
 import { growthOf } from "./growth.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { Inodes } from "./inodes.ts";
@@ -48,6 +48,7 @@ export class Overlay {
   readonly state: OverlayState;
   readonly data: DataFiles;
   readonly room: Room;
+  readonly lost: LostBytes | undefined;
   readonly #storage: OverlayStorage;
   readonly #clock: Clock;
   readonly #tables: StateTables;
@@ -95,7 +96,7 @@ export class Overlay {
     carried.restore(state, this.data);
     for (const record of renames) this.data.noteTakeOver(record);
     this.#countFound();
-    warnOfLost(state, this.data, log);
+    this.lost = findLost(state, this.data, log);
     this.room = new Room({
       clock,
       limit: limits?.unpublishedBytes ?? Infinity,

@@ -90,6 +90,7 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
         paused: null,
         lastError: null,
         pending: { files: 0, bytes: 0, oldestMs: 0, etaMs: null },
+        lost: null,
         conflicts: [],
         guard: null,
         cache: { bytes: number, limit: 1 << 30 },

@@ -1,7 +1,13 @@
-/** What `status` says of what waits: as much as there is, while the bucket is out of reach and while it is slow. */
+/**
+ * What `status` says of what waits: as much as there is, while the bucket is out of reach and while it is slow. And what it
+ * says of bytes that can wait no longer, as they are lost.
+ */
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, globSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
+import { whyNoMount } from "../support/fuse-process.ts";
+import { killAgent } from "../support/supervisor.ts";
 import { Workspace } from "../support/syncline.ts";
 
 const space = new Workspace("pending");
@@ -83,5 +89,31 @@ test.skipIf(!existsSync("/dev/fuse"))(
     renameSync(space.at("mounted-away"), space.at("mounted"));
     await expect.poll(() => pendingOf(mount), soon).toEqual({ files: 0, bytes: 0, oldestMs: 0, etaMs: null });
     space.do("unmount", mount);
+  },
+);
+
+test.skipIf(whyNoMount() !== undefined)(
+  "a mount names the files whose bytes its state folder has lost",
+  { timeout: 200_000 },
+  async () => {
+    const [url, mount] = [space.url("lossy-bucket"), space.mountPoint("lossy")];
+    space.do("init", url);
+    const state = space.at("lossy-state");
+    const pid = space.mount(url, mount, "--state", state);
+    space.do("pause", mount, "--state", state);
+    writeFileSync(`${mount}/large`, randomBytes(MB));
+    const shown = () => space.json("status", mount, "--state", state);
+    expect(shown()).toMatchObject({ agents: [{ lost: null }] });
+    killAgent(pid);
+    await expect.poll(() => existsSync(`/proc/${pid}`), soon).toBe(false);
+    for (const path of globSync(join(state, "*", "data", "*"))) rmSync(path);
+    space.mount(url, mount, "--state", state);
+    const lossy = { agents: [{ lost: { files: 1, names: ["large"] } }] };
+    expect(shown()).toMatchObject(lossy);
+    // It is in the bucket with its zeros: the person must know all the same.
+    space.do("resume", mount, "--state", state);
+    expect(space.json("flush", mount, "--state", state)).toMatchObject({ published: true });
+    expect(shown()).toMatchObject(lossy);
+    space.do("unmount", mount, "--state", state);
   },
 );

@@ -34,6 +34,7 @@ export function syncStatus(
     paused: paused(),
     lastError: reportError(error),
     pending: pendingOf(state, waiting?.(), state.waiting),
+    lost: null,
     conflicts: conflicts(),
     guard: held,
     cache: cache(),

@@ -7,6 +7,7 @@ import type { ChangeSet, NewBase, PublishedEpoch, SentCommit } from "../../fstre
 import type { Units } from "../../format/commits/policy.ts";
 import type { Trust } from "../../net/access.ts";
 import type { Beginning } from "../../overlay/beginnings.ts";
+import type { LostBytes } from "../../overlay/data/lost-bytes.ts";
 import type { BaseRoot } from "../../overlay/journal/journal-record.ts";
 import type { Pending } from "../../overlay/pending.ts";
 import type { DirtyReason } from "../../vfs/dirty-signal.ts";
@@ -64,6 +65,7 @@ export type WorkerMethods = {
   /** Opens all doors, or none. Throws as they do. */
   openDoors(setups: readonly DoorSetup[]): Promise<readonly DoorReport[]>;
   pending(nothing: undefined): Pending;
+  lost(nothing: undefined): LostBytes | null;
   /** The epoch to publish, its number of objects, and the first of them; `sealedObjects` returns the others. */
   seal(how: { readonly anew: boolean }): Promise<SealedEpoch | undefined>;
   /** In the form of `packChanged`. */

@@ -114,6 +114,7 @@ function serve(port: MessagePort): void {
       return doors.reports;
     },
     pending: () => open().vfs.pending(),
+    lost: () => open().objects.overlay.lost ?? null,
     async seal({ anew }) {
       const sealed = await open().epochs.seal(anew);
       // Collects once per epoch: while the bucket is away, an epoch is sealed repeatedly.

@@ -84,7 +84,7 @@ function textOf(agent: AgentStatus & { readonly costs: Costs | null }): string {
     `  pending    ${waiting(pending)}`,
     `  cache      ${printBytes(cache.bytes)} of ${printBytes(cache.limit)}`,
   ];
-  lines.push(...pinLines(agent));
+  lines.push(...lostLines(agent), ...pinLines(agent));
   if (requests !== null) {
     const { put, list, get, delete: deleted, refused } = requests;
     lines.push(`  requests   ${put} PUT, ${get} GET, ${list} LIST, ${deleted} DELETE to S3; ${refused} refused`);
@@ -122,6 +122,19 @@ function textOf(agent: AgentStatus & { readonly costs: Costs | null }): string {
 function stateText({ paused, online }: AgentStatus): string {
   if (paused !== null) return `paused ${paused.until === null ? `since ${paused.since}` : `until ${paused.until}`}`;
   return online ? "online" : "offline";
+}
+
+/** Agents of older versions do not tell it. */
+function lostLines({ lost = null }: AgentStatus): string[] {
+  if (lost === null) return [];
+  const { files, names } = lost;
+  const more = files > names.length ? ["more"] : [];
+  const isOne = files === 1;
+  return [
+    `  problem    ${printCount(files, "file")} ${isOne ? "lacks" : "lack"} bytes that were written, and ${isOne ? "reads" : "read"} as zeros there: ` +
+      names.map(printText).concat(more).join(", "),
+    "             The state folder had lost them when this agent started. Write them again, or restore older versions.",
+  ];
 }
 
 function pinLines({ pins }: AgentStatus): string[] {

@@ -1,4 +1,4 @@
-/** Warns of files that were written, but whose bytes are in no data file: they read as zeros. */
+/** Files that were written, but whose bytes are in no data file: they read as zeros. */
 import type { Ino } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
 import { nameToText } from "../../base/names.ts";
@@ -9,10 +9,16 @@ interface HeldBytes {
   has(ino: Ino, epoch: number): boolean;
 }
 
+export interface LostBytes {
+  readonly files: number;
+  /** Of the first few. */
+  readonly names: readonly string[];
+}
+
 const NAMED = 5;
 
-/** Call at a start. Only power loss should take bytes, and only those that were not synced. */
-export function warnOfLost(state: OverlayState, data: HeldBytes, log: Log): void {
+/** Call at a start, of which it warns. Only power loss should take bytes, and only those that were not synced. */
+export function findLost(state: OverlayState, data: HeldBytes, log: Log): LostBytes | undefined {
   const names: string[] = [];
   let files = 0;
   for (const { ino, links, extents } of state.objects()) {
@@ -23,12 +29,13 @@ export function warnOfLost(state: OverlayState, data: HeldBytes, log: Log): void
     const [link] = links;
     if (link !== undefined && names.length < NAMED) names.push(nameToText(link.name));
   }
-  if (files === 0) return;
+  if (files === 0) return undefined;
   log.warn(
     "Files were written whose bytes this state folder lacks: they read as zeros. Either the power failed before they were " +
       "synced, or data/ was restored from an earlier moment than journal/.",
     { files, names: names.join(", ") },
   );
+  return { files, names };
 }
 
 function isLacking(data: HeldBytes, ino: Ino, segments: readonly Segment[]): boolean {

@@ -1,8 +1,9 @@
-/** What `status` prints of masters. */
+/** What `status` prints of masters, and of lost bytes. */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { serveControl } from "../../../../src/agent/control.ts";
+import type { AgentStatus } from "../../../../src/agent/reports.ts";
 import { syncStatus } from "../../../../src/agent/folder/sync-status.ts";
 import { openMountState } from "../../../../src/agent/state/state-dir.ts";
 import { systemClock } from "../../../../src/base/clock.ts";
@@ -14,16 +15,28 @@ import { temporaryFolder } from "../../../support/temporary-folder.ts";
 
 const master = (host: string, used: boolean) => ({ address: `https://${host}`, used, left: null, latencyMs: null });
 
-test("several masters are listed; a single one, which may be away, is not called ready", async () => {
+/** An agent that answers what `status` returns, and what the command prints of it. */
+async function agentThatAnswers(status: () => AgentStatus) {
   const folder = await temporaryFolder();
   const [states, mount] = [join(folder, "states"), join(folder, "mount")];
   mkdirSync(mount);
   const state = openMountState(states, { address: "https://a/b", mount });
   onTestFinished(() => state[Symbol.dispose]());
   state.list(silentLog);
-  let masters = [master("a", false)];
+  const never = () => expect.unreachable();
+  const answers = { status: async () => status(), flush: never, pause: never, resume: never, unmount: never };
+  const control = await serveControl(state.path, answers, systemClock);
+  onTestFinished(() => control[Symbol.asyncDispose]());
+  return async (...more: string[]) => {
+    const runtime = createFakeRuntime({});
+    await runCommandLine(["status", "--state", states, ...more], runtime, [register], "1.2.3");
+    return runtime.out();
+  };
+}
+
+const statusWith = (masters: AgentStatus["masters"]) => {
   const facts = {
-    folder: mount,
+    folder: "/f",
     address: "https://a/b",
     cache: () => ({ bytes: 0, limit: 1 }),
     requests: () => null,
@@ -31,18 +44,30 @@ test("several masters are listed; a single one, which may be away, is not called
     masters: () => masters,
     conflicts: () => [],
   };
-  const never = () => expect.unreachable();
-  const status = async () =>
-    syncStatus(facts, { report: undefined, error: undefined, scansOnly: undefined, waiting: false });
-  const answers = { status, flush: never, pause: never, resume: never, unmount: never };
-  const control = await serveControl(state.path, answers, systemClock);
-  onTestFinished(() => control[Symbol.asyncDispose]());
-  const shown = async () => {
-    const runtime = createFakeRuntime({});
-    await runCommandLine(["status", "--state", states], runtime, [register], "1.2.3");
-    return runtime.out();
-  };
+  return syncStatus(facts, { report: undefined, error: undefined, scansOnly: undefined, waiting: false });
+};
+
+test("several masters are listed; a single one, which may be away, is not called ready", async () => {
+  let masters = [master("a", false)];
+  const shown = await agentThatAnswers(() => statusWith(masters));
   expect(await shown()).not.toContain("  master ");
   masters = [master("a", true), master("b", false)];
   expect(await shown()).toContain("  master     https://a  used\n  master     https://b  ready\n");
+});
+
+test("files that lack bytes are a problem, with the first of their names", async () => {
+  let lost: AgentStatus["lost"] | undefined = null;
+  const shown = await agentThatAnswers(() => ({ ...statusWith(null), lost }) as AgentStatus);
+  expect(await shown()).not.toContain("zeros");
+  lost = undefined;
+  expect(await shown()).not.toContain("zeros");
+  lost = { files: 1, names: ["a\u202eb"] };
+  expect(await shown()).toContain(
+    "  problem    1 file lacks bytes that were written, and reads as zeros there: a\\u{202e}b\n",
+  );
+  lost = { files: 3, names: ["a", "b"] };
+  expect(await shown()).toContain(
+    "  problem    3 files lack bytes that were written, and read as zeros there: a, b, more\n",
+  );
+  expect(JSON.parse(await shown("--json"))).toMatchObject({ agents: [{ lost }] });
 });
