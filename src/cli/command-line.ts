@@ -1,5 +1,6 @@
 /** Runs the commands in this process. */
 import { createRequire } from "node:module";
+import { NEXT_PROGRAM } from "../runtime/next-program.ts";
 import { commandsFor } from "./commands.ts";
 import { exitStatusOf } from "./exit-status.ts";
 import { createOutput } from "./terminal/output.ts";
@@ -23,7 +24,6 @@ runtime.stdout.on("error", async (error: NodeJS.ErrnoException) => {
 // If stderr is gone, only the exit status reports errors.
 process.stderr.on("error", () => {});
 
-process.exitCode =
-  args[0] === MOUNT_HELPER
-    ? await runMountHelper(args.slice(1), runtime, version)
-    : await runCommandLine(args, runtime, await commandsFor(args), version);
+if (args[0] === MOUNT_HELPER) process.exitCode = await runMountHelper(args.slice(1), runtime, version);
+else if (args[0] === NEXT_PROGRAM) process.exitCode = (await import("./next-program.ts")).tellFormats(runtime);
+else process.exitCode = await runCommandLine(args, runtime, await commandsFor(args), version);

@@ -18,6 +18,8 @@ export interface Supervision {
   /** The working directory that the command's paths are relative to. */
   readonly cwd: string;
   readonly command: readonly string[];
+  /** The part of the command that starts the program, before its words. */
+  readonly program: readonly string[];
   /** The command's environment besides this process's own. */
   readonly env: Readonly<Record<string, string>>;
   /** Whether the kernel may be asked to send requests again. Tests set false, which is as before Linux 6.9. */

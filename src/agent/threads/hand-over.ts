@@ -1,17 +1,20 @@
 /** An agent's answers to callers. One of them ends its process, so that its supervisor starts the next agent. */
 import type { Clock } from "../../base/clock.ts";
 import type { Log } from "../../base/log.ts";
+import type { Supervision } from "../../fuse/supervisor.ts";
 import type { Agent } from "../agent.ts";
 import { type ControlAnswers, notReplaceable } from "../control.ts";
 import type { Serving } from "../pins/free-space.ts";
 import type { Pins } from "../pins/pins.ts";
 import type { Pause } from "../state/pause.ts";
 import type { FilesystemThread } from "./filesystem-thread.ts";
+import { requireNextProgram } from "./next-program.ts";
 
 interface Tools {
   readonly drainMs: number;
   readonly pause: Pause;
   readonly pins: Pins | undefined;
+  readonly supervision?: Supervision | undefined;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -40,9 +43,13 @@ export function answersOf(agent: Agent, thread: FilesystemThread, tools: Tools):
   };
 }
 
-/** Hands over to the next agent, for an upgrade; programs in the mount wait. Throws `not_supported` if none would start. */
-async function handOver(thread: FilesystemThread, { clock, log }: Pick<Tools, "clock" | "log">): Promise<object> {
+/**
+ * Hands over to the next agent, for an upgrade; programs in the mount wait. Throws `not_supported` if none would start,
+ * `precondition_failed` if it could not serve.
+ */
+async function handOver(thread: FilesystemThread, { supervision, clock, log }: Tools): Promise<object> {
   if (!(await thread.call("isReplaceable", undefined))) throw notReplaceable();
+  await requireNextProgram(supervision?.program ?? []);
   log.info("Handing over to the next agent.");
   endProcess(clock, ANSWER_MS);
   return { pid: process.pid };

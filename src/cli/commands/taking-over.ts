@@ -78,12 +78,14 @@ export function supervisionOf(
     ? (placeTaken(runtime)?.connection ?? "")
     : Buffer.from(random.bytes(CONNECTION_BYTES)).toString("hex");
   for (const once of [HANDOFF, PLACE, envName("background"), envName("accept")]) Reflect.deleteProperty(env, once);
-  const own = process.argv.slice(1).filter((argument) => !ONCE.has(argument));
+  const [script = "", ...words] = process.argv.slice(1);
+  const program = [process.execPath, ...process.execArgv, script];
   return {
     log: join(stateDir, LOG_NAME),
     // Only an agent that starts its own supervisor uses this. For later agents, the directory may be gone.
     cwd: told === "" ? process.cwd() : "/",
-    command: [process.execPath, ...process.execArgv, ...own],
+    command: [...program, ...words.filter((word) => !ONCE.has(word))],
+    program,
     env: environmentKey === undefined ? {} : { SYNCLINE_KEY: environmentKey },
     mayResend: env["SYNCLINE_FUSE_RESEND"] !== "off",
     place: { ...begun, state: stateDir, connection },

@@ -24,7 +24,7 @@ export function register(program: Program): void {
       const served = await requireAgent(runtime, options.state, args[0]);
       const { pid: before } = await askServing<"status">(served, { call: "status" }, { clock, ms: ANSWER_MS });
       const beganMs = clock.monotonicMs();
-      await askAgent<"handOver">(served.stateDir, { call: "handOver" }, { clock, ms: ANSWER_MS });
+      await askAgent<"handOver">(served.stateDir, { call: "handOver" }, { clock, ms: ANSWER_MS, isLong: true });
       const pid = await nextAgent(served.stateDir, before, clock);
       const ms = Math.round(clock.monotonicMs() - beganMs);
       output.result(

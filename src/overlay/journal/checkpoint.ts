@@ -17,7 +17,7 @@ import { readBaseRoot, writeBaseRoot } from "./journal-codec.ts";
 import type { BaseRoot } from "./journal-record.ts";
 import * as stored from "./stored-record.ts";
 
-const VERSION = 3;
+export const CHECKPOINT_VERSION = 3;
 /** Enough for most rows. */
 const ROW_BYTES = 512;
 
@@ -34,7 +34,7 @@ export interface CheckpointHead {
 
 export function encodeHead(head: CheckpointHead): Uint8Array {
   const writer = new ByteWriter(ROW_BYTES);
-  writer.u32(VERSION);
+  writer.u32(CHECKPOINT_VERSION);
   writer.int(head.frame);
   writer.int(head.epoch);
   writer.int(head.nextIno);
@@ -61,7 +61,7 @@ export function encodeHead(head: CheckpointHead): Uint8Array {
 export function decodeHead(bytes: Uint8Array): CheckpointHead {
   const reader = new ByteReader(bytes);
   const version = reader.u32();
-  if (version !== VERSION) throw otherVersion(version);
+  if (version !== CHECKPOINT_VERSION) throw otherVersion(version);
   return {
     frame: reader.int(),
     epoch: reader.int(),

@@ -8,7 +8,7 @@ import type { InodeRow } from "../disk/storage.ts";
 import * as stored from "./stored-record.ts";
 
 /** Numbers of the kinds: never change them. */
-const KINDS = {
+export const KINDS = {
   inode: 1,
   keep: 2,
   create: 3,

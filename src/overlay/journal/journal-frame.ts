@@ -23,7 +23,7 @@ export const SEGMENT_HEADER_BYTES = 40;
 
 const FRAME_MAGIC = 0x464a_4c53;
 const SEGMENT_MAGIC = 0x534a_4c53;
-const VERSION = 2;
+export const JOURNAL_VERSION = 2;
 const CRC_AT = 24;
 const SALT_AT = 28;
 const SEGMENT_CRC_AT = 32;
@@ -104,7 +104,7 @@ export function* findFrames(segment: Buffer, at: number, salts?: ReadonlySet<num
 export function segmentHeader({ first, follows, synced, salt }: SegmentHeader): Buffer {
   const header = Buffer.alloc(SEGMENT_HEADER_BYTES);
   header.writeUInt32LE(SEGMENT_MAGIC, 0);
-  header.writeUInt32LE(VERSION, 4);
+  header.writeUInt32LE(JOURNAL_VERSION, 4);
   header.writeDoubleLE(first, 8);
   header.writeDoubleLE(follows, 16);
   header.writeDoubleLE(synced, 24);
@@ -117,7 +117,7 @@ export function segmentHeader({ first, follows, synced, salt }: SegmentHeader): 
 export function readSegmentHeader(segment: Buffer): SegmentHeader | undefined {
   if (segment.length < SEGMENT_HEADER_BYTES || segment.readUInt32LE(0) !== SEGMENT_MAGIC) return undefined;
   const sealed = segment.readUInt32LE(SEGMENT_CRC_AT) === crc32(segment.subarray(0, SEGMENT_CRC_AT));
-  if (segment.readUInt32LE(4) !== VERSION || !sealed) return undefined;
+  if (segment.readUInt32LE(4) !== JOURNAL_VERSION || !sealed) return undefined;
   return {
     first: segment.readDoubleLE(8),
     follows: segment.readDoubleLE(16),

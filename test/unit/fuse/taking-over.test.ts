@@ -57,7 +57,17 @@ interface Served {
 function doorOf(fs: Served, handoff?: Agreed): { session: FakeSession; door: Door } {
   const session = new FakeSession();
   const place = { stateRoot: "", mount: "", connection: "" };
-  const supervision = { log: "", cwd: "", command: [], env: {}, mayResend: true, place, isInherited: true, handoff };
+  const supervision = {
+    log: "",
+    cwd: "",
+    command: [],
+    program: [],
+    env: {},
+    mayResend: true,
+    place,
+    isInherited: true,
+    handoff,
+  };
   const options = chooseOptions({ mountPoint: "", source: "", log: silentLog, clock: fs.clock, supervision });
   const events = { ready: () => {}, ended: () => {} };
   return { session, door: new Door(session.addon, { device: 3, slots: 4 }, fs.vfs, options, events) };

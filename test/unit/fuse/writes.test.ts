@@ -33,7 +33,16 @@ vi.mock(import("../../../src/fuse/dying-thread.ts"), async (original) => {
 function serve(fs: { readonly vfs: FileSystem; readonly clock: Clock }, isRepeated = false): FakeSession {
   const session = new FakeSession();
   const place = { stateRoot: "", mount: "", connection: "" };
-  const supervision = { log: "", cwd: "", command: [], env: {}, mayResend: true, place, isInherited: true };
+  const supervision = {
+    log: "",
+    cwd: "",
+    command: [],
+    program: [],
+    env: {},
+    mayResend: true,
+    place,
+    isInherited: true,
+  };
   const handoff = { minor: MINOR_WITH_EPOCH, flags: 0, flags2: 0 };
   const taken = isRepeated ? { supervision: { ...supervision, handoff } } : {};
   const options = chooseOptions({ mountPoint: "", source: "", log: silentLog, clock: fs.clock, ...taken });
