@@ -164,17 +164,17 @@ export class RunningAgent implements Agent {
   }
 
   #openPublisher(base: BaseRoot, held: boolean): Publisher {
-    const { stateDir, at, clock, random, log } = this.#options;
+    const { stateDir, at, accept, clock, random, log } = this.#options;
     const overlay = overlayProxy(this.#thread.call);
     const isSteady = (beginning: Beginning) => this.#thread.call("isSteady", beginning);
     const early = (this.#early = openEarlyCutting(this.#opened.bucket, { stateDir, isSteady, clock, log }));
-    this.#resources.push(early);
     const heldBase = new HeldBase({ remote: this.#opened.remote, clock, log });
-    this.#resources.push(heldBase);
+    this.#resources.push(early, heldBase);
     return new Publisher({
       bucket: this.#opened.bucket,
       writer: this.#writer,
       fixed: at !== undefined,
+      accepted: accept,
       overlay: {
         ...overlay,
         published: async (epoch) => {

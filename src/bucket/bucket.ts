@@ -36,7 +36,7 @@ import { NodeStore } from "../tree/node-store.ts";
 import type { BucketRemote } from "./remote.ts";
 import { requireDescent } from "./catch-up.ts";
 import { CommitHeads } from "./commit-heads.ts";
-import { foreignBucket, type SeenRoot, type RootWitness } from "./root-witness.ts";
+import { foreignBucket, GUIDE, type SeenRoot, type RootWitness } from "./root-witness.ts";
 import { soundGenesis } from "./sound-genesis.ts";
 import type { VerifiedCommit } from "./verified-commit.ts";
 
@@ -223,7 +223,7 @@ export class Bucket {
     const { cid, body, certificate } = commit;
     if (body.genesis !== this.genesis.cid) {
       throw new SynclineError("foreign_bucket", `Commit ${cid} belongs to another bucket, ${body.genesis}.`, {
-        hint: "Another bucket replaced the one at this address. Nothing is merged with it, and unpublished data is kept.",
+        hint: `Another bucket replaced the one at this address. Nothing is merged with it, and unpublished data is kept: ${GUIDE}`,
       });
     }
     mayWrite(body.features);

@@ -60,14 +60,19 @@ export function foreignBucket(address: string, known: Cid, found: Cid): Syncline
 }
 
 /** The error for a root that does not descend from the base. */
-export function rootRolledBack(found: Cid): SynclineError {
+export function rootRolledBack(
+  found: Cid,
+  { accepted = false }: { accepted?: boolean | undefined } = {},
+): SynclineError {
+  const instead = accepted
+    ? `Restore the newer data: this mount's unpublished changes follow it. Without it, they must be copied: ${GUIDE}`
+    : `Restore the newer data. To continue with the older state: ${ACCEPT}`;
   return new SynclineError(
     "root_rolled_back",
     `The bucket's root ${found} does not descend from the newest root seen here.`,
-    {
-      hint: `The bucket went back to older data, and nothing is published over it. Restore the newer data. To continue with the older state: ${ACCEPT} If a mount then still says this, its unpublished changes follow the lost root: see docs/guide/operating.md.`,
-    },
+    { hint: `The bucket went back to older data, and nothing is published over it. ${instead}` },
   );
 }
 
 const ACCEPT = "run the command again with --accept.";
+export const GUIDE = "see 'The bucket was set back or replaced' in docs/guide/operating.md.";

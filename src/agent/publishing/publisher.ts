@@ -49,6 +49,8 @@ export interface PublisherOptions {
   readonly writer: PublisherWriter | undefined;
   /** Whether the base never changes, because an old state is shown. */
   readonly fixed: boolean;
+  /** Whether a person accepted the root at the address, which did not help changes that follow a lost one. */
+  readonly accepted?: boolean;
   readonly overlay: PublisherOverlay;
   readonly data: DataReader;
   readonly base: BaseRoot;
@@ -246,7 +248,7 @@ export class Publisher {
       case "foreign":
         return this.#failed(outcome.cause);
       case "rolled_back":
-        return this.#failed(rootRolledBack(outcome.root));
+        return this.#failed(rootRolledBack(outcome.root, { accepted: this.#options.accepted }));
       case "device_reused":
         log.warn("The bucket holds a later epoch of this device. Switching to a new device key.", {
           epoch: outcome.epoch,

@@ -30,6 +30,7 @@ async function world(
     paused?: () => SynclineError | undefined;
     readOnly?: boolean;
     fixed?: boolean;
+    accepted?: boolean;
     epoch?: number;
     held?: boolean;
   } = {},
@@ -50,6 +51,7 @@ async function world(
     bucket,
     writer: options.readOnly === true ? undefined : lastingWriter(me.writer, replace),
     fixed: options.fixed ?? false,
+    accepted: options.accepted ?? false,
     overlay,
     data: overlay.data,
     base: await head(bucket),
@@ -349,6 +351,24 @@ describe("a publisher", () => {
     expect(overlay.publishedEpochs).toHaveLength(1);
     expect((await head(bucket)).seq).toBe(2);
   });
+
+  test.each([
+    [false, /To continue with the older state: run the command again with --accept\.$/],
+    [true, /Without it, they must be copied: see .*operating\.md\.$/],
+  ])(
+    "over a root that was rolled back: what to do about unpublished changes, --accept given: %s",
+    async (accepted, hint) => {
+      const { publisher, overlay, remote, bucket } = await world({ accepted });
+      const old = await head(bucket);
+      overlay.edit(born("a"));
+      await publisher.flush();
+      remote.forceRoot(old.commit);
+      overlay.edit(born("b", "b", 3));
+      await publisher.flush();
+      const { lastError } = publisher.state();
+      expect(lastError).toMatchObject({ code: "root_rolled_back", hint: expect.stringMatching(hint) });
+    },
+  );
 
   test("never publishes over a root that was rolled back, and never adopts it", async () => {
     const { publisher, overlay, remote, bucket } = await world();
