@@ -70,7 +70,9 @@ export interface AgentStatus {
   };
   /** For a synced folder: where it differs from the bucket, and why; whether the system reports changes, or why not. */
   readonly sync?: {
+    /** The first of them. */
     readonly left: readonly { readonly path: string; readonly why: string }[];
+    readonly leftPaths: number;
     readonly notices: boolean;
     readonly why: string | null;
   };

@@ -23,6 +23,7 @@ export function syncStatus(
 ): AgentStatus {
   const { report, error, scansOnly } = state;
   const held = report?.guard ?? null;
+  const left = report?.left ?? [];
   return {
     mount: null,
     doors: [{ door: "sync", folder }],
@@ -43,7 +44,12 @@ export function syncStatus(
     masters: masters(),
     collection: null,
     published: { flushes: 0, attempts: 0, uploadedBytes: 0, uploadedBlocks: 0, requests: 0, blocksRead: 0 },
-    sync: { left: report?.left ?? [], notices: scansOnly === undefined, why: scansOnly ?? null },
+    sync: {
+      left: left.slice(0, LEFT_REPORTED),
+      leftPaths: left.length,
+      notices: scansOnly === undefined,
+      why: scansOnly ?? null,
+    },
   };
 }
 
@@ -76,5 +82,8 @@ function pendingOf(
   const files = Math.max(left.length, counted?.files ?? 0, isUncounted ? 1 : 0);
   return { files, bytes, oldestMs, etaMs, ...(isUncounted && { isUncounted }) };
 }
+
+/** Where a large change in the bucket must wait, all of its paths are left. */
+const LEFT_REPORTED = 1_000;
 
 const UNREACHABLE: ReadonlySet<string> = new Set(["arbiter_unreachable", "store_unreachable", "time_out"]);

@@ -110,6 +110,8 @@ function textOf(agent: AgentStatus & { readonly costs: Costs | null }): string {
   if (scansOnly !== null) lines.push(`  notices    none; the folder is scanned instead: ${printText(scansOnly)}`);
   for (const { path, why } of sync?.left.slice(0, LEFT_SHOWN) ?? [])
     lines.push(`  left       ${printText(path)}: ${why}`);
+  const more = (sync?.leftPaths ?? 0) - LEFT_SHOWN;
+  if (more > 0) lines.push(`  left       … and ${printCount(more, "more path")}`);
   const newest = conflicts.at(-1);
   if (newest !== undefined) lines.push(`  conflicts  ${conflicts.length}, newest: ${printText(newest.path)}`);
   if (lastError !== null) lines.push(`  problem    ${printText(lastError.message)}`);

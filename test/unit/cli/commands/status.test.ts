@@ -1,8 +1,9 @@
-/** What `status` prints of masters, and of lost bytes. */
+/** What `status` prints of masters, of lost bytes, and of paths that are left. */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { serveControl } from "../../../../src/agent/control.ts";
+import type { SyncReport } from "../../../../src/sync/report.ts";
 import type { AgentStatus } from "../../../../src/agent/reports.ts";
 import { syncStatus } from "../../../../src/agent/folder/sync-status.ts";
 import { openMountState } from "../../../../src/agent/state/state-dir.ts";
@@ -34,7 +35,7 @@ async function agentThatAnswers(status: () => AgentStatus) {
   };
 }
 
-const statusWith = (masters: AgentStatus["masters"]) => {
+const statusWith = (masters: AgentStatus["masters"], report?: SyncReport) => {
   const facts = {
     folder: "/f",
     address: "https://a/b",
@@ -44,7 +45,7 @@ const statusWith = (masters: AgentStatus["masters"]) => {
     masters: () => masters,
     conflicts: () => [],
   };
-  return syncStatus(facts, { report: undefined, error: undefined, scansOnly: undefined, waiting: false });
+  return syncStatus(facts, { report, error: undefined, scansOnly: undefined, waiting: false });
 };
 
 test("several masters are listed; a single one, which may be away, is not called ready", async () => {
@@ -70,4 +71,23 @@ test("files that lack bytes are a problem, with the first of their names", async
     "  problem    3 files lack bytes that were written, and read as zeros there: a, b, more\n",
   );
   expect(JSON.parse(await shown("--json"))).toMatchObject({ agents: [{ lost }] });
+});
+
+test("of very many paths that are left, the first are listed, and all are counted", async () => {
+  const left = Array.from({ length: 5_000 }, (_, index) => ({ path: `d/${index}`, why: "in the way" as const }));
+  const report: SyncReport = {
+    root: "root",
+    sent: { added: 0, changed: 0, moved: 0, deleted: 0 },
+    received: { files: 0, removed: 0 },
+    conflicts: [],
+    guard: null,
+    left,
+  };
+  const shown = await agentThatAnswers(() => statusWith(null, report));
+  expect((await shown()).split("\n").filter((line) => line.startsWith("  left"))).toEqual([
+    ...left.slice(0, 10).map(({ path }) => `  left       ${path}: in the way`),
+    "  left       … and 4990 more paths",
+  ]);
+  const sync = { left: left.slice(0, 1_000), leftPaths: 5_000 };
+  expect(JSON.parse(await shown("--json"))).toMatchObject({ agents: [{ sync }] });
 });
