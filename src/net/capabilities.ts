@@ -26,7 +26,7 @@ export function parseCapabilities(origin: string, value: unknown): Capabilities 
     throw new SynclineError("not_supported", `${origin} does not serve buckets of format ${FORMAT}.`, {
       hint: Array.isArray(formats)
         ? "The master runs another version. Upgrade the older side."
-        : "Check that this is the address of a master: curl ORIGIN/fula/capabilities",
+        : "Check that this is the address of a master, and that this network wants no login: curl ORIGIN/fula/capabilities",
     });
   }
   const isSize = typeof maxBlock === "number" && Number.isSafeInteger(maxBlock) && maxBlock > 0;

@@ -141,7 +141,7 @@ export class MasterConnection implements Master {
   async call(request: MasterRequest): Promise<MasterAnswer> {
     const { bearer } = this.#options;
     const token = request.open === true ? undefined : await bearer.token();
-    const answer = this.#bounded(await this.#send(request, token));
+    const answer = await this.#answer(request, token);
     if ((request.statuses ?? [200]).includes(answer.status)) return answer;
     const refusal = await refusalIn(answer);
     if (answer.status !== 401 || token === undefined) throw errorOf(this.address, refusal);
@@ -154,7 +154,7 @@ export class MasterConnection implements Master {
 
   /** Repeats the call once with another token. */
   async #again(request: MasterRequest, token: string): Promise<MasterAnswer> {
-    const answer = this.#bounded(await this.#send(request, token));
+    const answer = await this.#answer(request, token);
     if ((request.statuses ?? [200]).includes(answer.status)) return answer;
     throw errorOf(this.address, await refusalIn(answer));
   }
@@ -162,6 +162,17 @@ export class MasterConnection implements Master {
   async [Symbol.asyncDispose](): Promise<void> {
     const pool = await this.#pool?.catch(() => undefined);
     await pool?.destroy(new Error("the connection was closed"));
+  }
+
+  async #answer(request: MasterRequest, token: string | undefined): Promise<MasterAnswer> {
+    const answer = this.#bounded(await this.#send(request, token));
+    const stranger = request.open === true ? undefined : strangerBehind(answer);
+    if (stranger === undefined) return answer;
+    await refusalIn(answer);
+    throw new SynclineError("store_unreachable", `${this.address} is answered by ${stranger}, not by a master.`, {
+      hint: "If this network wants a login, open any page in a browser. Check the address, and that no proxy interferes.",
+      cause: new NotAMaster(stranger),
+    });
   }
 
   async #send(request: MasterRequest, token: string | undefined): Promise<ExchangeAnswer> {
@@ -268,9 +279,18 @@ export function maybeReceived(error: unknown): boolean {
   return !(error instanceof SynclineError && error.cause instanceof Unanswered && !error.cause.sent);
 }
 
-/** Whether the master failed to prove its identity: retrying would end the same way. */
+/** Whether the master failed to prove its identity, or is none: retrying would end the same way. */
 export function isUntrusted(error: unknown): boolean {
-  return error instanceof SynclineError && (isUntrustedCause(error.cause) || isUntrusted(error.cause));
+  if (!(error instanceof SynclineError)) return false;
+  return error.cause instanceof NotAMaster || isUntrustedCause(error.cause) || isUntrusted(error.cause);
+}
+
+class NotAMaster extends Error {}
+
+/** What answers in a master's place, as the login page of a network does. Masters send no pages, and redirect nobody. */
+function strangerBehind({ status, headers }: MasterAnswer): string | undefined {
+  if (status >= 300 && status < 400) return `a redirect (status ${status})`;
+  return status < 300 && /^text\/html\b/i.test(headers["content-type"] ?? "") ? "a web page" : undefined;
 }
 
 const ANY_STATUS = Array.from({ length: 400 }, (_, index) => 200 + index);

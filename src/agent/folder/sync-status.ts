@@ -86,4 +86,9 @@ function pendingOf(
 /** Where a large change in the bucket must wait, all of its paths are left. */
 const LEFT_REPORTED = 1_000;
 
-const UNREACHABLE: ReadonlySet<string> = new Set(["arbiter_unreachable", "store_unreachable", "time_out"]);
+const UNREACHABLE: ReadonlySet<string> = new Set([
+  "arbiter_unreachable",
+  "not_supported",
+  "store_unreachable",
+  "time_out",
+]);

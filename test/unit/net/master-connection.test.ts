@@ -7,7 +7,7 @@ import { MASTER_NEXT_MS } from "../../../src/base/limits.ts";
 import { carBatch } from "../../../src/blocks/car-batch.ts";
 import { CAR_TYPE } from "../../../src/format/blocks/car.ts";
 import type { Bearer } from "../../../src/net/bearer.ts";
-import { type Master, MasterConnection, maybeReceived } from "../../../src/net/master-connection.ts";
+import { isUntrusted, type Master, MasterConnection, maybeReceived } from "../../../src/net/master-connection.ts";
 import { MasterHealth } from "../../../src/net/master-health.ts";
 import { Masters } from "../../../src/net/masters.ts";
 import { HttpRootStore } from "../../../src/roots/http-root-store.ts";
@@ -42,12 +42,33 @@ describe("a call", () => {
     [500, "internal", "store_unreachable"],
     [503, "arbiter_unreachable", "arbiter_unreachable"],
     [507, "disk_full", "disk_full"],
-    [302, "", "store_failed"],
+    [302, "", "store_unreachable"],
     [401, "disk_full", "bad_token"],
   ])("that is refused with %i %s fails with %s", async (status, code, expected) => {
     const server = await scriptedServer();
     server.answer = (_, response) => json(response, status, { code, message: "because" });
     await expect(connect(server).call(get)).rejects.toMatchObject({ code: expected });
+  });
+
+  test.each([
+    ["a web page", 200, { "content-type": "text/html; charset=utf-8" }],
+    ["a redirect (status 302)", 302, { location: "http://portal.example/login" }],
+  ])("that %s answers, as in a network that wants a login, is away and not repeated", async (what, status, headers) => {
+    const server = await scriptedServer();
+    const connection = connect(server);
+    await connection.capabilities();
+    server.answer = (_, response) => void response.writeHead(status, headers).end("<html>Log in</html>");
+    const error: unknown = await connection.call(get).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: "store_unreachable", message: expect.stringContaining(what) });
+    expect([isUntrusted(error), maybeReceived(error)]).toEqual([true, true]);
+    server.answer = (_, response) => json(response, 200, {});
+    expect((await connection.call(get)).status).toBe(200);
+  });
+
+  test("that a proxy refuses with a page fails with the status' error", async () => {
+    const server = await scriptedServer();
+    server.answer = (_, response) => void response.writeHead(413, { "content-type": "text/html" }).end("<html>");
+    await expect(connect(server).call(get)).rejects.toMatchObject({ code: "limit_exceeded" });
   });
 
   test.each([
@@ -85,7 +106,7 @@ describe("a call", () => {
   test("follows no redirect: the bearer goes nowhere else", async () => {
     const [server, other] = [await scriptedServer(), await scriptedServer()];
     server.answer = (_, response) => response.writeHead(307, { location: `${other.origin}/v1/buckets` }).end();
-    await expect(connect(server).call(get)).rejects.toMatchObject({ code: "store_failed" });
+    await expect(connect(server).call(get)).rejects.toMatchObject({ code: "store_unreachable" });
     expect(other.seen).toEqual([]);
   });
 

@@ -406,6 +406,17 @@ describe("a publisher", () => {
     expect(publisher.state()).toMatchObject({ online: false, lastError: { code: "no_such_bucket" } });
   });
 
+  test("counts as offline while something else answers in the bucket's place", async () => {
+    const { publisher, remote } = await world();
+    const { readRoot } = remote;
+    remote.readRoot = () => Promise.reject(new SynclineError("not_supported", "This is no master."));
+    expect((await publisher.rootMoved()).again).toBe(true);
+    expect(publisher.state()).toMatchObject({ online: false, lastError: { code: "not_supported" } });
+    remote.readRoot = readRoot;
+    await publisher.rootMoved();
+    expect(publisher.state()).toMatchObject({ online: true, lastError: undefined });
+  });
+
   test("keeps the epoch when other writers always win the swap, and reports it", async () => {
     const { publisher, overlay, remote, elsewhere, files } = await world();
     overlay.edit(born("ours"));
