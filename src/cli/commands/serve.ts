@@ -13,6 +13,7 @@ import { isLoopback } from "../../net/origin.ts";
 import { addCommand } from "../command.ts";
 import type { Call, Program } from "../command.ts";
 import { parseHostName } from "../host-name.ts";
+import { certificateWarning } from "./certificate-dates.ts";
 import { openMasterStorage } from "./master-storage.ts";
 import { keptCertificate } from "./kept-certificate.ts";
 import { parseListen, tlsTexts } from "./listen.ts";
@@ -181,7 +182,7 @@ function quotaApiOf({ options }: ServeCall): { url: string; open: boolean } | un
   return { url, open: quotaMode !== "strict" };
 }
 
-function warn({ output, options }: ServeCall, allow: readonly Wallet[], { host, tls }: Listen): void {
+function warn({ output, options, runtime }: ServeCall, allow: readonly Wallet[], { host, tls }: Listen): void {
   if (allow.length === 0) {
     output.notice(
       "No wallet is allowed, so every call with a bearer token is refused. Restart with --allow WALLET: `syncline key show` prints yours.",
@@ -192,6 +193,8 @@ function warn({ output, options }: ServeCall, allow: readonly Wallet[], { host, 
       "Bearer tokens and blocks travel unencrypted (--insecure): anyone listening on the network can use them.",
     );
   }
+  const dates = tls && certificateWarning(tls.cert, Number(runtime.clock.nowNs() / 1_000_000n));
+  if (dates !== undefined) output.notice(dates);
   if (options.publicBlocks === true) {
     output.notice("Blocks are public (--public-blocks): anyone who knows a block's address can read it.");
   }
