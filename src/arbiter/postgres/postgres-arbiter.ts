@@ -2,6 +2,7 @@
 import type { Client } from "pg";
 import type { Clock } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
+import { LastingTrouble } from "../../base/lasting-trouble.ts";
 import { describeError, type Log } from "../../base/log.ts";
 import type { BucketName } from "../../roots/root-store.ts";
 import type { Arbiter, JobLease, RevokedTokens, SeenMaster } from "../arbiter.ts";
@@ -147,6 +148,7 @@ export class PostgresArbiter implements Arbiter {
 
   /** Listens until it ends. What changed while no connection was there is missed. */
   async #listen(watch: { ended: boolean; client: Client | undefined }, changed: (name: BucketName) => void) {
+    const trouble = new LastingTrouble("cannot watch the roots", this.#clock, this.#log);
     while (!watch.ended) {
       try {
         const client = await this.#database.connection();
@@ -158,10 +160,11 @@ export class PostgresArbiter implements Arbiter {
           changed({ owner, bucket });
         });
         await client.query("LISTEN syncline_roots");
+        trouble.succeeded();
         if (watch.ended) await this.#database.close(client);
         await over.promise;
       } catch (error) {
-        if (!watch.ended) this.#log.warn("cannot watch the roots", { error: describeError(error) });
+        if (!watch.ended) trouble.failed(error);
       }
       if (!watch.ended) await this.#clock.sleep(WATCH_AGAIN_MS);
     }

@@ -8,6 +8,7 @@
 import type { Arbiter } from "../../arbiter/arbiter.ts";
 import type { Clock } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
+import { LastingTrouble } from "../../base/lasting-trouble.ts";
 import { describeError, type Log } from "../../base/log.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
 import { ROOTS_HINT } from "../roots/root-alarm.ts";
@@ -135,14 +136,11 @@ export class AcceptedPast implements Disposable {
     return there && Buffer.from(there.bytes).toString("utf8");
   }
 
-  #every(ms: number, work: () => Promise<void>): void {
+  #every(ms: number, work: () => Promise<void>, trouble?: LastingTrouble): void {
     if (this.#ended) return;
     const { clock, log } = this.#options;
-    const timer = clock.after(ms, () => {
-      void work()
-        .catch((error: unknown) => log.warn("cannot look at the arbiter", { error: describeError(error) }))
-        .then(() => this.#every(ms, work));
-    });
+    trouble ??= new LastingTrouble("cannot look at the arbiter", clock, log);
+    const timer = clock.after(ms, () => void trouble.watch(work).then(() => this.#every(ms, work, trouble)));
     this.#timers.set(ms, timer);
   }
 }

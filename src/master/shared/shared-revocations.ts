@@ -1,7 +1,8 @@
 /** Revoked tokens of all masters, kept in memory and read from the arbiter every few seconds. */
 import type { RevokedTokens } from "../../arbiter/arbiter.ts";
 import type { Clock } from "../../base/clock.ts";
-import { describeError, type Log } from "../../base/log.ts";
+import { LastingTrouble } from "../../base/lasting-trouble.ts";
+import type { Log } from "../../base/log.ts";
 import type { RevocationList } from "../storage.ts";
 
 const LOOK_MS = 5_000;
@@ -10,7 +11,7 @@ export class SharedRevocations implements RevocationList, Disposable {
   onRevoked: (digest: string) => void = () => {};
   readonly #revoked: RevokedTokens;
   readonly #clock: Clock;
-  readonly #log: Log;
+  readonly #trouble: LastingTrouble;
   /** When each token expires, in seconds since 1970, by digest. */
   readonly #expiries = new Map<string, number>();
   /** Those that the arbiter is not known to have. */
@@ -21,7 +22,7 @@ export class SharedRevocations implements RevocationList, Disposable {
   private constructor(revoked: RevokedTokens, clock: Clock, log: Log) {
     this.#revoked = revoked;
     this.#clock = clock;
-    this.#log = log;
+    this.#trouble = new LastingTrouble("cannot read revoked tokens", clock, log);
   }
 
   /** Throws `arbiter_unreachable`. */
@@ -77,9 +78,7 @@ export class SharedRevocations implements RevocationList, Disposable {
   #lookLater(): void {
     if (this.#ended) return;
     this.#timer = this.#clock.after(LOOK_MS, () => {
-      void this.#read()
-        .catch((error: unknown) => this.#log.warn("cannot read revoked tokens", { error: describeError(error) }))
-        .then(() => this.#lookLater());
+      void this.#trouble.watch(() => this.#read()).then(() => this.#lookLater());
     });
   }
 }

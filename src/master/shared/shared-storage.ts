@@ -4,6 +4,7 @@ import type { Clock } from "../../base/clock.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { Wallet } from "../../base/ids.ts";
 import { MASTER_LEASE_MS } from "../../base/limits.ts";
+import { LastingTrouble } from "../../base/lasting-trouble.ts";
 import { describeError, type Log } from "../../base/log.ts";
 import type { Random } from "../../base/random.ts";
 import { closeAll } from "../../base/resources.ts";
@@ -131,7 +132,7 @@ class Announcements implements OtherMasters, Disposable {
   onWentBack: (owners: readonly Wallet[]) => void = () => {};
   readonly #arbiter: Arbiter;
   readonly #clock: Clock;
-  readonly #log: Log;
+  readonly #trouble: LastingTrouble;
   readonly id: string;
   #timer: Disposable | undefined;
   #ended = false;
@@ -139,7 +140,7 @@ class Announcements implements OtherMasters, Disposable {
   constructor(arbiter: Arbiter, clock: Clock, log: Log, random: Random) {
     this.#arbiter = arbiter;
     this.#clock = clock;
-    this.#log = log;
+    this.#trouble = new LastingTrouble("cannot announce this master", clock, log);
     this.id = Buffer.from(random.bytes(16)).toString("hex");
   }
 
@@ -150,9 +151,7 @@ class Announcements implements OtherMasters, Disposable {
   announce(master: Parameters<OtherMasters["announce"]>[0]): void {
     if (this.#ended) return;
     this.#timer = this.#clock.after(ANNOUNCE_MS, () => this.announce(master));
-    this.#arbiter.announce({ ...master, id: this.id }).catch((error: unknown) => {
-      this.#log.warn("cannot announce this master", { error: describeError(error) });
-    });
+    void this.#trouble.watch(() => this.#arbiter.announce({ ...master, id: this.id }));
   }
 
   [Symbol.dispose](): void {
