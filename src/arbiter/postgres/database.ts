@@ -167,6 +167,11 @@ export class Database implements AsyncDisposable {
 
 /** Throws `bad_address`. */
 export function withoutPassword(url: string): string {
+  if (SEVERAL_HOSTS.test(url)) {
+    throw new SynclineError("bad_address", "The arbiter's address names several hosts.", {
+      hint: "Name one that always leads to the primary: a virtual address, or a proxy such as HAProxy. A standby is never used.",
+    });
+  }
   if (!/^postgres(ql)?:\/\//.test(url) || !URL.canParse(url)) {
     throw new SynclineError("bad_address", "The arbiter's address is not a postgres:// URL.", {
       hint: "It looks like postgres://user@host:5432/database. Put the password into PGPASSWORD or ~/.pgpass.",
@@ -177,6 +182,9 @@ export function withoutPassword(url: string): string {
   parsed.search = "";
   return parsed.href;
 }
+
+/** A comma behind the user and password. */
+const SEVERAL_HOSTS = /^postgres(ql)?:\/\/([^/?]*@)?[^/?@]*,/;
 
 const READ_ONLY = "25006";
 /** Errors that say that a statement was not carried out: https://www.postgresql.org/docs/current/errcodes-appendix.html */

@@ -1,7 +1,7 @@
 /** What a broken connection to PostgreSQL does to its master. The server here says what a test needs, in PostgreSQL's protocol. */
 import { createServer, type Server, type Socket } from "node:net";
 import { expect, test } from "vitest";
-import { Database } from "../../../src/arbiter/postgres/database.ts";
+import { Database, withoutPassword } from "../../../src/arbiter/postgres/database.ts";
 import { PostgresArbiter } from "../../../src/arbiter/postgres/postgres-arbiter.ts";
 import { systemClock } from "../../../src/base/clock.ts";
 import type { SynclineError } from "../../../src/base/errors.ts";
@@ -13,6 +13,18 @@ const READY = message("Z", Buffer.from("I"));
 const DONE = message("C", Buffer.from("SELECT 0\0"));
 const NOTIFIED = message("A", Buffer.from("\0\0\0\0syncline_roots\0owner/bucket\0"));
 const TERMINATING = message("E", Buffer.from("SFATAL\0VFATAL\0C57P01\0Mterminating connection\0\0"));
+
+test.each(["postgres://one@a,b/one", "postgres://one@a:5432,b:5432/one", "postgresql://a,b"])(
+  "several hosts are refused, with what to do instead: %s",
+  (url) => {
+    const refused = { code: "bad_address", message: expect.stringContaining("several"), hint: expect.any(String) };
+    expect(() => withoutPassword(url)).toThrow(expect.objectContaining(refused));
+  },
+);
+
+test("a comma in the password or the database is none between hosts", () => {
+  expect(withoutPassword("postgres://one:a,b@host/one,two")).toBe("postgres://one@host/one,two");
+});
 
 test("a connection that breaks right behind an answer ends nothing, and the next statement gets a new one", async () => {
   const server = createServer((socket) => {
