@@ -13,8 +13,10 @@ import {
   WEBDAV_PLACE,
 } from "../../agent/state/state-dir.ts";
 import { parseAddress, pinnedUrl } from "../../bucket/address.ts";
+import { MOUNT_TYPE } from "../../fuse/mount-table.ts";
 import type { Runtime } from "../runtime.ts";
 import { nextAgentServes } from "./next-agent.ts";
+import { mounts } from "./synced-folder.ts";
 import { printText } from "../terminal/text.ts";
 
 /** An agent answers at once unless it is stopped or its disk hangs. */
@@ -98,7 +100,7 @@ export async function statesAt(
   const states = mountStates(runtime, state, isAddress ? undefined : given);
   // An agent with a folder beside its other doors has two states.
   if (given === undefined) return states.filter((each) => each.own);
-  if (!isAddress) return states;
+  if (!isAddress) return states.length > 0 ? states : statesOfMoved(mountStates(runtime, state), given);
   const bucket = bucketAddress(given);
   const ofBucket =
     bucket === undefined ? [] : states.filter((each) => each.own && bucketAddress(each.address) === bucket);
@@ -114,6 +116,19 @@ export async function statesAt(
   // The door may be that of an agent which does not answer.
   for (const answer of answers) if (there.length === 0 && answer.status === "rejected") throw answer.reason;
   return there;
+}
+
+/** States name the place where they were mounted. If the mount was moved (mount --move), its bucket tells which is meant. */
+async function statesOfMoved(states: readonly MountState[], place: string): Promise<MountState[]> {
+  const table = (await mounts()).filter(({ type }) => type === MOUNT_TYPE);
+  const there = table.findLast(({ mountPoint }) => mountPoint === canonicalMount(place));
+  const bucket = there && bucketAddress(there.source);
+  if (bucket === undefined) return [];
+  const isLeft = (mount: string) => table.every(({ mountPoint }) => mountPoint !== mount);
+  return states.filter(
+    ({ address, mount, open, own, synced }) =>
+      own && open && !synced && bucketAddress(address) === bucket && isLeft(mount),
+  );
 }
 
 /** A bucket's canonical address without its pin; undefined for other text. */

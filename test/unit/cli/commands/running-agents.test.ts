@@ -1,7 +1,7 @@
 /** Which agents a command finds, and what it says of one that is suspended: it takes connections and does not answer. */
 import { createServer } from "node:net";
 import { join } from "node:path";
-import { expect, onTestFinished, test } from "vitest";
+import { beforeEach, expect, onTestFinished, test, vi } from "vitest";
 import { openMountState, WEBDAV_PLACE } from "../../../../src/agent/state/state-dir.ts";
 import { systemClock } from "../../../../src/base/clock.ts";
 import { silentLog } from "../../../../src/base/log.ts";
@@ -11,6 +11,17 @@ import { statesAt } from "../../../../src/cli/commands/running-agents.ts";
 import { runCommandLine } from "../../../../src/cli/program.ts";
 import { createFakeRuntime } from "../../../support/fake-runtime.ts";
 import { temporaryFolder } from "../../../support/temporary-folder.ts";
+
+const table = vi.hoisted(() => ({ lines: [] as string[] }));
+
+vi.mock(import("../../../../src/fuse/mount-table.ts"), async (original) => {
+  const actual = await original();
+  return { ...actual, readMountTable: async () => actual.parseMountTable(table.lines.join("\n")) };
+});
+
+beforeEach(() => {
+  table.lines = [];
+});
 
 const URL = "http://127.0.0.1:8888/";
 
@@ -46,5 +57,23 @@ test.each(["file:///b", "http://127.0.0.1:3600/b", "s3://notes/b?endpoint=http:/
     using state = openMountState(root, { address: pinnedUrl(parseAddress(address)), mount: "/m" });
     state.list(silentLog);
     expect(await statesAt(createFakeRuntime({}), root, address)).toMatchObject([{ mount: "/m" }]);
+  },
+);
+
+test.skipIf(process.platform !== "linux")(
+  "a mount that was moved is found at its new place, and another bucket's there is not taken for it",
+  async () => {
+    const root = await temporaryFolder();
+    const mounted = (place: string, source: string) => `40 1 0:7 / ${place} rw - fuse.syncline ${source} rw`;
+    for (const mount of ["/old", "/stays"]) {
+      const state = openMountState(root, { address: "file:///b", mount });
+      onTestFinished(() => state[Symbol.dispose]());
+      state.list(silentLog);
+    }
+    const found = async (place: string) =>
+      (await statesAt(createFakeRuntime({}), root, place)).map(({ mount }) => mount);
+    expect(await found("/new")).toEqual([]);
+    table.lines = [mounted("/stays", "file:///b"), mounted("/new", "file:///b"), mounted("/other", "file:///c")];
+    expect([await found("/new"), await found("/stays"), await found("/other")]).toEqual([["/old"], ["/stays"], []]);
   },
 );
