@@ -31,7 +31,7 @@ export function register(program: Program): void {
     name: "put",
     arguments: [
       ["<source>", "file, directory, pipe or device; - for stdin"],
-      ["<url>", "bucket/path"],
+      ["<url>", "bucket/path; into a directory that is there, the source goes under its own name"],
     ],
     summary: "copy a file, or with -r a directory, into a bucket",
     options: ["recursive", ...BUCKET_OPTIONS],
