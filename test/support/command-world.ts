@@ -17,10 +17,13 @@ export class CommandWorld {
   readonly folder: string;
   /** The bucket's address. */
   readonly address: string;
+  /** The folder of all states. */
+  readonly states: string;
 
   private constructor(folder: string) {
     this.folder = folder;
     this.address = pathToFileURL(join(folder, "bucket")).href;
+    this.states = join(folder, "states");
   }
 
   /** `files`: paths in the bucket, each with its path as its text. */
@@ -37,7 +40,7 @@ export class CommandWorld {
   /** Runs a command with --json. */
   async run(...args: readonly string[]): Promise<Ended> {
     const runtime = createFakeRuntime({}, { environmentKey: "42".repeat(32) });
-    const line = [...args, "--state", join(this.folder, "states"), "--json"];
+    const line = [...args, "--state", this.states, "--json"];
     const status = await runCommandLine(line, runtime, await commandsFor(args), "1.2.3");
     return { status, out: runtime.out(), err: runtime.err() };
   }

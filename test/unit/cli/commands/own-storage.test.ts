@@ -3,22 +3,14 @@ import { mkdirSync, readdirSync, renameSync, symlinkSync, writeFileSync } from "
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { expect, test } from "vitest";
-import { commandsFor } from "../../../../src/cli/commands.ts";
-import { runCommandLine } from "../../../../src/cli/program.ts";
-import { createFakeRuntime } from "../../../support/fake-runtime.ts";
-import { temporaryFolder } from "../../../support/temporary-folder.ts";
+import { CommandWorld } from "../../../support/command-world.ts";
 
 /** A bucket in srv/bucket that has a file below objects/, as its own folder does. */
 async function world() {
-  const folder = await temporaryFolder();
-  const at = (...names: string[]) => join(folder, ...names);
+  const world = await CommandWorld.create();
+  const run = world.run.bind(world);
+  const at = (...names: string[]) => join(world.folder, ...names);
   const address = pathToFileURL(at("srv", "bucket")).href;
-  const run = async (...args: string[]) => {
-    const runtime = createFakeRuntime({}, { environmentKey: "42".repeat(32) });
-    const line = [...args, "--state", at("states"), "--json"];
-    const status = await runCommandLine(line, runtime, await commandsFor(args), "1.2.3");
-    return { status, out: runtime.out(), err: runtime.err() };
-  };
   for (const each of ["srv", "f/objects", "other"]) mkdirSync(at(each), { recursive: true });
   writeFileSync(at("f", "objects", "x"), "x");
   expect(await run("init", address)).toMatchObject({ status: 0 });
