@@ -1,7 +1,7 @@
 /**
  * When an agent flushes. One flush runs at a time; changes that arrive meanwhile go with the next.
  *
- * - After an fsync, or a close that wrote: at once, but at most four times a second.
+ * - After an fsync, or a close that wrote: 25 ms later, at most four times a second.
  * - After a change without a close, such as a removed name: 0.2 s after the last one, at most 0.6 s after the first.
  * - While writing goes on without a pause, publishing would compete with the programs for the processor: 0.2 s after the last
  *   change, at most 5 s after the flush before.
@@ -25,6 +25,11 @@ export interface FlushEnd {
   readonly afterMs: number;
 }
 
+/**
+ * How long a flush waits after an fsync or close for the rename that ends a save. A new file that is published before it is
+ * another object than the one that it replaces, so others' edits of that one cannot be merged with it.
+ */
+const SETTLE_MS = 25;
 const SHORTEST_MS = 1_000 / FLUSHES_PER_SECOND;
 /** Writing is continuous if a change comes this soon after a flush began; programs that wait for others are slower. */
 const STORM_GAP_MS = 30;
@@ -75,7 +80,7 @@ export class FlushSchedule implements Disposable {
     if (reason === "change") this.#firstChangeMs ??= now;
     const idleMs = IDLE_MS[reason];
     if (idleMs === undefined)
-      this.#firm(reason === "urgent" ? now : Math.max(now, this.#lastStartMs + this.#spacingMs()));
+      this.#firm(reason === "urgent" ? now : Math.max(now + SETTLE_MS, this.#lastStartMs + this.#spacingMs()));
     if (this.#isContinuous && this.#firmDueMs < Infinity) this.#idleDueMs = now + FLUSH_CHANGE_IDLE_MS;
     else if (idleMs !== undefined) this.#idleDueMs = Math.min(now + idleMs, this.#latestMs());
     this.#arm();

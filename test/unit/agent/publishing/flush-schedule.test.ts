@@ -14,9 +14,21 @@ function setUp(flush: () => Promise<FlushEnd> = async () => DONE) {
   return { clock, starts, schedule };
 }
 
-test("a close after a write is flushed at once", async () => {
+test("a save that writes beside the file, syncs, closes and renames is one flush", async () => {
+  const { clock, starts, schedule } = setUp();
+  for (const reason of ["change", "write", "fsync", "close", "change"] as const) {
+    schedule.note(reason);
+    await clock.advance(5);
+    expect(starts).toEqual([]);
+  }
+  await clock.advance(1_000);
+  expect(starts).toEqual([35]);
+});
+
+test("what waits for no rename is urgent, and flushed at once", async () => {
   const { clock, starts, schedule } = setUp();
   schedule.note("close");
+  schedule.note("urgent");
   await clock.advance(0);
   expect(starts).toEqual([0]);
 });
@@ -48,8 +60,8 @@ test("a large file that is being rewritten is not published before it is closed,
   }
   expect(starts).toEqual([]);
   schedule.note("close");
-  await clock.advance(0);
-  expect(starts).toEqual([20_000]);
+  await clock.advance(25);
+  expect(starts).toEqual([20_025]);
 });
 
 test("a large file that is being rewritten is published five seconds after its last write, or after an fsync", async () => {
@@ -60,8 +72,8 @@ test("a large file that is being rewritten is published five seconds after its l
   await clock.advance(6_000);
   schedule.note("rewrite");
   schedule.note("fsync");
-  await clock.advance(0);
-  expect(starts).toEqual([9_000, 10_000]);
+  await clock.advance(25);
+  expect(starts).toEqual([9_000, 10_025]);
 });
 
 test("a program that rewrites a large file again and again is published once a minute", async () => {
@@ -92,17 +104,17 @@ test("writes without a close are published no sooner for arriving during a flush
     await clock.advance(50);
     schedule.note("write");
   }
-  expect(starts).toEqual([0, 5_050, 10_050]);
+  expect(starts).toEqual([25, 5_050, 10_050]);
 });
 
 test("a write does not delay the flush that an fsync waits for", async () => {
   const { clock, starts, schedule } = setUp();
   schedule.note("fsync");
-  await clock.advance(0);
+  await clock.advance(50);
   schedule.note("fsync");
   schedule.note("write");
   await clock.advance(260);
-  expect(starts).toEqual([0, 250]);
+  expect(starts).toEqual([25, 275]);
 });
 
 test.each(["fsync", "close"] as const)(
@@ -116,7 +128,7 @@ test.each(["fsync", "close"] as const)(
       schedule.note(reason);
       await clock.advance(10);
     }
-    expect(starts).toEqual([0, 5_000, 10_000, 15_000]);
+    expect(starts).toEqual([25, 5_025, 10_025, 15_025]);
   },
 );
 
@@ -126,7 +138,7 @@ test("what a busy program wrote is flushed a fifth of a second after its last ch
     return DONE;
   });
   schedule.note("close");
-  await clock.advance(10);
+  await clock.advance(30);
   // Until it is flushed, a close is reported once, and changes every 100 ms.
   schedule.note("close");
   for (let at = 0; at < 1_000; at += 100) {
@@ -134,10 +146,10 @@ test("what a busy program wrote is flushed a fifth of a second after its last ch
     schedule.note(at % 200 === 0 ? "change" : "write");
   }
   await clock.advance(1_000);
-  expect(starts).toEqual([0, 1_210]);
+  expect(starts).toEqual([25, 1_230]);
   schedule.note("close");
-  await clock.advance(0);
-  expect(starts).toEqual([0, 1_210, 2_010]);
+  await clock.advance(25);
+  expect(starts).toEqual([25, 1_230, 2_055]);
 });
 
 test("a program that fsyncs, waits until others see it, and fsyncs again is not slowed down further", async () => {
@@ -197,7 +209,7 @@ test("a change during a flush goes into the next one", async () => {
   await clock.advance(100);
   schedule.note("close");
   await clock.advance(1_000);
-  expect(starts).toEqual([0]);
+  expect(starts).toEqual([25]);
   finish(DONE);
   await clock.advance(1_000);
   expect(starts).toHaveLength(2);
@@ -208,7 +220,7 @@ test("a flush that could not publish is retried", async () => {
   const { clock, starts, schedule } = setUp(async () => ends.shift() ?? DONE);
   schedule.note("close");
   await clock.advance(10_000);
-  expect(starts).toEqual([0, 3_000]);
+  expect(starts).toEqual([25, 3_025]);
 });
 
 test("flushNow waits for the running flush and then runs its own", async () => {
@@ -217,7 +229,7 @@ test("flushNow waits for the running flush and then runs its own", async () => {
     return DONE;
   });
   schedule.note("close");
-  await clock.advance(10);
+  await clock.advance(60);
   const done = schedule.flushNow();
   await clock.advance(1_000);
   await done;
