@@ -19,7 +19,7 @@ const [
     "base/names.js",
     "format/blocks/cid.js",
     "format/files/keys.js",
-    "bucket/object-rows.js",
+    "fstree/object-rows.js",
     "format/files/record.js",
     "tree/boundary.js",
   ].map(dist),

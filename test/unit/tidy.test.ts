@@ -1,7 +1,7 @@
 /**
  * The habits of the house that a machine can see. Each failure prints the rule and the way out.
  */
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { describe, expect, test } from "vitest";
 
@@ -154,6 +154,18 @@ describe("tidy", () => {
       ),
     );
     expect(found).toEqual([]);
+  });
+
+  test("scripts load only modules that exist", () => {
+    const scripts = [".mjs", ".ts"].flatMap((ending) => filesUnder(join(root, "scripts"), ending));
+    const built = /"([a-z-]+(?:\/[a-z-]+)+)\.js"/g;
+    const missing = scripts.flatMap((file) =>
+      [...readFileSync(file, "utf8").matchAll(built)]
+        .filter(([, path = ""]) => LAYERS.includes(path.split("/")[0] ?? ""))
+        .filter(([, path = ""]) => !existsSync(join(root, "src", `${path}.ts`)))
+        .map(([module]) => `${name(file)} ${module}`),
+    );
+    expect(missing).toEqual([]);
   });
 
   test("no test sleeps to wait", () => {
