@@ -138,7 +138,7 @@ function rename(state: OverlayState, record: Renaming): void {
  */
 function replacedBy(state: OverlayState, object: DirtyObject, replaced: DirtyObject): Ino | undefined {
   if (object.type === "directory" || object.type !== replaced.type || state.isShared(object)) return undefined;
-  if (object.links.length > 1 || replaced.links.length > 1) return undefined;
+  if (object.links.size > 1 || replaced.links.size > 1) return undefined;
   return state.isShared(replaced) ? replaced.ino : replaced.replaces;
 }
 

@@ -5,12 +5,7 @@ import { NO_XATTRS } from "../format/files/record.ts";
 import { NOTHING_UNKNOWN } from "../format/files/record.ts";
 import type { ConflictOrigin, Content, FileRecord, FileType, Linked, Xattrs } from "../format/files/record.ts";
 import type { Extents } from "./data/extents.ts";
-
-/** A name of an object now; the directory by its inode number, since it may have no id yet. */
-export interface Link {
-  readonly parent: Ino;
-  readonly name: FileName;
-}
+import { Links } from "./links.ts";
 
 /** A name in the base. */
 export interface BaseName {
@@ -43,7 +38,7 @@ export interface DirtyObject {
   contentSize: number;
   /** Where its bytes lie; undefined while they are all in `content`. */
   extents: Extents | undefined;
-  links: Link[];
+  links: Links;
   /** For an object new in its epoch: the object it was renamed over, whose id it takes (docs/design/merge.md, Identity). */
   replaces: Ino | undefined;
   /** The base's record and names, kept so that the change can be merged even if the base moves on. */
@@ -107,7 +102,7 @@ export function bornObject(made: NewObject, epoch: number): DirtyObject {
     content: EMPTY,
     contentSize: 0,
     extents: undefined,
-    links: [],
+    links: new Links(),
     replaces: undefined,
     base: undefined,
     baseNames: NO_NAMES,
@@ -120,8 +115,8 @@ export function bornObject(made: NewObject, epoch: number): DirtyObject {
 }
 
 /** The names of an object that becomes dirty. */
-export function linksOf({ baseNames, parents }: Pick<KeptObject, "baseNames" | "parents">): Link[] {
-  return baseNames.map(({ name }, index) => ({ parent: parents[index] ?? ROOT_INO, name }));
+export function linksOf({ baseNames, parents }: Pick<KeptObject, "baseNames" | "parents">): Links {
+  return new Links(baseNames.map(({ name }, index) => ({ parent: parents[index] ?? ROOT_INO, name })));
 }
 
 export function keptObject({ ino, id, record, baseNames, parents }: KeptObject, epoch: number): DirtyObject {
@@ -161,7 +156,7 @@ export function keptObject({ ino, id, record, baseNames, parents }: KeptObject, 
 
 /** Whether the object has no name left; the root directory never has one. */
 export function isUnlinked({ ino, links }: DirtyObject): boolean {
-  return links.length === 0 && ino !== ROOT_INO;
+  return links.size === 0 && ino !== ROOT_INO;
 }
 
 /** The object's record as it is now. Its content counts only while there are no extents. */

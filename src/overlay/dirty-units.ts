@@ -26,7 +26,7 @@ export function isDirtyIn(state: OverlayState, units: Units | "any"): boolean {
   };
   const isPart = ({ ino, type, links, baseNames }: DirtyObject) =>
     [...links, ...baseNames].some(({ name }) => rules.mainsOf(name).length > 0) ||
-    links.some(({ parent }) => isInTree(parent)) ||
+    [...links].some(({ parent }) => isInTree(parent)) ||
     (type === "directory" && isInTree(ino));
   for (const object of state.objects()) if (isPart(object)) return true;
   return false;
@@ -38,7 +38,7 @@ export function placeOf(
   ino: Ino,
 ): { readonly parent: Ino | undefined; readonly name: FileName } | undefined {
   const object = state.object(ino);
-  if (object !== undefined) return object.links[0];
+  if (object !== undefined) return object.links.first;
   const row = state.inodes.row(ino);
   if (row === undefined || row.parent === ROOT_ID) return row && { parent: ROOT_INO, name: row.name };
   return { parent: state.dirtyWithId(row.parent)?.ino ?? state.inodes.find(row.parent)?.ino, name: row.name };

@@ -6,9 +6,10 @@
 import type { MovedUnits, PublishedEpoch } from "../fstree/change-set.ts";
 import type { FileId, Ino } from "../base/ids.ts";
 import { isUnlinked, keptObject } from "./dirty-object.ts";
-import type { KeptObject, Link } from "./dirty-object.ts";
+import type { KeptObject } from "./dirty-object.ts";
 import type { FollowedObject } from "./journal/journal-record.ts";
 import { InodeNumbers } from "./inode-numbers.ts";
+import type { Link } from "./links.ts";
 import type { OverlayState } from "./state.ts";
 import type { InodeRow } from "./disk/storage.ts";
 import { keepingOf } from "./unit-keeping.ts";
@@ -53,11 +54,12 @@ export function followingOf(
   }
   for (const object of numbers.live()) {
     const { ino } = object;
-    const all = object.links.map((link) => renamed.get(linkKey(link)) ?? link);
+    const now = [...object.links];
+    const all = now.map((link) => renamed.get(linkKey(link)) ?? link);
     // The last name stays: without it, what was written to the object could not be found.
     const some = all.filter((link) => !left.has(`${ino}/${linkKey(link)}`));
     const links = some.length === 0 ? all : some;
-    if (links.length === object.links.length && links.every((link, index) => link === object.links[index])) continue;
+    if (links.length === now.length && links.every((link, index) => link === now[index])) continue;
     followed.set(ino, { ...(followed.get(ino) ?? { ino, row: undefined, base: undefined }), links });
   }
   // A change in the copy is not a change of the unit that took its place.

@@ -16,7 +16,7 @@ export function pendingOf(state: OverlayState, ageMs: number): Pending {
   for (const { ino, type, base, links, extents } of state.objects()) {
     bytes += extents?.dataBytes ?? 0;
     // A directory of the base does not count by itself: the changes in it do.
-    if (type === "directory" && base !== undefined && (links.length > 0 || ino === ROOT_INO)) directories++;
+    if (type === "directory" && base !== undefined && (links.size > 0 || ino === ROOT_INO)) directories++;
   }
   const { publishable } = state;
   const files = Math.max(publishable - directories, Math.min(publishable, 1));

@@ -8,9 +8,10 @@ import { ROOT_ID, ROOT_INO } from "../base/ids.ts";
 import type { FileType } from "../format/files/record.ts";
 import { corruptState } from "./data/bytes.ts";
 import { isUnlinked } from "./dirty-object.ts";
-import type { DirtyObject, Link } from "./dirty-object.ts";
+import type { DirtyObject } from "./dirty-object.ts";
 import { follow } from "./follow.ts";
 import type { Joined, JournalRecord, PublishedRow } from "./journal/journal-record.ts";
+import type { Link } from "./links.ts";
 import { withValuesOf } from "./long-values.ts";
 import type { InFlight, OverlayState } from "./state.ts";
 
@@ -152,7 +153,7 @@ function isWithin(state: OverlayState, ino: Ino, directory: Ino): boolean {
 
 function parentOf(state: OverlayState, ino: Ino): Ino | undefined {
   const object = state.object(ino);
-  if (object !== undefined) return object.links[0]?.parent;
+  if (object !== undefined) return object.links.first?.parent;
   const row = state.inodes.row(ino);
   return row && (state.dirtyWithId(row.parent)?.ino ?? state.inodes.find(row.parent)?.ino);
 }

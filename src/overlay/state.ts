@@ -9,8 +9,9 @@ import type { ChangedObject, ChangeSet } from "../fstree/change-set.ts";
 import type { FileId, FileName, Ino } from "../base/ids.ts";
 import { corruptState } from "./data/bytes.ts";
 import { isUnlinked } from "./dirty-object.ts";
-import type { DirtyObject, Link } from "./dirty-object.ts";
+import type { DirtyObject } from "./dirty-object.ts";
 import type { Inodes } from "./inodes.ts";
+import type { Link } from "./links.ts";
 import { KEPT_UNITS, unitsOf } from "./long-values.ts";
 import type { BaseRoot, FollowedObject, PublishedRow } from "./journal/journal-record.ts";
 import { NameSets } from "./name-sets.ts";
@@ -204,29 +205,21 @@ export class OverlayState {
   addLink(object: DirtyObject, parent: Ino, name: FileName): void {
     const link = { parent, name };
     // Others may have given it that name, which something else had here until now.
-    // An array that is pushed to has room for 16 more: most objects have one name for good.
-    if (object.links.length === 0) object.links = [link];
-    else if (!hasLink(object, link)) object.links.push(link);
+    object.links.add(link);
     this.#addEntry(object, link);
     this.#local.delete(object.ino);
   }
 
   removeLink(object: DirtyObject, parent: Ino, name: FileName): void {
-    const index = object.links.findIndex((link) => link.parent === parent && link.name === name);
-    const [link] = index < 0 ? [] : object.links.splice(index, 1);
-    if (link === undefined) throw corruptState(`Inode ${object.ino} of the overlay lacks the name to remove.`);
+    const link = { parent, name };
+    if (!object.links.delete(link)) throw corruptState(`Inode ${object.ino} of the overlay lacks the name to remove.`);
     this.#removeEntry(object, link);
   }
 
   /** Replaces the object's names. */
   relink(object: DirtyObject, links: readonly Link[]): void {
-    for (let [link] = object.links; link !== undefined; [link] = object.links)
-      this.removeLink(object, link.parent, link.name);
-    for (const link of links) {
-      if (hasLink(object, link)) continue;
-      object.links.push(link);
-      this.#offerEntry(object, link);
-    }
+    for (const link of object.links) this.removeLink(object, link.parent, link.name);
+    for (const link of links) if (object.links.add(link)) this.#offerEntry(object, link);
     this.unsaved.add(object.ino);
   }
 
@@ -239,10 +232,10 @@ export class OverlayState {
   /** Moves all changed objects from one directory to another. */
   moveEntries(from: Ino, to: Ino): void {
     for (const object of this.#objects.values()) {
-      for (const link of object.links.filter(({ parent }) => parent === from)) {
+      for (const link of [...object.links].filter(({ parent }) => parent === from)) {
         const moved = { parent: to, name: link.name };
         this.removeLink(object, from, link.name);
-        if (!hasLink(object, moved)) object.links.push(moved);
+        object.links.add(moved);
         this.#offerEntry(object, moved);
         this.unsaved.add(object.ino);
       }
@@ -317,9 +310,8 @@ export class OverlayState {
     this.#subdirs.put(parent, name, false);
     for (const ino of this.#behind) {
       const next = this.#objects.get(ino);
-      const link = next?.links.find((other) => other.parent === parent && other.name === name);
       if (next === undefined) this.#behind.delete(ino);
-      else if (link !== undefined && next !== object) return this.#addEntry(next, link);
+      else if (next !== object && next.links.has({ parent, name })) return this.#addEntry(next, { parent, name });
     }
   }
 }
@@ -328,8 +320,4 @@ export class OverlayState {
 function valuesOf({ xattrs, target, base }: DirtyObject): number {
   const inBase = base === undefined || base.xattrs === xattrs ? 0 : unitsOf(base.xattrs);
   return (base === undefined ? 0 : KEPT_UNITS) + inBase + unitsOf(xattrs) + unitsOf(target);
-}
-
-function hasLink({ links }: DirtyObject, { parent, name }: Link): boolean {
-  return links.some((link) => link.parent === parent && link.name === name);
 }

@@ -6,7 +6,7 @@
 import type { FileId, Ino } from "../base/ids.ts";
 import type { ChangedUnit, ForeignObject } from "../fstree/change-set.ts";
 import type { FileRecord } from "../format/files/record.ts";
-import type { Link } from "./dirty-object.ts";
+import type { Link } from "./links.ts";
 import { placeOf } from "./dirty-units.ts";
 import type { FollowedObject } from "./journal/journal-record.ts";
 import type { InodeNumbers } from "./inode-numbers.ts";

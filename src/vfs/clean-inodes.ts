@@ -129,7 +129,7 @@ export class CleanInodes {
   }
 
   /** The object is dirty now: the overlay has its names. */
-  forget(ino: Ino, links: readonly { readonly parent: Ino; readonly name: FileName }[]): void {
+  forget(ino: Ino, links: Iterable<{ readonly parent: Ino; readonly name: FileName }>): void {
     this.#objects.delete(ino);
     for (const { parent, name } of links) this.#names.delete(nameKey(parent, name));
   }
@@ -139,7 +139,7 @@ export class CleanInodes {
   }
 
   /** Records a just published object, so that it need not be read back. */
-  seed(object: CleanObject, links: readonly { readonly parent: Ino; readonly name: FileName }[]): void {
+  seed(object: CleanObject, links: Iterable<{ readonly parent: Ino; readonly name: FileName }>): void {
     this.#objects.set(object.ino, object);
     for (const { parent, name } of links) this.#names.set(nameKey(parent, name), object.ino);
   }

@@ -3,7 +3,7 @@ import type { FileId, Ino } from "../base/ids.ts";
 import { ROOT_ID, ROOT_INO } from "../base/ids.ts";
 import { MAX_INVALIDATIONS } from "../base/limits.ts";
 import type { BaseChange } from "../fstree/change-set.ts";
-import type { Link } from "../overlay/dirty-object.ts";
+import type { Link } from "../overlay/links.ts";
 import type { Invalidations } from "./filesystem.ts";
 import type { Objects } from "./objects.ts";
 

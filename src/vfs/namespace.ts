@@ -77,7 +77,7 @@ export class Namespace {
     if (this.#objects.child(parent, name) !== undefined) throw refuse("EEXIST");
     if ((dirty?.type ?? clean?.record.type) === "directory") throw refuse("EPERM");
     if (dirty !== undefined && isUnlinked(dirty) && !dirty.unnamed) throw refuse("ENOENT");
-    if ((dirty?.links.length ?? clean?.names ?? 0) >= MAX_LINKS) throw refuse("EMLINK");
+    if ((dirty?.links.size ?? clean?.names ?? 0) >= MAX_LINKS) throw refuse("EMLINK");
     this.#objects.keep(ino, records);
     records.push({ kind: "link", ino, parent, name, timeNs: this.#objects.clock.nowNs() });
     this.#objects.execute(records);
@@ -228,8 +228,8 @@ export class Namespace {
   #checkLink(ino: Ino, parent: Ino, name: FileName, records: readonly JournalRecord[]): void {
     const { state } = this.#objects.overlay;
     const keeps = records.find((record) => record.kind === "keep" && record.object.ino === ino);
-    const links = keeps?.kind === "keep" ? linksOf(keeps.object) : (state.object(ino)?.links ?? []);
-    if (links.some((link) => link.parent === parent && link.name === name)) return;
+    const links = keeps?.kind === "keep" ? linksOf(keeps.object) : state.object(ino)?.links;
+    if (links?.has({ parent, name })) return;
     this.#objects.clean.forgetName(parent, name);
     throw refuse("ESTALE");
   }

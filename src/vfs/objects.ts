@@ -99,7 +99,7 @@ export class Objects {
     return {
       ino,
       mode: TYPE_BITS[type] | mode,
-      nlink: isDirectory ? (links ?? this.#directoryLinks(object)) : object.links.length,
+      nlink: isDirectory ? (links ?? this.#directoryLinks(object)) : object.links.size,
       uid,
       gid,
       rdev,
@@ -139,7 +139,7 @@ export class Objects {
     const seen = new Set<Ino>();
     for (let at = ino; at !== ROOT_INO;) {
       const { dirty, clean } = this.inode(at);
-      const name = dirty === undefined ? clean.place?.name : dirty.links[0]?.name;
+      const name = dirty === undefined ? clean.place?.name : dirty.links.first?.name;
       const parent = this.parentOf(at);
       if (name === undefined || parent === undefined || seen.has(at)) return `(inode ${ino})/${names.join("/")}`;
       names.unshift(nameToText(name));
@@ -152,7 +152,7 @@ export class Objects {
   /** The directory that holds this directory. */
   parentOf(ino: Ino): Ino | undefined {
     const { dirty, clean } = this.inode(ino);
-    if (dirty !== undefined) return dirty.links[0]?.parent;
+    if (dirty !== undefined) return dirty.links.first?.parent;
     return clean.place === undefined ? undefined : this.clean.directoryIno(clean.place.parent);
   }
 

@@ -2,7 +2,7 @@
 import { CLEAN_INODES } from "../base/limits.ts";
 import type { PublishedEpoch } from "../fstree/change-set.ts";
 import { changedSince } from "../overlay/settle.ts";
-import type { Link } from "../overlay/dirty-object.ts";
+import type { Link } from "../overlay/links.ts";
 import type { CleanObject } from "./clean-inodes.ts";
 import type { Objects } from "./objects.ts";
 
@@ -11,7 +11,7 @@ const MOST_SEEDS = CLEAN_INODES / 2;
 
 export interface Seed {
   readonly object: CleanObject;
-  readonly links: readonly Link[];
+  readonly links: Iterable<Link>;
 }
 
 /** The epoch's files that did not change again, as many as the cache surely keeps. Call before the overlay drops them. */

@@ -32,7 +32,7 @@ function peekUnpublished(objects: Objects, paths: readonly Names[]): Unpublished
   for (const object of objects.overlay.state.objects()) {
     if (object.id !== undefined) changed.push(object.id);
     if (object.type === "directory" || isUnlinked(object)) continue;
-    if (!isBelow(object.ino) && !object.links.some(({ parent }) => isBelow(parent))) continue;
+    if (!isBelow(object.ino) && ![...object.links].some(({ parent }) => isBelow(parent))) continue;
     files++;
     bytes += object.extents?.dataBytes ?? 0;
   }

@@ -12,6 +12,7 @@ import { keptObject, recordOf } from "../dirty-object.ts";
 import type { DirtyObject } from "../dirty-object.ts";
 import type { Content } from "../../format/files/record.ts";
 import { Extents } from "../data/extents.ts";
+import { Links } from "../links.ts";
 import { contentOf, withValuesOf } from "../long-values.ts";
 import { readBaseRoot, writeBaseRoot } from "./journal-codec.ts";
 import type { BaseRoot } from "./journal-record.ts";
@@ -86,7 +87,7 @@ export function encodeObject(object: DirtyObject): Uint8Array {
   writer.int(object.contentSize);
   writer.u8(object.extents === undefined ? 0 : 1);
   object.extents?.write(writer);
-  stored.writeLinks(writer, object.links);
+  stored.writeLinks(writer, [...object.links]);
   writer.u8(object.base === undefined ? 0 : 1);
   if (object.base !== undefined) stored.writeRecord(writer, object.base);
   stored.writeBaseNames(writer, object.baseNames);
@@ -107,7 +108,7 @@ export function decodeObject(bytes: Uint8Array): DirtyObject {
   object.id = id;
   object.contentSize = reader.int();
   object.extents = reader.u8() === 0 ? undefined : Extents.read(reader);
-  object.links = stored.readLinks(reader);
+  object.links = new Links(stored.readLinks(reader));
   object.base = reader.u8() === 0 ? undefined : withValuesOf(stored.readRecord(reader), object);
   object.baseNames = stored.readBaseNames(reader);
   object.epoch = reader.int();

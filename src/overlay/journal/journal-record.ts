@@ -5,8 +5,9 @@
 import type { Cid, FileId, FileName, Ino, Lamport } from "../../base/ids.ts";
 import type { ConflictOrigin, FileRecord, Linked, Xattrs } from "../../format/files/record.ts";
 import type { SentCommit } from "../../fstree/change-set.ts";
-import type { BaseName, KeptObject, Link, NewObject } from "../dirty-object.ts";
+import type { BaseName, KeptObject, NewObject } from "../dirty-object.ts";
 import type { InodeRow } from "../disk/storage.ts";
+import type { Link } from "../links.ts";
 
 /** The overlay's base root. */
 export interface BaseRoot {

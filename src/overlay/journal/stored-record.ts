@@ -11,7 +11,8 @@ import { NOTHING_UNKNOWN } from "../../format/files/record.ts";
 import type { ConflictOrigin, Content, FileRecord, FileType, Linked, Xattrs } from "../../format/files/record.ts";
 import { corruptState } from "../data/bytes.ts";
 import type { ByteReader, ByteWriter } from "../data/bytes.ts";
-import type { BaseName, Link } from "../dirty-object.ts";
+import type { BaseName } from "../dirty-object.ts";
+import type { Link } from "../links.ts";
 
 const CONTENT_CODES = { empty: 0, inline: 1, chunk: 2, list: 3, listWithHoles: 4 } as const;
 const TYPES = new Map(Object.entries(TYPE_CODES).map(([type, code]) => [code, type as FileType]));
