@@ -52,6 +52,7 @@ export class SyncDatabase {
   readonly #byId: Database.Statement<[string], EntryRow>;
   readonly #places: DirectoryPlaces;
   readonly #byIno: Database.Statement<[string], EntryRow>;
+  readonly #anyByIno: Database.Statement<[string], EntryRow>;
   readonly #children: Database.Statement<[string], EntryRow>;
   readonly #looks: Database.Statement<[string], [Buffer, string, number, Buffer]>;
   readonly #directories: Database.Statement<[string], EntryRow>;
@@ -75,6 +76,7 @@ export class SyncDatabase {
     this.#byId = this.#db.prepare(`SELECT ${columns} FROM entries WHERE id = ? ORDER BY parent, name`);
     this.#places = new DirectoryPlaces(this.#db);
     this.#byIno = this.#db.prepare(`SELECT ${columns} FROM entries WHERE ino = ? ORDER BY parent, name`);
+    this.#anyByIno = this.#db.prepare(`SELECT ${columns} FROM entries WHERE ino = ?`);
     this.#children = this.#db.prepare(`SELECT ${columns} FROM entries WHERE parent = ? ORDER BY name`);
     this.#looks = this.#db
       .prepare<[string], [Buffer, string, number, Buffer]>("SELECT name, id, file, seen FROM entries WHERE parent = ?")
@@ -108,6 +110,12 @@ export class SyncDatabase {
 
   byInode(ino: bigint): Entry[] {
     return this.#byIno.all(String(ino)).map(entryOf);
+  }
+
+  /** Whether a name with this inode is as wanted. Reads them, in no order, up to that one: a file may have 65,000. */
+  hasInode(ino: bigint, isWanted: (entry: Entry) => boolean): boolean {
+    for (const row of this.#anyByIno.iterate(String(ino))) if (isWanted(entryOf(row))) return true;
+    return false;
   }
 
   children(parent: FileId): Entry[] {

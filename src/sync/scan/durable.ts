@@ -6,6 +6,7 @@ import { mapConcurrent } from "../../base/concurrency.ts";
 import { failedWith } from "../../base/system-errors.ts";
 import type { FileType } from "../../format/files/record.ts";
 import type { DiskPath, SyncDisk } from "../disk/disk.ts";
+import { hasSeen } from "./entries-of-object.ts";
 import type { Matching } from "./match.ts";
 import type { Found } from "./walk.ts";
 
@@ -77,8 +78,7 @@ function* recent({ objectOf }: Matching, nowNs: bigint): Generator<Found> {
   for (const [found, { entries }] of objectOf) {
     const { stat } = found;
     if (nowNs - stat.ctimeNs > WRITTEN_NS) continue;
-    const isSynced = entries.some(({ seen }) => seen.ino === stat.ino && seen.ctimeNs === stat.ctimeNs);
-    if (!isSynced) yield found;
+    if (!hasSeen(entries, stat)) yield found;
   }
 }
 

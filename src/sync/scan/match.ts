@@ -10,6 +10,7 @@ import { placeText } from "../../fstree/object-rows.ts";
 import type { SyncDatabase } from "../known/database.ts";
 import type { DiskPath, DiskStat } from "../disk/disk.ts";
 import type { Entry } from "../known/entry.ts";
+import { entryAt, entryOfInode, FEW } from "./entries-of-object.ts";
 import type { IgnoreRules } from "./ignore-rules.ts";
 import { KnownEntries } from "../known/known-entries.ts";
 import { PARKED_ID } from "../disk/paths.ts";
@@ -63,6 +64,12 @@ class Matcher implements Matching {
   /** Matched after everything that is in its place. */
   #deferred: { readonly found: Found; readonly there: Entry | undefined }[] = [];
   readonly #closed = new Set<FileId>([PARKED_ID]);
+  /** New objects with several names, by inode. */
+  readonly #bornWith = new Map<bigint, LocalObject>();
+  /** Entries by inode, without those at the start that are held. */
+  readonly #left = new Map<bigint, readonly Entry[]>();
+  /** Where objects with many names were found. */
+  readonly #placesOf = new Map<LocalObject, ReadonlySet<string>>();
   /** Places that the system tells nothing of. */
   readonly #unknown = new Set<string>();
 
@@ -90,7 +97,7 @@ class Matcher implements Matching {
   findMissing(keepsMissing: boolean): void {
     for (const entry of this.#known.all) {
       const known = this.#byId.get(entry.id);
-      if (known?.found.some((found) => this.#isAt(found, entry)) === true) continue;
+      if (known !== undefined && this.#isFoundAt(known, entry)) continue;
       // A directory has one name: if found elsewhere, it has left a place that is out of sight.
       const hasMoved = entry.record.type === "directory" && known !== undefined && known.found.length > 0;
       const isMissing = known === undefined || known.found.length === 0;
@@ -136,18 +143,29 @@ class Matcher implements Matching {
     const { stat } = found;
     const known = this.#known.byInode(stat.ino);
     if (known.length === 0) return false;
-    const same = known.filter(({ parent, record, seen }) => {
+    const isSame = ({ parent, record, seen }: Entry) => {
       return record.type === stat.type && isSameInode(seen, stat) && parent !== PARKED_ID;
+    };
+    const moved = this.#notHeld(stat.ino, known).find((entry) => {
+      if (!isSame(entry) || this.#held.has(placeText(entry))) return false;
+      return !this.#isClaimedDirectory(entry) && !this.#isInPlace(entry, found);
     });
-    const moved = same.find((entry) => {
-      return !this.#held.has(placeText(entry)) && !this.#isClaimedDirectory(entry) && !this.#isInPlace(entry, found);
-    });
-    const linked = stat.type === "file" && stat.links > 1 ? same[0] : undefined;
+    const linked = stat.type === "file" && stat.links > 1 ? known.find(isSame) : undefined;
     const entry = moved ?? linked;
     if (entry === undefined) return false;
     if (moved !== undefined) this.#held.add(placeText(moved));
     this.#claim(found, entry);
     return true;
+  }
+
+  /** The entries with this inode from the first on that is not held. What is held stays so: no call looks at it again. */
+  #notHeld(ino: bigint, known: readonly Entry[]): readonly Entry[] {
+    const left = this.#left.get(ino) ?? known;
+    const first = left.findIndex((entry) => !this.#held.has(placeText(entry)));
+    if (first === 0) return left;
+    const rest = first < 0 ? [] : left.slice(first);
+    this.#left.set(ino, rest);
+    return rest;
   }
 
   /** A file that was rewritten under its old name, or else a new one. */
@@ -161,10 +179,17 @@ class Matcher implements Matching {
       !this.#hasNameOutOfSight(there);
     if (isFree) return this.#hold(found, there);
     const { ino, links, type } = found.stat;
-    const twins = type === "file" && links > 1 ? this.#withInode(ino) : [];
-    const born = twins.map((twin) => this.objectOf.get(twin)).find((object) => object?.id === undefined && object);
-    if (born) born.found.push(found);
-    this.objectOf.set(found, born || this.#add(undefined, [], found));
+    const isLinked = type === "file" && links > 1;
+    const born = isLinked ? (this.#bornWith.get(ino) ?? this.#firstBorn(ino)) : undefined;
+    born?.found.push(found);
+    const object = born ?? this.#add(undefined, [], found);
+    if (isLinked) this.#bornWith.set(ino, object);
+    this.objectOf.set(found, object);
+  }
+
+  #firstBorn(ino: bigint): LocalObject | undefined {
+    const twins = this.#withInode(ino).map((twin) => this.objectOf.get(twin));
+    return twins.find((object) => object !== undefined && object.id === undefined);
   }
 
   #isElsewhere({ record, seen }: Entry, here: Found): boolean {
@@ -203,6 +228,19 @@ class Matcher implements Matching {
     this.objects.push(object);
     if (id !== undefined) this.#byId.set(id, object);
     return object;
+  }
+
+  /** Once all are matched. */
+  #isFoundAt(object: LocalObject, place: Place): boolean {
+    const { found } = object;
+    if (found.length <= FEW) return found.some((each) => this.#isAt(each, place));
+    let places = this.#placesOf.get(object);
+    if (places === undefined) {
+      const all = found.map(({ parent, name }) => ({ parent: parent && this.objectOf.get(parent)?.id, name }));
+      places = new Set(all.flatMap(({ parent, name }) => (parent === undefined ? [] : [placeText({ parent, name })])));
+      this.#placesOf.set(object, places);
+    }
+    return places.has(placeText(place));
   }
 
   #isAt({ parent, name }: Found, place: Place): boolean {
@@ -264,9 +302,5 @@ const MAX_DEPTH = 4_096;
 /** The entry to compare with: that of its own place, else of its inode, else any. */
 export function entryFor({ entries }: LocalObject, found: Found, parent: FileId | undefined): Entry | undefined {
   const { stat, name }: { stat: DiskStat; name: Found["name"] } = found;
-  return (
-    entries.find((entry) => entry.parent === parent && entry.name === name) ??
-    entries.find(({ seen }) => seen.ino === stat.ino) ??
-    entries[0]
-  );
+  return entryAt(entries, parent, name) ?? entryOfInode(entries, stat.ino) ?? entries[0];
 }

@@ -244,7 +244,7 @@ class Finder implements Matching {
   #isKnown(stat: DiskStat): boolean {
     if (this.#isFirst) return false;
     const { db } = this.#source;
-    return db.byInode(stat.ino).some(({ record, seen }) => record.type === stat.type && isSameInode(seen, stat));
+    return db.hasInode(stat.ino, ({ record, seen }) => record.type === stat.type && isSameInode(seen, stat));
   }
 }
 
