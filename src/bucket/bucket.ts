@@ -218,18 +218,16 @@ export class Bucket {
     return verified;
   }
 
+  /** As `commit`, but what it includes may be lost or damaged: in a bucket of many writers that is a long list. */
+  async commitAlone(cid: Cid): Promise<VerifiedCommit> {
+    return this.#commits.get(cid) ?? this.#verifyAlone(this.#checks.decodeCommit(await this.blocks.get(cid)));
+  }
+
   /** Checks a commit that was read or received. Throws as `commit`. */
   async verify(commit: Commit): Promise<VerifiedCommit> {
-    const { cid, body, certificate } = commit;
-    if (body.genesis !== this.genesis.cid) {
-      throw new SynclineError("foreign_bucket", `Commit ${cid} belongs to another bucket, ${body.genesis}.`, {
-        hint: `Another bucket replaced the one at this address. Nothing is merged with it, and unpublished data is kept: ${GUIDE}`,
-      });
-    }
-    mayWrite(body.features);
-    this.#checks.commit(commit, await this.#certificate(certificate));
-    await this.heads.check(body);
-    return { cid, body, certificate };
+    const verified = await this.#verifyAlone(commit);
+    await this.heads.check(verified.body);
+    return verified;
   }
 
   /** Keeps a verified commit in memory, including one made here. */
@@ -252,6 +250,18 @@ export class Bucket {
     if (root === head.cid) return;
     const nodes = new NodeStore(this.blocks, { capacityBytes: DESCENT_CACHE_BYTES });
     await requireDescent(this, nodes, { cid: root, seq }, head);
+  }
+
+  async #verifyAlone(commit: Commit): Promise<VerifiedCommit> {
+    const { cid, body, certificate } = commit;
+    if (body.genesis !== this.genesis.cid) {
+      throw new SynclineError("foreign_bucket", `Commit ${cid} belongs to another bucket, ${body.genesis}.`, {
+        hint: `Another bucket replaced the one at this address. Nothing is merged with it, and unpublished data is kept: ${GUIDE}`,
+      });
+    }
+    mayWrite(body.features);
+    this.#checks.commit(commit, await this.#certificate(certificate));
+    return { cid, body, certificate };
   }
 
   async #certificate(cid: Cid): Promise<Certificate> {

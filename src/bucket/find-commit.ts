@@ -3,18 +3,26 @@ import type { Clock } from "../base/clock.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { Cid, Lamport } from "../base/ids.ts";
 import { endOfMoment } from "../base/moment.ts";
+import type { BlockReader } from "../blocks/block-store.ts";
 import { isGone } from "../blocks/not-found.ts";
 import { parseCid } from "../format/blocks/cid.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import { commitIfThere, descends, type Gap, history, isGap, isRetained, keptCommits, type Commits } from "./history.ts";
 import type { VerifiedCommit } from "./verified-commit.ts";
 
+/** As a Bucket reads commits. */
+export interface DatedCommits extends Commits {
+  readonly blocks: BlockReader;
+  /** As `commit`, but what it includes may be lost or damaged. */
+  commitAlone(cid: Cid): Promise<VerifiedCommit>;
+}
+
 /**
  * `head` or a retained ancestor by address, or the newest one up to a moment (base/moment.ts). Throws `no_such_root`,
  * `usage` for text that is neither, and `block_not_found` where the root that is meant is lost or damaged, or may be.
  */
 export async function findCommit(
-  commits: Commits,
+  commits: DatedCommits,
   head: VerifiedCommit,
   at: string,
   clock: Pick<Clock, "nowNs">,
@@ -35,12 +43,11 @@ export async function findCommit(
 
 /** Whether `head` retains the root. `seq`: where it is, if that is known. Unknown: the list cannot be read. */
 async function retains(
-  { blocks }: Commits,
+  { blocks }: DatedCommits,
   head: VerifiedCommit,
   cid: Cid,
   seq: Lamport | undefined,
 ): Promise<"yes" | "no" | "unknown"> {
-  if (blocks === undefined) return "unknown";
   const nodes = new NodeStore(blocks, { capacityBytes: KEPT_CACHE_BYTES });
   try {
     if (seq !== undefined) return (await isRetained(nodes, head, { cid, seq })) ? "yes" : "no";
@@ -56,15 +63,27 @@ const NS_A_MS = 1_000_000n;
 /** A few paths of nodes. */
 const KEPT_CACHE_BYTES = 1024 * 1024;
 
-async function findByTime(commits: Commits, head: VerifiedCommit, at: string, endNs: bigint): Promise<VerifiedCommit> {
+/** Looks at each root, from the newest on: clocks differ, so a root may be older than those before it. */
+async function findByTime(
+  commits: DatedCommits,
+  head: VerifiedCommit,
+  at: string,
+  endNs: bigint,
+): Promise<VerifiedCommit> {
+  const dated: Commits = { commit: (cid) => commits.commitAlone(cid), blocks: commits.blocks };
   let [first, last]: (Gap | undefined)[] = [];
-  for await (const item of history(commits, head)) {
-    if (isGap(item)) {
-      first ??= item;
-      last = item;
-    } else if (item.body.timeNs >= endNs) last = undefined;
+  for await (const item of history(dated, head)) {
+    if (!isGap(item) && item.body.timeNs >= endNs) {
+      last = undefined;
+      continue;
+    }
+    const commit = isGap(item) ? undefined : await commitIfThere(commits, item.cid);
+    if (isGap(item) || commit === undefined) {
+      last = isGap(item) ? item : { seq: item.body.seq, lost: item.cid };
+      first ??= last;
+    }
     // A root of that very millisecond is the one that is meant.
-    else if (last === undefined || item.body.timeNs >= endNs - NS_A_MS) return item;
+    else if (last === undefined || item.body.timeNs >= endNs - NS_A_MS) return commit;
     else {
       const message = `The root that is meant by ${JSON.stringify(at)} may be lost or damaged: ${gapText(last)}.`;
       throw lostRoot(message, `Root ${item.cid} is the one before it.`);

@@ -3,6 +3,7 @@
  *
  * Links to parents are weak: old commits may have been thinned out. `kept` retains what is needed of history.
  */
+import { mapConcurrent } from "../base/concurrency.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { Cid, Lamport } from "../base/ids.ts";
 import type { BlockReader } from "../blocks/block-store.ts";
@@ -42,7 +43,7 @@ export function isGap(item: object): item is Gap {
 /**
  * Newest first: `first`, an ancestor of `from`, and all before it that `from` retains, with a gap for each that is lost or
  * damaged. Where that list cannot be read: parents up to the first missing one. Commits that are not retained are left out,
- * even if still readable.
+ * even if still readable. Reads ahead, at most as many as the caller has taken.
  */
 export async function* history(
   commits: Commits,
@@ -52,16 +53,34 @@ export async function* history(
   const nodes = commits.blocks && new NodeStore(commits.blocks, { capacityBytes: KEPT_CACHE_BYTES });
   let at: { readonly seq: Lamport; readonly parent?: Cid | undefined } = first.body;
   yield first;
-  for (;;) {
-    const listed = await listedBefore(nodes, from, at.seq);
-    if (listed === "none" || at.seq === 1) return;
-    const seq = listed === "unknown" ? ((at.seq - 1) as Lamport) : listed.seq;
-    const cid = listed === "unknown" ? at.parent : listed.cid;
-    const commit = cid === undefined ? undefined : await commitIfThere(commits, cid);
-    if (commit === undefined && listed === "unknown") return yield { seq, lost: undefined };
-    yield commit ?? { seq, lost: cid };
-    at = { seq, parent: commit?.body.parent };
+  for (let ahead = 1; at.seq > 1; ahead = Math.min(2 * ahead, READ_AHEAD)) {
+    const listed = await listedBefore(nodes, from, at.seq, ahead);
+    if (listed === "unknown") {
+      const seq = (at.seq - 1) as Lamport;
+      const commit = at.parent === undefined ? undefined : await commitIfThere(commits, at.parent);
+      yield commit ?? { seq, lost: undefined };
+      if (commit === undefined) return;
+      at = { seq, parent: commit.body.parent };
+      continue;
+    }
+    if (listed.length === 0) return;
+    // What cannot be read now is an error once the caller gets there.
+    const read = await mapConcurrent(listed, READ_AHEAD, ({ cid }) => settled(commitIfThere(commits, cid)));
+    for (const [index, { seq, cid }] of listed.entries()) {
+      const commit = await read[index]?.();
+      yield commit ?? { seq, lost: cid };
+      at = { seq, parent: commit?.body.parent };
+    }
   }
+}
+
+/** The most commits that are read at once. */
+const READ_AHEAD = 32;
+
+/** What the promise came to, to be had later. */
+async function settled<Value>(promise: Promise<Value>): Promise<() => Promise<Value>> {
+  await promise.catch(() => {});
+  return () => promise;
 }
 
 /** As `history`, without the gaps. */
@@ -69,20 +88,27 @@ export async function* log(commits: Commits, from: VerifiedCommit, first = from)
   for await (const item of history(commits, from, first)) if (!isGap(item)) yield item;
 }
 
-/** The newest commit before `seq` that `from` retains. Unknown: the list cannot be read there. */
+/** The newest commits before `seq` that `from` retains, at most so many. Unknown: the list cannot be read there. */
 async function listedBefore(
   nodes: NodeStore | undefined,
   from: VerifiedCommit,
   seq: Lamport,
-): Promise<{ readonly seq: Lamport; readonly cid: Cid } | "none" | "unknown"> {
+  most: number,
+): Promise<{ readonly seq: Lamport; readonly cid: Cid }[] | "unknown"> {
   if (nodes === undefined) return "unknown";
+  const listed: { readonly seq: Lamport; readonly cid: Cid }[] = [];
   try {
-    const row = await lastBefore(nodes, from.body.kept, keptKey(seq));
-    return row === undefined ? "none" : listedCommit(from, row);
+    while (listed.length < most) {
+      const row = await lastBefore(nodes, from.body.kept, keptKey(listed.at(-1)?.seq ?? seq));
+      if (row === undefined) break;
+      listed.push(listedCommit(from, row));
+    }
   } catch (error) {
+    if (listed.length > 0) return listed;
     if (isGone(error)) return "unknown";
     throw error;
   }
+  return listed;
 }
 
 /**
