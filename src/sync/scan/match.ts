@@ -248,13 +248,14 @@ class Matcher implements Matching {
   }
 
   #isOutOfSight(entry: Entry, known: LocalObject | undefined): boolean {
-    const only = known?.found.filter(({ stat }) => isOnlyName(stat, entry)) ?? [];
+    const onlyNames = () => known?.found.filter(({ stat }) => isOnlyName(stat, entry)) ?? [];
     // An object whose only name is in sight is not out of sight.
-    if (this.#isBelowClosed(entry)) return only.length === 0;
-    // What was moved out of an ignored path has left it. What was removed there stays in the bucket.
-    if (only.some((found) => known?.entries.every((at) => !this.#isAt(found, at)))) return false;
+    if (this.#isBelowClosed(entry)) return onlyNames().length === 0;
     const above = this.#pathOf(entry.parent, 0);
-    return above !== undefined && this.#rules.ignores([...above, entry.name], entry.record.type === "directory");
+    if (above === undefined) return false;
+    if (!this.#rules.ignores([...above, entry.name], entry.record.type === "directory")) return false;
+    // What was moved out of an ignored path has left it. What was removed there stays in the bucket.
+    return !onlyNames().some((found) => known?.entries.every((at) => !this.#isAt(found, at)));
   }
 
   /** Also if what is there is unknown. */
