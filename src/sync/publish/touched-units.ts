@@ -5,6 +5,7 @@ import { listDirectory, lookup, readSelf } from "../../fstree/fs-reader.ts";
 import type { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
 import type { Place } from "../../fstree/object-rows.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
+import { PARKED_ID } from "../disk/paths.ts";
 import type { SyncDatabase } from "../known/database.ts";
 import type { LocalChanges } from "../scan/local-changes.ts";
 import type { Matching } from "../scan/match.ts";
@@ -88,7 +89,8 @@ export class TouchedUnits {
     if (known !== undefined) return known;
     // In a damaged bucket, directories may contain one another.
     this.#isBelow.set(directory, false);
-    const self = directory === ROOT_ID ? undefined : await readSelf(this.#nodes, this.#tree, directory);
+    const isNone = directory === ROOT_ID || directory === PARKED_ID;
+    const self = isNone ? undefined : await readSelf(this.#nodes, this.#tree, directory);
     const theirs = self?.kind === "directory" ? self.place?.parent : undefined;
     const [here] = this.#db.byId(directory);
     const isBelow =

@@ -233,7 +233,7 @@ class ChangeFinder {
     content: ContentChange,
   ): void {
     const { ino, id, entries } = object;
-    const baseNames = entries.map(({ parent, name }) => ({ parent, name }));
+    const baseNames = this.#names.inBucket(entries);
     const base = entry?.record;
     const changed: ChangedObject = { ino, id, baseNames, base, names, record, content };
     const action =

@@ -1,6 +1,8 @@
 /** Names of a scan's objects, in an epoch's form: a directory is its inode in this scan, whether it was found or is only known. */
 import type { FileId, Ino } from "../../base/ids.ts";
 import type { ChangedObject } from "../../fstree/change-set.ts";
+import type { Place } from "../../fstree/object-rows.ts";
+import { PARKED_ID } from "../disk/paths.ts";
 import type { Entry } from "../known/entry.ts";
 import { entryFor, type LocalObject, type Matching } from "./match.ts";
 import type { Found } from "./walk.ts";
@@ -26,7 +28,15 @@ export class LocalNames {
   }
 
   ofKept(kept: LocalObject["kept"]): Name[] {
-    return kept.map(({ parent, name }) => ({ parent: this.#inoOf(parent), name }));
+    return this.inBucket(kept).map(({ parent, name }) => ({ parent: this.#inoOf(parent), name }));
+  }
+
+  /**
+   * Those that are names in the bucket, which a parked object's place is not: what an epoch does not mention stays as it is
+   * there.
+   */
+  inBucket(places: readonly Place[]): Place[] {
+    return places.filter(({ parent }) => parent !== PARKED_ID).map(({ parent, name }) => ({ parent, name }));
   }
 
   /** Whether an object's names are unchanged. */

@@ -476,6 +476,27 @@ test.each(KILLED_IN)(
   },
 );
 
+test("a file that a killed pass parked is published when it is written under another name, even if its place is shut", async () => {
+  let isKilled = true;
+  for (let change = 0; isKilled; change++) {
+    const { world, a, b } = await twoFolders();
+    a.disk.make(path("s"));
+    for (const name of ["s/f", "s/x"]) a.disk.write(path(name), "old");
+    await a.disk.link(path("s/f"), path("g"));
+    await settle(world);
+    for (const { disk } of [a, b]) disk.tick(3_000_000_000n);
+    b.disk.move(path("s/f"), path("s/x"), "exchange");
+    await b.sync();
+    isKilled = await killed(a, change);
+    const shutting = shut(a, "ENOTCONN", "s");
+    a.disk.write(path("g"), "of a");
+    await a.sync();
+    expect((await bucketTree(world.bucket)).get("g")).toBe("of a");
+    shutting[Symbol.dispose]();
+    expect((await settledTree(world)).get("s/x")).toBe("of a");
+  }
+});
+
 /** Runs once, right before a file takes another one's place. */
 function beforeExchange({ disk }: SyncedFolder, act: () => void): Disposable & { readonly isDone: () => boolean } {
   const { rename } = disk;
