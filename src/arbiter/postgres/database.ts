@@ -184,7 +184,7 @@ export function withoutPassword(url: string): string {
 }
 
 /** A comma behind the user and password. */
-const SEVERAL_HOSTS = /^postgres(ql)?:\/\/([^/?]*@)?[^/?@]*,/;
+const SEVERAL_HOSTS = /^postgres(ql)?:\/\/([^/?]*@)?[^/?@]*,[^/?@]*([/?]|$)/;
 
 const READ_ONLY = "25006";
 /** Errors that say that a statement was not carried out: https://www.postgresql.org/docs/current/errcodes-appendix.html */
