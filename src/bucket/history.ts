@@ -77,7 +77,7 @@ export async function* history(
 /** The most commits that are read at once. */
 const READ_AHEAD = 32;
 
-/** What the promise came to, to be had later. */
+/** Waits for the promise. Its value or error comes from the function that is returned. */
 async function settled<Value>(promise: Promise<Value>): Promise<() => Promise<Value>> {
   await promise.catch(() => {});
   return () => promise;

@@ -29,7 +29,7 @@ export class Links implements Iterable<Link> {
     return this.#many === undefined ? isSame(this.#only, link) : this.#many.has(keyOf(link));
   }
 
-  /** Whether the object did not have the name. */
+  /** Adds a name. Returns whether the object lacked it. */
   add(link: Link): boolean {
     if (this.has(link)) return false;
     if (this.#many === undefined && this.#only === undefined) this.#only = link;
@@ -37,7 +37,7 @@ export class Links implements Iterable<Link> {
     return true;
   }
 
-  /** Whether the object had the name. */
+  /** Removes a name. Returns whether the object had it. */
   delete(link: Link): boolean {
     if (this.#many !== undefined) return this.#many.delete(keyOf(link));
     if (!isSame(this.#only, link)) return false;

@@ -17,7 +17,7 @@ export interface LostBytes {
 
 const NAMED = 5;
 
-/** Call at a start, of which it warns. Only power loss should take bytes, and only those that were not synced. */
+/** Call at a start. Logs a warning if there are any: only power loss should take bytes, and only those that were not synced. */
 export function findLost(state: OverlayState, data: HeldBytes, log: Log): LostBytes | undefined {
   const names: string[] = [];
   let files = 0;

@@ -31,10 +31,7 @@ export class LocalNames {
     return this.inBucket(kept).map(({ parent, name }) => ({ parent: this.#inoOf(parent), name }));
   }
 
-  /**
-   * Those that are names in the bucket, which a parked object's place is not: what an epoch does not mention stays as it is
-   * there.
-   */
+  /** Those that the bucket has. It has none for parked objects, and their names that it has stay: no epoch mentions them. */
   inBucket(places: readonly Place[]): Place[] {
     return places.filter(({ parent }) => parent !== PARKED_ID).map(({ parent, name }) => ({ parent, name }));
   }
