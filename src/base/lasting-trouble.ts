@@ -18,7 +18,7 @@ export class LastingTrouble {
     this.#log = log;
   }
 
-  /** Does the work. Its failure is only logged. */
+  /** Runs the work. A failure is logged and not thrown. */
   async watch(work: () => Promise<unknown>): Promise<void> {
     try {
       await work();

@@ -43,7 +43,7 @@ export function isGap(item: object): item is Gap {
 /**
  * Newest first: `first`, an ancestor of `from`, and all before it that `from` retains, with a gap for each that is lost or
  * damaged. Where that list cannot be read: parents up to the first missing one. Commits that are not retained are left out,
- * even if still readable. Reads ahead, at most as many as the caller has taken.
+ * even if still readable. Reads ahead: no more commits than the caller has taken so far.
  */
 export async function* history(
   commits: Commits,

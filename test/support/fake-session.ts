@@ -104,3 +104,15 @@ export class FakeSession {
     };
   }
 }
+
+/** Of an agent whose supervisor runs already. */
+export const SUPERVISION = {
+  log: "",
+  cwd: "",
+  command: [],
+  program: [],
+  env: {},
+  mayResend: true,
+  place: { stateRoot: "", mount: "", connection: "" },
+  isInherited: true,
+};

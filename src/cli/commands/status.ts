@@ -126,7 +126,7 @@ function stateText({ paused, online }: AgentStatus): string {
   return online ? "online" : "offline";
 }
 
-/** Agents of older versions do not tell it. */
+/** Older agents do not report lost bytes. */
 function lostLines({ lost = null }: AgentStatus): string[] {
   if (lost === null) return [];
   const { files, names } = lost;

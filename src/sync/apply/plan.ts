@@ -253,7 +253,7 @@ class Planner {
   }
 }
 
-/** Whether nothing that a disk has differs. A directory without its attributes has another ctime, too. */
+/** Whether at most the ctime differs, which no disk can set. Of a directory it may mean that it is unfinished (placing.ts). */
 function isShownBy({ record }: Entry, target: FileRecord): boolean {
   return target.type !== "directory" && sameButCtime(record, target);
 }

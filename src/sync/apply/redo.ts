@@ -74,7 +74,7 @@ function exchangedIn(text: string): { readonly base: unknown; readonly entry: En
   }
 }
 
-/** The process died right before or after the rename: the inode tells which, at either place if the other is shut. */
+/** The process died right before or after the rename. The inode tells which; if one of the places is shut, the other tells. */
 async function hasMoved({ db, disk }: Places, { places, entries }: Line): Promise<boolean> {
   const [[from], [to]] = [places, entries];
   const [before, after] = [from && pathInFolder(db, from), to && pathInFolder(db, to)];

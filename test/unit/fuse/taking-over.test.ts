@@ -13,7 +13,7 @@ import { INIT2, MINOR_WITH_EPOCH, REPLY } from "../../../src/fuse/protocol.ts";
 import { CALLER } from "../../../src/simulate/vfs-driver.ts";
 import { diskFull } from "../../../src/simulate/disks/simulated-disk.ts";
 import type { FileSystem } from "../../../src/vfs/filesystem.ts";
-import { FakeSession } from "../../support/fake-session.ts";
+import { FakeSession, SUPERVISION } from "../../support/fake-session.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { MemoryFileSystem } from "../../support/memory-filesystem.ts";
 import { VfsHarness } from "../../support/vfs-harness.ts";
@@ -56,18 +56,7 @@ interface Served {
 /** Without `handoff`: of a new mount. */
 function doorOf(fs: Served, handoff?: Agreed): { session: FakeSession; door: Door } {
   const session = new FakeSession();
-  const place = { stateRoot: "", mount: "", connection: "" };
-  const supervision = {
-    log: "",
-    cwd: "",
-    command: [],
-    program: [],
-    env: {},
-    mayResend: true,
-    place,
-    isInherited: true,
-    handoff,
-  };
+  const supervision = { ...SUPERVISION, handoff };
   const options = chooseOptions({ mountPoint: "", source: "", log: silentLog, clock: fs.clock, supervision });
   const events = { ready: () => {}, ended: () => {} };
   return { session, door: new Door(session.addon, { device: 3, slots: 4 }, fs.vfs, options, events) };

@@ -11,7 +11,7 @@ import { PassingFiles } from "../../../src/fuse/passing-files.ts";
 import { MINOR_WITH_EPOCH, REPLY } from "../../../src/fuse/protocol.ts";
 import { type FileSystem, NoRoomYet } from "../../../src/vfs/filesystem.ts";
 import { overriding } from "../../../src/vfs/overriding.ts";
-import { FakeSession } from "../../support/fake-session.ts";
+import { FakeSession, SUPERVISION } from "../../support/fake-session.ts";
 import { VfsHarness } from "../../support/vfs-harness.ts";
 
 const BYTES = 100;
@@ -32,19 +32,8 @@ vi.mock(import("../../../src/fuse/dying-thread.ts"), async (original) => {
 /** `isRepeated`: the kernel sends them again to an agent that replaces another one. */
 function serve(fs: { readonly vfs: FileSystem; readonly clock: Clock }, isRepeated = false): FakeSession {
   const session = new FakeSession();
-  const place = { stateRoot: "", mount: "", connection: "" };
-  const supervision = {
-    log: "",
-    cwd: "",
-    command: [],
-    program: [],
-    env: {},
-    mayResend: true,
-    place,
-    isInherited: true,
-  };
   const handoff = { minor: MINOR_WITH_EPOCH, flags: 0, flags2: 0 };
-  const taken = isRepeated ? { supervision: { ...supervision, handoff } } : {};
+  const taken = isRepeated ? { supervision: { ...SUPERVISION, handoff } } : {};
   const options = chooseOptions({ mountPoint: "", source: "", log: silentLog, clock: fs.clock, ...taken });
   void new Door(session.addon, { device: 3, slots: 4 }, fs.vfs, options, { ready: () => {}, ended: () => {} });
   return session;
