@@ -166,8 +166,10 @@ export async function openAtMaster(
   ]);
   // This machine's line is slow to all masters alike.
   const rate = new SendingRate(clock);
+  const { silenceMs } = access.patience ?? {};
   const connect = (origin: string) => {
-    return new MasterConnection(origin, { bearer: access.bearer(origin), clock, tlsCa, insecure, limit, rate });
+    const bearer = access.bearer(origin);
+    return new MasterConnection(origin, { bearer, clock, tlsCa, insecure, limit, rate, silenceMs });
   };
   const name = { owner: owner ?? "", bucket };
   const masters = new Masters(origins.map(connect), clock, { random, connect });

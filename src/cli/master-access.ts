@@ -8,7 +8,7 @@ import { stateRoot } from "../agent/state/state-dir.ts";
 import { RootWitness } from "../bucket/root-witness.ts";
 import type { Rates } from "../base/rate-limit.ts";
 import { SynclineError } from "../base/errors.ts";
-import { READ_PATIENCE_MS, WRITE_PATIENCE_MS } from "../base/limits.ts";
+import { MASTER_SILENCE_MS, READ_PATIENCE_MS, WRITE_PATIENCE_MS } from "../base/limits.ts";
 import { masterAccess, type MasterAccess } from "../net/access.ts";
 import type { Call } from "./command.ts";
 import type { StartFiles } from "./start-files.ts";
@@ -61,9 +61,12 @@ export function readingAccess(call: Call<BucketOption>): MasterAccess {
 
 function patient(call: Call<BucketOption>, patienceMs: number): MasterAccess {
   const { options, output } = call;
-  const ms = options.timeout === undefined ? patienceMs : options.timeout * 1000;
-  const waiting = ({ message }: Error) => output.notice(`${message} Retrying for up to ${ms / 1000} s.`);
-  return { ...accessOf(call), patience: { ms, waiting } };
+  const { timeout = patienceMs / 1_000 } = options;
+  const ms = timeout * 1_000;
+  const silenceMs = options.timeout === undefined ? undefined : Math.min(ms, MASTER_SILENCE_MS);
+  const waiting = ({ message }: Error, leftMs: number) =>
+    output.notice(`${message} Retrying for up to ${Math.ceil(leftMs / 1_000)} s.`);
+  return { ...accessOf(call), patience: { ms, silenceMs, waiting } };
 }
 
 /** What this user's commands and agents have seen at the address. */

@@ -35,7 +35,7 @@ export interface MasterRequest {
   readonly statuses?: readonly number[];
   /** Sent without a bearer. */
   readonly open?: boolean;
-  /** The call is aborted after this long without progress; default: MASTER_SILENCE_MS. */
+  /** The call is aborted after this long without progress; default: the connection's. */
   readonly silenceMs?: number;
   /** The answer is a stream of events: only `silenceMs` limits its silence. */
   readonly events?: boolean;
@@ -102,6 +102,8 @@ export interface ConnectionOptions {
   readonly rate?: SendingRate;
   /** Bearers may be sent unencrypted to other machines. */
   readonly insecure?: boolean | undefined;
+  /** A call is aborted after this long without progress, unless it says otherwise. Default: MASTER_SILENCE_MS. */
+  readonly silenceMs?: number | undefined;
   /** Replaces sockets: a simulation's network. */
   readonly dispatcher?: Pick<Dispatcher, "dispatch"> | undefined;
 }
@@ -176,7 +178,8 @@ export class MasterConnection implements Master {
   }
 
   async #send(request: MasterRequest, token: string | undefined): Promise<ExchangeAnswer> {
-    const { method, path, body, signal, left, events = false, silenceMs = MASTER_SILENCE_MS } = request;
+    const { method, path, body, signal, left, events = false } = request;
+    const silenceMs = request.silenceMs ?? this.#options.silenceMs ?? MASTER_SILENCE_MS;
     const headers = {
       ...request.headers,
       ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),

@@ -15,12 +15,15 @@ import {
   type MasterReport,
   type MasterRequest,
 } from "./master-connection.ts";
+import { Unanswered } from "./unanswered.ts";
 
 export interface Patience {
   /** The longest time without any answer. */
   readonly ms: number;
-  /** Reports the first failed call each time the master goes away. */
-  waiting(error: SynclineError): void;
+  /** The longest silence of one call (ConnectionOptions). */
+  readonly silenceMs?: number | undefined;
+  /** Reports the first failed call each time the master goes away, and for how long calls are repeated. */
+  waiting(error: SynclineError, leftMs: number): void;
 }
 
 export interface PatienceTools extends Patience {
@@ -31,8 +34,9 @@ export interface PatienceTools extends Patience {
 type Again = NonNullable<MasterRequest["again"]> | "always";
 
 interface Away {
-  /** When answers stopped. */
+  /** Since when nothing was answered; absent while calls are answered. */
   sinceMs?: number | undefined;
+  answeredMs: number;
 }
 
 export class PatientMaster implements Master {
@@ -40,7 +44,7 @@ export class PatientMaster implements Master {
   readonly #inner: Master;
   readonly #tools: PatienceTools;
   /** Shared by all calls, so that concurrent failures wait no longer than one. */
-  readonly #calls: Away = {};
+  readonly #calls: Away = { answeredMs: -Infinity };
   /** Aborted once no caller is left. */
   readonly #ended = new AbortController();
 
@@ -66,7 +70,7 @@ export class PatientMaster implements Master {
 
   /** Counts for itself: calls of the work may well be answered while all of it fails. */
   patiently<Result>(work: () => Promise<Result>): Promise<Result> {
-    return this.#patiently("always", work, {});
+    return this.#patiently("always", work, { answeredMs: -Infinity });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -91,7 +95,7 @@ export class PatientMaster implements Master {
       throw brokenOff;
     };
     // Has its own deadline, because these calls do get an answer before it breaks off.
-    const json = () => this.#patiently("always", read, {});
+    const json = () => this.#patiently("always", read, { answeredMs: -Infinity });
     return { ...answer, json };
   }
 
@@ -101,11 +105,16 @@ export class PatientMaster implements Master {
       try {
         const result = await work();
         away.sinceMs = undefined;
+        away.answeredMs = clock.monotonicMs();
         return result;
       } catch (error) {
         if (!isAway(error) || again === "never" || (again === "if not received" && maybeReceived(error))) throw error;
+        if (isGivenUp(error)) throw error;
         const leftMs = this.#leftMs(error, away);
-        if (leftMs <= 0) throw error;
+        if (leftMs <= 0) {
+          givenUp.add(error);
+          throw error;
+        }
         const pause = Math.min(leftMs, pauseMs * (0.5 + random.fraction() / 2));
         await clock.sleep(pause, this.#ended.signal).catch(() => {});
         if (this.#ended.signal.aborted) throw error;
@@ -116,10 +125,24 @@ export class PatientMaster implements Master {
   #leftMs(error: SynclineError, away: Away): number {
     const { clock, ms, waiting } = this.#tools;
     const nowMs = clock.monotonicMs();
-    if (away.sinceMs === undefined && ms > 0) waiting(error);
-    away.sinceMs ??= nowMs;
-    return away.sinceMs + ms - nowMs;
+    const sinceMs = away.sinceMs ?? Math.max(away.answeredMs, nowMs - silentMsOf(error));
+    const leftMs = sinceMs + ms - nowMs;
+    if (away.sinceMs === undefined && leftMs > 0) waiting(error, leftMs);
+    away.sinceMs = sinceMs;
+    return leftMs;
   }
+}
+
+/** Errors of calls that had all the time there is: work that made such a call waits no longer. */
+const givenUp = new WeakSet<Error>();
+
+/** Whether a call was repeated as long as calls wait, and failed with this error. */
+export function isGivenUp(error: unknown): boolean {
+  return error instanceof Error && (givenUp.has(error) || isGivenUp(error.cause));
+}
+
+function silentMsOf({ cause }: Error): number {
+  return cause instanceof Unanswered ? cause.silentMs : cause instanceof Error ? silentMsOf(cause) : 0;
 }
 
 /** An untrusted certificate does not get better by waiting. */

@@ -4,10 +4,22 @@
 export class Unanswered extends Error {
   /** Whether any part of the request may have reached the server. */
   readonly sent: boolean;
+  /** How long the server had been silent, in ms. */
+  readonly silentMs: number;
   constructor(sent: boolean, cause: unknown) {
     super(cause instanceof Error ? reasonOf(cause) : String(cause), { cause });
     this.name = "Unanswered";
     this.sent = sent;
+    this.silentMs = cause instanceof Silence ? cause.ms : 0;
+  }
+}
+
+/** The server said too little for so long, in ms. */
+export class Silence extends Error {
+  readonly ms: number;
+  constructor(ms: number, message = `no data moved for ${Number((ms / 1_000).toPrecision(2))} s`) {
+    super(message);
+    this.ms = ms;
   }
 }
 

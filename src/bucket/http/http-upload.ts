@@ -22,6 +22,7 @@ import type { Random } from "../../base/random.ts";
 import type { Block, BlockReader } from "../../blocks/block-store.ts";
 import type { BlockCache } from "../../blocks/cached-reader.ts";
 import type { HttpBlockStore } from "../../blocks/http-block-store.ts";
+import { isGivenUp } from "../../net/patient-master.ts";
 import { MissingBlocks, type HttpRootStore } from "../../roots/http-root-store.ts";
 import type { BucketName, Root, SwapOutcome } from "../../roots/root-store.ts";
 import type { PreparedSwap, Upload, UploadSession } from "../remote.ts";
@@ -171,7 +172,8 @@ export class HttpUpload implements UploadSession {
       try {
         return await work(attempt);
       } catch (error) {
-        if (!hasCode(error, "store_unreachable") || attempt === MASTER_PUT_ATTEMPTS || this.#isOver) throw error;
+        const isLast = attempt === MASTER_PUT_ATTEMPTS || this.#isOver || isGivenUp(error);
+        if (!hasCode(error, "store_unreachable") || isLast) throw error;
         await clock.sleep(MASTER_PUT_PAUSE_MS * 2 ** (attempt - 1) * (0.5 + random.fraction() / 2));
       }
     }

@@ -209,6 +209,17 @@ describe("a hostile master", () => {
     expect(await failed).toBe("store_unreachable");
   });
 
+  test("a silence is as long as the connection allows, and the error says so", async () => {
+    const server = await scriptedServer();
+    const asked = new Promise<void>((resolve) => (server.answer = () => resolve()));
+    const clock = new ManualClock();
+    const call = connect(server, { clock, silenceMs: 2_000 }).call(get);
+    const failed = call.catch((error: SynclineError) => error.cause);
+    await asked;
+    await clock.advance(2_000);
+    expect(await failed).toMatchObject({ silentMs: 2_000, message: "no data moved for 2 s" });
+  });
+
   test("the time that a line may need for a large body is no silence", async () => {
     const server = await scriptedServer();
     const received = new Promise<void>((resolve) => {
@@ -533,10 +544,10 @@ describe("several masters", () => {
 
 function connect(
   server: Pick<ScriptedServer, "origin">,
-  options: { clock?: ManualClock; bearer?: Bearer } = {},
+  options: { clock?: ManualClock; bearer?: Bearer; silenceMs?: number } = {},
 ): MasterConnection {
-  const { clock = systemClock, bearer = countingBearer() } = options;
-  const connection = new MasterConnection(server.origin, { bearer, clock });
+  const { clock = systemClock, bearer = countingBearer(), silenceMs } = options;
+  const connection = new MasterConnection(server.origin, { bearer, clock, silenceMs });
   onTestFinished(() => connection[Symbol.asyncDispose]());
   return connection;
 }

@@ -2,7 +2,7 @@
 import { describe, expect, onTestFinished, test } from "vitest";
 import { systemClock, type Clock } from "../../../src/base/clock.ts";
 import { SynclineError } from "../../../src/base/errors.ts";
-import { Unanswered } from "../../../src/net/unanswered.ts";
+import { Silence, Unanswered } from "../../../src/net/unanswered.ts";
 import {
   type Master,
   type MasterAnswer,
@@ -35,6 +35,28 @@ describe("a call", () => {
     expect(clock.monotonicMs()).toBe(10_000);
     await expect(master.call(READ)).rejects.toMatchObject({ code: "store_unreachable" });
     expect(clock.monotonicMs(), "others that fail meanwhile wait no longer").toBe(10_000);
+  });
+
+  test("is not repeated if the master was silent for that time, unless another call was answered meanwhile", async () => {
+    const silent = () => unreachable(new Unanswered(true, new Silence(10_000)));
+    const { master, calls, told } = world(silent);
+    await expect(master.call(READ)).rejects.toMatchObject({ code: "store_unreachable" });
+    expect(calls).toHaveLength(1);
+    expect(told).toEqual([]);
+    await master.call(READ);
+    const other = world(undefined, silent);
+    await other.master.call(READ);
+    await other.master.call(READ);
+    expect(other.calls).toHaveLength(3);
+  });
+
+  test("that was given up is not repeated by the work that made it", async () => {
+    const { master, clock } = world(...Array.from({ length: 100 }, () => refused));
+    const wrapped = master.call(READ).catch((cause: unknown) => {
+      throw new SynclineError("arbiter_unreachable", "No root.", { cause });
+    });
+    await expect(master.patiently(() => wrapped)).rejects.toMatchObject({ code: "arbiter_unreachable" });
+    expect(clock.monotonicMs()).toBe(10_000);
   });
 
   test("gets the full time again once the master has answered", async () => {
@@ -179,6 +201,9 @@ function passingTime() {
 }
 
 function away(sent: boolean, why: string, code?: string): SynclineError {
-  const cause = new Unanswered(sent, Object.assign(new Error(why), code === undefined ? {} : { code }));
-  return new SynclineError("store_unreachable", `http://master does not answer: ${why}.`, { cause });
+  return unreachable(new Unanswered(sent, Object.assign(new Error(why), code === undefined ? {} : { code })));
+}
+
+function unreachable(cause: Unanswered): SynclineError {
+  return new SynclineError("store_unreachable", `http://master does not answer: ${cause.message}.`, { cause });
 }
