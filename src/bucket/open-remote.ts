@@ -145,8 +145,8 @@ async function openObjects({ auth, ...address }: S3Address, options: RemoteOptio
   if (auth === "wallet" && bearer === undefined) {
     throw new SynclineError("bad_token", `${address.url} needs a wallet, and there is none.`);
   }
-  const { tlsCa, limit } = access ?? {};
-  return new S3ObjectStore({ ...address, address: address.url, clock, random, bearer, tlsCa, limit });
+  const { tlsCa, limit, patience } = access ?? {};
+  return new S3ObjectStore({ ...address, address: address.url, clock, random, bearer, tlsCa, limit, patience });
 }
 
 /** As openRemote, for a bucket at a master. Loads the HTTP code here: a bucket in a folder needs none of it. */

@@ -2,7 +2,7 @@
 import type { Clock } from "../base/clock.ts";
 import { RateLimit, type Rates } from "../base/rate-limit.ts";
 import type { WalletSigner } from "../crypto/wallet.ts";
-import type { Patience } from "./patient-master.ts";
+import type { Patience } from "./patience.ts";
 import { sessionBearer, walletBearer, type Bearer } from "./bearer.ts";
 
 export interface MasterAccess {

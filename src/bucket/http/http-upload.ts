@@ -22,7 +22,7 @@ import type { Random } from "../../base/random.ts";
 import type { Block, BlockReader } from "../../blocks/block-store.ts";
 import type { BlockCache } from "../../blocks/cached-reader.ts";
 import type { HttpBlockStore } from "../../blocks/http-block-store.ts";
-import { isGivenUp } from "../../net/patient-master.ts";
+import { isGivenUp } from "../../net/patience.ts";
 import { MissingBlocks, type HttpRootStore } from "../../roots/http-root-store.ts";
 import type { BucketName, Root, SwapOutcome } from "../../roots/root-store.ts";
 import type { PreparedSwap, Upload, UploadSession } from "../remote.ts";

@@ -4,8 +4,8 @@ import type { FileName } from "../../base/ids.ts";
 import { nameFromBytes, nameToBytes } from "../../base/names.ts";
 import { parseAddress, pinnedUrl, splitAddress } from "../../bucket/address.ts";
 import { bucketInS3, openRemote, type RemoteOptions } from "../../bucket/open-remote.ts";
+import type { MasterAccess } from "../../net/access.ts";
 import type { Call } from "../command.ts";
-import { accessOf, type MasterOption } from "../master-access.ts";
 
 export interface BucketPath {
   /** The bucket's address, with its pin if given. */
@@ -20,7 +20,7 @@ export interface BucketPath {
  * the bucket. Throws `bad_address`, `name_invalid`, `no_such_bucket`, `store_unreachable`, and `store_failed` if a parent
  * folder cannot be read.
  */
-export async function locateBucket(call: Call<MasterOption>, text: string): Promise<BucketPath> {
+export async function locateBucket({ runtime }: Call, text: string, access: MasterAccess): Promise<BucketPath> {
   if (/^https?:/i.test(text)) return locateAtMaster(text);
   const url = addressUrl(text);
   const segments = url.pathname.split("/").filter((segment) => segment !== "");
@@ -30,13 +30,15 @@ export async function locateBucket(call: Call<MasterOption>, text: string): Prom
     const names = segments.slice(depth).map(decodeSegment);
     return { address: pinnedUrl(parseAddress(addressAt(depth))), names, directory: url.pathname.endsWith("/") };
   };
+  const { clock, random } = runtime;
+  const remote = { clock, random, access };
   const isInS3 = url.protocol === "s3:";
   const depths = Array.from({ length: segments.length + (isInS3 ? 1 : 0) }, (_, index) => segments.length - index);
   // The walk takes many requests at each depth. It finds what has lost its root, and says why it could not look.
   const whole = isInS3 ? depths.map(addressAt).find(isAddress) : undefined;
-  const found = whole === undefined ? undefined : await bucketInS3(whole, remoteOptions(call));
+  const found = whole === undefined ? undefined : await bucketInS3(whole, remote);
   if (found !== undefined) return pathAt(found.depth);
-  for (const depth of depths) if (await isBucket(call, addressAt(depth))) return pathAt(depth);
+  for (const depth of depths) if (await isBucket(addressAt(depth), remote)) return pathAt(depth);
   throw new SynclineError("no_such_bucket", `There is no bucket at ${text} or above it.`, {
     hint: "Check the address, or make one with `syncline init`.",
   });
@@ -44,10 +46,11 @@ export async function locateBucket(call: Call<MasterOption>, text: string): Prom
 
 /** At least one path, all in one bucket. Throws `usage`, and as `locateBucket`. */
 export async function locateInOne(
-  call: Call<MasterOption>,
+  call: Call,
   texts: readonly string[],
+  access: MasterAccess,
 ): Promise<readonly [BucketPath, ...BucketPath[]]> {
-  const [first, ...rest] = await Promise.all(texts.map((text) => locateBucket(call, text)));
+  const [first, ...rest] = await Promise.all(texts.map((text) => locateBucket(call, text, access)));
   if (first === undefined) throw new SynclineError("usage", "Give a path in a bucket: URL/PATH.");
   if (rest.some(({ address }) => address !== first.address))
     throw new SynclineError("usage", "These paths are in different buckets.");
@@ -95,14 +98,9 @@ function isAddress(text: string): boolean {
   }
 }
 
-function remoteOptions(call: Call<MasterOption>): RemoteOptions {
-  const { clock, random } = call.runtime;
-  return { clock, random, access: accessOf(call) };
-}
-
-async function isBucket(call: Call<MasterOption>, address: string): Promise<boolean> {
+async function isBucket(address: string, options: RemoteOptions): Promise<boolean> {
   try {
-    await using remote = await openRemote(address, remoteOptions(call));
+    await using remote = await openRemote(address, options);
     await remote.readGenesis();
     return true;
   } catch (error) {

@@ -3,7 +3,7 @@ import { locateBucket } from "./bucket-path.ts";
 import { fileBytes, findObject, openReader } from "./bucket-reader.ts";
 import { addCommand } from "../command.ts";
 import type { Program } from "../command.ts";
-import { BUCKET_OPTIONS } from "../master-access.ts";
+import { BUCKET_OPTIONS, readingAccess } from "../master-access.ts";
 
 export function register(program: Program): void {
   addCommand(program, {
@@ -15,7 +15,7 @@ export function register(program: Program): void {
     exits: [4, 5, 6, 8],
     async run(call) {
       const { args, options, output } = call;
-      const path = await locateBucket(call, args[0] ?? "");
+      const path = await locateBucket(call, args[0] ?? "", readingAccess(call));
       await using reader = await openReader(call, path.address, options.at, { stale: true });
       const object = await findObject(reader, path);
       for await (const bytes of fileBytes(reader, object, path)) await output.bytes(bytes);

@@ -30,7 +30,7 @@ export function register(program: Program): void {
       const { args, options, output, runtime } = call;
       const { clock, random } = runtime;
       const dryRun = options.dryRun === true;
-      const { address } = await locateBucket(call, args[0] ?? "");
+      const { address } = await locateBucket(call, args[0] ?? "", writingAccess(call));
       await using opened = await openDeviceFor(call, address);
       using progress = output.progress("gc");
       const shown: Shown = {

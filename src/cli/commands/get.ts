@@ -16,7 +16,7 @@ import { CopyOut } from "./copy-out.ts";
 import { countBelow } from "./count-below.ts";
 import { setModified } from "./file-times.ts";
 import { namesOpenFile } from "./open-files.ts";
-import { BUCKET_OPTIONS } from "../master-access.ts";
+import { BUCKET_OPTIONS, readingAccess } from "../master-access.ts";
 import { refuseOwnTarget } from "./own-storage.ts";
 import type { Output } from "../terminal/output.ts";
 import type { Amounts } from "../terminal/progress-rate.ts";
@@ -40,7 +40,7 @@ export function register(program: Program): void {
     exits: [4, 5, 6, 8],
     async run(call) {
       const { args, options, output, runtime } = call;
-      const path = await locateBucket(call, args[0] ?? "");
+      const path = await locateBucket(call, args[0] ?? "", readingAccess(call));
       await using reader = await openReader(call, path.address, options.at, { stale: true });
       const object = await findObject(reader, path);
       if (args[1] === "-") {

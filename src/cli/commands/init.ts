@@ -100,7 +100,7 @@ async function refuseWithinBucket(call: Call<BucketOption>, address: string): Pr
 
 async function bucketAbove(call: Call<BucketOption>, address: string): Promise<BucketPath | undefined> {
   try {
-    return await locateBucket(call, new URL(`${address}/..`).href);
+    return await locateBucket(call, new URL(`${address}/..`).href, writingAccess(call));
   } catch (error) {
     if (hasCode(error, "no_such_bucket")) return undefined;
     throw error;

@@ -23,7 +23,7 @@ type RootCall = Call<BucketOption | "repair" | "root">;
 /** As `locateBucket`, also for a bucket that has lost both its genesis and its root, at its exact address. */
 export async function locateRootless(call: RootCall, text: string): Promise<string> {
   try {
-    return (await locateBucket(call, text)).address;
+    return (await locateBucket(call, text, readingAccess(call))).address;
   } catch (error) {
     if (!isDamage(error) && !hasCode(error, "no_such_bucket") && !hasCode(error, "arbiter_unreachable")) throw error;
     const address = packedAddress(text);

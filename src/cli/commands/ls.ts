@@ -10,7 +10,7 @@ import { findObject, openReader, readTarget } from "./bucket-reader.ts";
 import type { BucketReader } from "./bucket-reader.ts";
 import { addCommand } from "../command.ts";
 import type { Program } from "../command.ts";
-import { BUCKET_OPTIONS } from "../master-access.ts";
+import { BUCKET_OPTIONS, readingAccess } from "../master-access.ts";
 import type { Output } from "../terminal/output.ts";
 import { exactTime, printName } from "../terminal/text.ts";
 
@@ -24,7 +24,7 @@ export function register(program: Program): void {
     exits: [4, 5, 6, 8],
     async run(call) {
       const { args, options, output } = call;
-      const path = await locateBucket(call, args[0] ?? "");
+      const path = await locateBucket(call, args[0] ?? "", readingAccess(call));
       await using reader = await openReader(call, path.address, options.at, { stale: true });
       const object = await findObject(reader, path);
       if (object.record.type !== "directory")

@@ -5,7 +5,7 @@ import type { BucketWriter, Path } from "../../bucket/writer.ts";
 import { isADirectory, notADirectory } from "../../bucket/writer/path-errors.ts";
 import { addCommand } from "../command.ts";
 import type { Call, Program } from "../command.ts";
-import { BUCKET_OPTIONS, type BucketOption } from "../master-access.ts";
+import { BUCKET_OPTIONS, type BucketOption, writingAccess } from "../master-access.ts";
 import { noteOf, printPath } from "../terminal/text.ts";
 import { type BucketPath, locateInOne } from "./bucket-path.ts";
 import { openWriterFor } from "./bucket-writer.ts";
@@ -30,7 +30,7 @@ export function register(program: Program): void {
 
 async function move(call: Call<BucketOption>): Promise<void> {
   const { args, output } = call;
-  const [from, given] = await locateInOne(call, args);
+  const [from, given] = await locateInOne(call, args, writingAccess(call));
   if (given === undefined) throw new SynclineError("usage", "Give the new place too.");
   await using session = await openWriterFor(call, from.address);
   const { writer } = session;

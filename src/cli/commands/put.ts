@@ -21,7 +21,7 @@ import { namesOpenFile } from "./open-files.ts";
 import { refuseOwnSource } from "./own-storage.ts";
 import type { PublishedPortions } from "./portion-writer.ts";
 import { againText, isContents } from "./put-again.ts";
-import { BUCKET_OPTIONS, type BucketOption } from "../master-access.ts";
+import { BUCKET_OPTIONS, type BucketOption, writingAccess } from "../master-access.ts";
 import type { Amounts } from "../terminal/progress-rate.ts";
 import type { Runtime } from "../runtime.ts";
 import { noteOf, printBytes, printCount } from "../terminal/text.ts";
@@ -49,7 +49,7 @@ export function register(program: Program): void {
 async function put(call: Call<"recursive" | BucketOption>): Promise<void> {
   const { args, output } = call;
   const [source = "", url = ""] = args;
-  const path = await locateBucket(call, url);
+  const path = await locateBucket(call, url, writingAccess(call));
   if (call.options.recursive === true && source !== "-") await refuseOwnSource(path.address, source);
   await using session = await openWriterFor(call, path.address);
   const { writer } = session;

@@ -5,7 +5,7 @@ import { isADirectory, noSuchPath, notADirectory } from "../../bucket/writer/pat
 import { releaseMemory } from "../../runtime/memory.ts";
 import { addCommand } from "../command.ts";
 import type { Call, Program } from "../command.ts";
-import { BUCKET_OPTIONS, type BucketOption } from "../master-access.ts";
+import { BUCKET_OPTIONS, type BucketOption, writingAccess } from "../master-access.ts";
 import { noteOf, printPath } from "../terminal/text.ts";
 import { type BucketPath, locateInOne } from "./bucket-path.ts";
 import { openWriterFor } from "./bucket-writer.ts";
@@ -29,7 +29,7 @@ export function register(program: Program): void {
 
 async function remove(call: Call<"recursive" | BucketOption>): Promise<void> {
   const { args, options, output } = call;
-  const paths = await locateInOne(call, args);
+  const paths = await locateInOne(call, args, writingAccess(call));
   await using session = await openWriterFor(call, paths[0].address);
   for (const path of paths) await check(session.writer, path, options.recursive === true);
   const note = noteOf(`rm ${paths.map(({ names }) => printPath(names)).join(" ")}`);

@@ -11,7 +11,7 @@ import type { BucketPath } from "./bucket-path.ts";
 import { askServing, bucketAddress, longPatience, mountStates, servedStates } from "./running-agents.ts";
 import type { MountState } from "./running-agents.ts";
 import type { Call } from "../command.ts";
-import type { MasterOption } from "../master-access.ts";
+import { type BucketOption, readingAccess } from "../master-access.ts";
 import type { Runtime } from "../runtime.ts";
 import { isIn, mounts } from "./synced-folder.ts";
 import { printRest, printText } from "../terminal/text.ts";
@@ -22,8 +22,8 @@ export interface TargetPath extends BucketPath {
 }
 
 /** Throws as `locateBucket`, and `no_agent` for a path below no mount. */
-export async function locateTarget(call: Call<MasterOption>, given: string): Promise<TargetPath> {
-  if (given.includes("://")) return { ...(await locateBucket(call, given)), served: undefined };
+export async function locateTarget(call: Call<BucketOption>, given: string): Promise<TargetPath> {
+  if (given.includes("://")) return { ...(await locateBucket(call, given, readingAccess(call))), served: undefined };
   return belowMount(call.runtime, call.options.state, given);
 }
 

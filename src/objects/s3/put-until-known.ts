@@ -4,6 +4,7 @@
  * only once. What remains in doubt is "unknown", whatever goes wrong after it.
  */
 import { ROOT_OBJECT } from "../../format/blocks/object-name.ts";
+import { isGivenUp } from "../../net/patience.ts";
 import { Unanswered } from "../../net/unanswered.ts";
 import type { PutOutcome, StoredObject } from "../object-store.ts";
 import { isTrouble, type S3Client } from "./s3-client.ts";
@@ -53,7 +54,7 @@ async function tryUntilKnown(client: S3Client, put: ConditionalPut, doubt: Doubt
     if (attempt > 0) await client.backOff(attempt, signal);
     const answer = await tryOnce(client, put);
     if (answer instanceof Unanswered && !answer.sent && doubt.cause === undefined) {
-      if (attempt + 1 === PUT_TRIES) throw client.unreachable(answer);
+      if (attempt + 1 === PUT_TRIES || isGivenUp(answer)) throw client.unreachable(answer);
       continue;
     }
     if (answer instanceof Unanswered) {

@@ -11,12 +11,14 @@ import type { Random } from "../../base/random.ts";
 import type { RateLimit } from "../../base/rate-limit.ts";
 import type { RequestCounts } from "../object-store.ts";
 import { exchange, type ExchangeAnswer } from "../../net/exchange.ts";
+import { isGivenUp, type Patience, TimeToWait } from "../../net/patience.ts";
 import { Unanswered } from "../../net/unanswered.ts";
 import type { Bearer } from "../../net/bearer.ts";
 import type { LivePool } from "../../net/live-pool.ts";
 import { isUntrustedCause, openPool, trustHint } from "../../net/pool.ts";
 import { SendingRate } from "../../net/sending-rate.ts";
 import type { Environment } from "./credentials.ts";
+import { refusalOf } from "./s3-refusal.ts";
 import { classOf, parseError, type S3Answer, type S3Request, sentBody, targetOf } from "./s3-request.ts";
 import { type Signed, Signer } from "./signer.ts";
 
@@ -39,6 +41,8 @@ export interface S3ClientOptions extends S3Location {
   readonly bearer?: Bearer | undefined;
   /** PEM certificates that are trusted beside those of the system. */
   readonly tlsCa?: string | undefined;
+  /** How long requests wait for a server that is away. Absent: not longer than a few tries take. */
+  readonly patience?: Patience | undefined;
   /** Limits everything that is sent and received. */
   readonly limit?: RateLimit | undefined;
   /** Replaces sockets: a simulation's network. */
@@ -79,6 +83,8 @@ export class S3Client implements AsyncDisposable {
   readonly #pools = new Map<string, Promise<LivePool>>();
   readonly #connections = new Budget(POOL.connections);
   readonly #rate: SendingRate;
+  readonly #time: TimeToWait | undefined;
+  readonly #silenceMs: number;
   /** The server's date in its last answer, and when that came. */
   #date: { readonly serverMs: number; readonly atMs: number } | undefined;
   /** The newest date of an object: servers' own dates may lag behind by a second. */
@@ -87,7 +93,10 @@ export class S3Client implements AsyncDisposable {
   constructor(options: S3ClientOptions) {
     this.#options = options;
     this.#signer = new Signer(options);
-    this.#rate = new SendingRate(options.clock);
+    const { patience, clock, random } = options;
+    this.#rate = new SendingRate(clock);
+    this.#time = patience && new TimeToWait({ ...patience, clock, random });
+    this.#silenceMs = Math.min(SILENCE_MS, patience?.silenceMs ?? SILENCE_MS);
   }
 
   /** The server's date now, to the second as its objects' dates; undefined before its first answer. */
@@ -98,12 +107,12 @@ export class S3Client implements AsyncDisposable {
   }
 
   /**
-   * Sends once; again only where the server said why it did nothing: our clock, our region, credentials that ended. Throws
-   * `Unanswered`, the signal's reason, `bad_token`.
+   * Sends once; again only where the server did nothing: it said why (our clock, our region, credentials that ended), or got
+   * nothing while there is patience. Throws `Unanswered`, the signal's reason, `bad_token`.
    */
   async send(request: S3Request): Promise<S3Answer> {
     for (let lessons = 0; ; lessons++) {
-      const sent = await this.#exchange(request);
+      const sent = await this.#untilSent(request);
       const told = isMute(request, sent.answer) ? await this.#exchange(withBody(request)) : sent;
       // Another request may have learnt it meanwhile.
       const passes = told !== sent && (told.answer.error === undefined || told.answer.status === 416);
@@ -116,19 +125,42 @@ export class S3Client implements AsyncDisposable {
 
   /** Sends until there is an answer that is not the server's trouble. Throws `store_unreachable`. */
   async read(request: S3Request): Promise<S3Answer> {
-    let last: unknown;
-    for (let attempt = 0; attempt < TRIES; attempt++) {
-      if (attempt > 0) await this.backOff(attempt);
-      try {
-        const answer = await this.send(request);
-        if (!isTrouble(answer)) return answer;
-        last = new Error(`${answer.status} ${answer.error?.code ?? ""}`.trim());
-      } catch (cause) {
-        if (!(cause instanceof Unanswered)) throw cause;
-        last = cause;
+    for (let attempt = 0; ; attempt++) {
+      const failure = await this.#tryToRead(request);
+      if (!(failure instanceof Error)) return failure;
+      const error = this.unreachable(failure);
+      if (isUntrustedCause(failure) || isGivenUp(failure)) throw error;
+      if (this.#time !== undefined) {
+        if (!(await this.#time.pause(error, attempt, request.signal))) throw error;
+      } else {
+        if (attempt + 1 === TRIES) throw error;
+        await this.backOff(attempt + 1, request.signal);
       }
     }
-    throw this.unreachable(last);
+  }
+
+  /** The answer, or why there is none that is not the server's trouble. */
+  async #tryToRead(request: S3Request): Promise<S3Answer | Error> {
+    try {
+      const answer = await this.send(request);
+      if (isTrouble(answer)) return new Error(`${answer.status} ${answer.error?.code ?? ""}`.trim());
+      this.#time?.answered();
+      return answer;
+    } catch (cause) {
+      if (cause instanceof Unanswered) return cause;
+      throw cause;
+    }
+  }
+
+  async #untilSent(request: S3Request): Promise<Sent> {
+    for (let repeats = 0; ; repeats++) {
+      try {
+        return await this.#exchange(request);
+      } catch (cause) {
+        if (!(cause instanceof Unanswered) || cause.sent || isUntrustedCause(cause)) throw cause;
+        if (!(await this.#time?.pause(this.unreachable(cause), repeats, request.signal))) throw cause;
+      }
+    }
   }
 
   /** Waits before the attempt of this number, longer each time, half of it at random. */
@@ -140,7 +172,7 @@ export class S3Client implements AsyncDisposable {
 
   unreachable(cause: unknown): SynclineError {
     const why = cause instanceof Error ? `: ${cause.message}` : "";
-    return new SynclineError("store_unreachable", `The S3 server at ${this.#shownHost()} does not answer${why}`, {
+    return new SynclineError("store_unreachable", `The S3 server at ${this.#shownHost()} does not answer${why}.`, {
       hint: isUntrustedCause(cause)
         ? trustHint(cause)
         : "Check the network and the endpoint. What is saved here is published once it answers.",
@@ -169,19 +201,20 @@ export class S3Client implements AsyncDisposable {
     const length = request.body?.reduce((sum, piece) => sum + piece.length, 0);
     const sized = length === undefined && request.method !== "PUT" ? {} : { "content-length": String(length ?? 0) };
     const headers = { ...request.headers, ...sized };
-    const storingMs = request.method === "POST" ? JOIN_MS : SILENCE_MS + ((length ?? 0) / STORED_BYTES_PER_S) * 1_000;
+    const storingMs =
+      request.method === "POST" ? JOIN_MS : this.#silenceMs + ((length ?? 0) / STORED_BYTES_PER_S) * 1_000;
     // Waiting for a connection is not the server's silence.
     using _connection = await this.#connections.hold(1, request.signal);
     const signed = await this.#signer.sign({ request, host: new URL(origin).host, path, headers, region });
     const dispatcher = await this.#dispatcher(origin);
-    const answer = await this.#rate.timed(length ?? 0, SILENCE_MS, (aheadMs) =>
+    const answer = await this.#rate.timed(length ?? 0, this.#silenceMs, (aheadMs) =>
       exchange(dispatcher, clock, origin, {
         method: request.method,
         path,
         headers: signed.headers,
         body: sentBody(request),
-        silenceMs: SILENCE_MS,
-        sendingMs: SILENCE_MS + aheadMs / 3,
+        silenceMs: this.#silenceMs,
+        sendingMs: this.#silenceMs + aheadMs / 3,
         answerMs: storingMs + aheadMs,
         leastBytes: LEAST_BYTES,
         signals: request.signal === undefined ? [] : [request.signal],
@@ -307,43 +340,4 @@ async function passOn(sent: SentBody, take: (at: number, part: Uint8Array) => vo
   });
   if (isTooLong) throw sent.exceeded();
   if (length !== undefined && bytes !== length) throw new Unanswered(true, new Error("the answer was cut"));
-}
-
-function refusalOf({ status, error }: S3Answer, what: string, host: string, bucket: string): SynclineError {
-  const said = [error?.code, error?.message].filter((text) => text !== undefined && text !== "").join(": ");
-  const message = `${host} refused ${what} (${status}${said === "" ? "" : ` ${said}`}).`;
-  switch (error?.code) {
-    case "NoSuchBucket":
-      return new SynclineError("store_failed", `${host} has no S3 bucket ${bucket}.`, {
-        hint: "Make the S3 bucket with your provider's tools, or correct the address.",
-      });
-    case "AccessDenied":
-    case "AllAccessDisabled":
-    case "Forbidden":
-      return new SynclineError("store_failed", message, {
-        hint: "The key needs s3:GetObject, s3:PutObject, s3:DeleteObject and s3:ListBucket on this bucket.",
-      });
-    case "InvalidAccessKeyId":
-    case "SignatureDoesNotMatch":
-    case "InvalidToken":
-    case "XAdminUserNotFound":
-      return new SynclineError("bad_token", message, { hint: "Check the access key, its secret, and the region." });
-    case "ExpiredToken":
-    case "ExpiredTokenException":
-    case "InvalidTokenId":
-    case "TokenRefreshRequired":
-      return new SynclineError("bad_token", message, {
-        hint: "The session ended: sign in again with your provider's tools, or set a new AWS_SESSION_TOKEN.",
-      });
-    case "QuotaExceeded":
-    case "InsufficientStorage":
-    case "XMinioStorageFull":
-    case "InsufficientCapacity":
-      return new SynclineError("disk_full", message, { hint: "Make room in the S3 account, or raise its quota." });
-    default: {
-      if (status === 507) return new SynclineError("disk_full", message);
-      if (status === 401 || status === 403) return new SynclineError("bad_token", message);
-      return new SynclineError("store_failed", message);
-    }
-  }
 }

@@ -232,6 +232,56 @@ describe("errors say what to do", () => {
   });
 });
 
+describe("a command that waits", () => {
+  /** Sleeps are over at once, and take their time on this clock. */
+  function patient(server: S3Script, ms = 10_000) {
+    const manual = new ManualClock();
+    const clock = { monotonicMs: () => manual.monotonicMs(), sleep: (sleepMs: number) => manual.advance(sleepMs) };
+    const told: string[] = [];
+    const waiting = ({ message }: Error) => void told.push(message);
+    return { store: server.store(undefined, clock, { patience: { ms, waiting } }), told, manual };
+  }
+
+  test("reads and puts once the server is well again", async () => {
+    await using server = await S3Script.start();
+    server.put("root", "before");
+    const { store, told } = patient(server, 60_000);
+    server.next("GET", ...Array.from({ length: 10 }, () => BUSY), "serve");
+    expect((await store.get("root"))?.bytes.length).toBe(6);
+    server.next("GET", ...Array.from({ length: 10 }, () => "cut" as const), "serve");
+    server.next("PUT", "cut", "serve");
+    expect(await store.putNew("pack/a", body)).toMatchObject({ kind: "stored" });
+    expect(told).toHaveLength(2);
+  });
+
+  test.each(["get", "put"] as const)("gives up a server that is gone once its time is over: %s", async (call) => {
+    const server = await S3Script.start();
+    const { store, told, manual } = patient(server);
+    await server[Symbol.asyncDispose]();
+    const work = call === "get" ? store.get("root") : store.putNew("pack/a", body);
+    await expect(work).rejects.toMatchObject({ code: "store_unreachable" });
+    expect(manual.monotonicMs()).toBe(10_000);
+    expect(told).toHaveLength(1);
+  });
+
+  test("gives up a server that was silent all the time after one try", async () => {
+    await using server = await S3Script.start();
+    const manual = new ManualClock();
+    const clock: Partial<Clock> = {
+      monotonicMs: () => manual.monotonicMs(),
+      after: (ms, action) => manual.after(ms, action),
+    };
+    const patience = { ms: 2_000, silenceMs: 2_000, waiting: () => {} };
+    const store = server.store(undefined, clock, { patience });
+    server.next("GET", { status: 200, after: new Promise(() => {}) });
+    const failed = store.get("root").catch((error: unknown) => error);
+    await expect.poll(() => server.seen.length).toBe(1);
+    await manual.advance(2_000);
+    expect(await failed).toMatchObject({ code: "store_unreachable" });
+    expect(server.seen).toHaveLength(1);
+  });
+});
+
 test.each([
   ["InvalidAccessKeyId", { id: "NEW" }],
   ["InvalidToken", { token: "new" }],
