@@ -2,8 +2,7 @@
  * Open segment files of a disk cache, for reading. A few stay open while they are used: a segment that another thread
  * removed is no longer read, and its descriptor must be closed too.
  */
-import { open } from "node:fs/promises";
-import type { FileHandle } from "node:fs/promises";
+import { type FileHandle, open } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import { SEGMENT_UNUSED_MS } from "../base/limits.ts";

@@ -2,8 +2,7 @@
  * A segment's file while blocks are appended. It stays open only while they arrive: another thread may remove the segment,
  * and its descriptor must be closed too.
  */
-import { open } from "node:fs/promises";
-import type { FileHandle } from "node:fs/promises";
+import { type FileHandle, open } from "node:fs/promises";
 import type { Clock } from "../base/clock.ts";
 import { SynclineError } from "../base/errors.ts";
 import { SEGMENT_UNUSED_MS } from "../base/limits.ts";

@@ -1,26 +1,21 @@
 /** What a merge would do, and why: merges two commits on a base of one bucket in memory, and writes nothing. */
-import type { Cid, FileName } from "../base/ids.ts";
-import { ROOT_ID } from "../base/ids.ts";
+import { type Cid, type FileName, ROOT_ID } from "../base/ids.ts";
 import { PUBLISH_CHUNK_CACHE_BYTES, PUBLISH_NODE_CACHE_BYTES } from "../base/limits.ts";
 import type { BlockReader } from "../blocks/block-store.ts";
 import { MemoryBlockStore } from "../blocks/memory-block-store.ts";
 import { ChunkCache } from "../content/chunk-cache.ts";
 import { decodeSelf } from "../format/files/rows.ts";
 import { parseKey } from "../format/files/keys.ts";
-import { diff } from "../tree/diff.ts";
-import type { Change } from "../tree/diff.ts";
+import { type Change, diff } from "../tree/diff.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import type { Bucket } from "./bucket.ts";
 import type { VerifiedCommit } from "./verified-commit.ts";
-import { lookup, pathOfDirectory, readBackrefs } from "../fstree/fs-reader.ts";
-import type { TreeObject } from "../fstree/fs-reader.ts";
+import { lookup, pathOfDirectory, readBackrefs, type TreeObject } from "../fstree/fs-reader.ts";
 import type { Conflict } from "../fstree/merge/conflict.ts";
-import { wins } from "../fstree/merge/context.ts";
-import type { Head, MergeContext } from "../fstree/merge/context.ts";
+import { type Head, type MergeContext, wins } from "../fstree/merge/context.ts";
 import { mergeSnapshots } from "../fstree/merge/merge-snapshots.ts";
 import { sameVersion } from "../fstree/merge/objects.ts";
-import { placeText } from "../fstree/object-rows.ts";
-import type { Place } from "../fstree/object-rows.ts";
+import { type Place, placeText } from "../fstree/object-rows.ts";
 
 /** What a side, or the merge, did at a name. */
 export type Action = "added" | "changed" | "removed" | "nothing";

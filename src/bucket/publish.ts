@@ -22,8 +22,7 @@ import { BUSY_COMMITS, Backoff } from "./publish/backoff.ts";
 import { tellTorn } from "./publish/torn-files.ts";
 import { isRolledBack } from "./publish/rolled-back.ts";
 import { publishedEpoch } from "./publish/published-epoch.ts";
-import { Workspace } from "./publish/workspace.ts";
-import type { EpochTree, MergeSnapshots } from "./publish/workspace.ts";
+import { type EpochTree, type MergeSnapshots, Workspace } from "./publish/workspace.ts";
 import type { SwapOutcome } from "../roots/root-store.ts";
 import type { PreparedSwap, UploadSession } from "./remote.ts";
 

@@ -1,8 +1,7 @@
 /** A tree's totals, updated from what changed (docs/reference/formats.md, Commit: totals). */
 import { isDamage, unlessDamaged } from "../base/errors.ts";
 import type { Totals } from "../format/commits/commit-body.ts";
-import type { Cid } from "../base/ids.ts";
-import { ROOT_ID } from "../base/ids.ts";
+import { type Cid, ROOT_ID } from "../base/ids.ts";
 import { parseKey } from "../format/files/keys.ts";
 import type { FileRecord } from "../format/files/record.ts";
 import { decodeDentry, decodeSelf } from "../format/files/rows.ts";

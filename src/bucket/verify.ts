@@ -9,8 +9,7 @@ import { WordMemory } from "../base/word-memory.ts";
 import type { BlockReader } from "../blocks/block-store.ts";
 import { ChunkCache } from "../content/chunk-cache.ts";
 import { digestKey } from "../format/blocks/cid.ts";
-import { skipSeq } from "../format/commits/commit-body.ts";
-import type { CommitBody } from "../format/commits/commit-body.ts";
+import { type CommitBody, skipSeq } from "../format/commits/commit-body.ts";
 import type { Root } from "../roots/root-store.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import type { Bucket } from "./bucket.ts";
@@ -19,8 +18,7 @@ import { descends, keptCommits } from "./history.ts";
 import type { ObjectAudit, ObjectDamage } from "./packed/object-audit.ts";
 import { BlockWalk } from "./verify/block-walk.ts";
 import { damagedPaths } from "./verify/damaged-paths.ts";
-import { damageItem } from "./verify/report.ts";
-import type { DamageItem, OnProgress, VerifyReport } from "./verify/report.ts";
+import { damageItem, type DamageItem, type OnProgress, type VerifyReport } from "./verify/report.ts";
 import { checkTree } from "./verify/tree-check.ts";
 
 export interface VerifyOptions {

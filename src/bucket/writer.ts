@@ -5,21 +5,17 @@
 import { SynclineError } from "../base/errors.ts";
 import type { FileName, Ino, Lamport } from "../base/ids.ts";
 import { PUBLISH_NODE_CACHE_BYTES, WRITER_ROUNDS } from "../base/limits.ts";
-import { newRecord } from "../format/files/record.ts";
-import type { Content, FileRecord } from "../format/files/record.ts";
+import { type Content, type FileRecord, newRecord } from "../format/files/record.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import type { VerifiedCommit } from "./verified-commit.ts";
 import type { ChangeSet, DataReader } from "../fstree/change-set.ts";
 import { resolvePath } from "../fstree/fs-reader.ts";
-import { publishEpoch } from "./publish.ts";
-import type { PublishContext, PublishOptions } from "./publish.ts";
+import { type PublishContext, publishEpoch, type PublishOptions } from "./publish.ts";
 import type { PublishOutcome } from "./publish/outcome.ts";
-import { DraftTree } from "./writer/draft-tree.ts";
-import type { Draft } from "./writer/draft-tree.ts";
+import { type Draft, DraftTree } from "./writer/draft-tree.ts";
 import type { FileSource } from "./writer/file-source.ts";
 import { isADirectory, noSuchPath, notADirectory } from "./writer/path-errors.ts";
-import { Restorer } from "./writer/restore.ts";
-import type { RestoreCounts } from "./writer/restore.ts";
+import { type RestoreCounts, Restorer } from "./writer/restore.ts";
 
 /** Names from the root directory on; empty: the root itself. */
 export type Path = readonly FileName[];

@@ -6,12 +6,10 @@ import { join } from "node:path";
 import type { Command } from "commander";
 import { SynclineError } from "../base/errors.ts";
 import { configFolder, readConfigFile } from "./config-file.ts";
-import { EXIT_MEANINGS } from "./exit-status.ts";
-import type { ExitStatus } from "./exit-status.ts";
+import { EXIT_MEANINGS, type ExitStatus } from "./exit-status.ts";
 import { COMMON_OPTIONS, commanderOption, configProblem, kebab, resolveOptions } from "./options.ts";
 import type { OptionName, Options } from "./options.ts";
-import { createOutput } from "./terminal/output.ts";
-import type { Output, OutputStyle } from "./terminal/output.ts";
+import { createOutput, type Output, type OutputStyle } from "./terminal/output.ts";
 import type { Runtime } from "./runtime.ts";
 
 /** What commands register with. `status` is the exit status of the command that ran, `style` that of its output. */

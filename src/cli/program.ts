@@ -2,8 +2,7 @@
 import { Command, CommanderError } from "commander";
 import { SynclineError } from "../base/errors.ts";
 import { type Program, readOptions } from "./command.ts";
-import { exitStatusOf } from "./exit-status.ts";
-import type { ExitStatus } from "./exit-status.ts";
+import { type ExitStatus, exitStatusOf } from "./exit-status.ts";
 import { COMMON_OPTIONS, commanderOption, resolveOptions } from "./options.ts";
 import { createOutput, type OutputStyle } from "./terminal/output.ts";
 import type { Runtime } from "./runtime.ts";

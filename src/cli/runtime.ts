@@ -1,9 +1,7 @@
 /** A command's environment: variables, terminal, clock. Taken from the process once, so that tests can replace it. */
 import type { Readable, Writable } from "node:stream";
-import type { Clock } from "../base/clock.ts";
-import { systemClock } from "../base/clock.ts";
-import type { Random } from "../base/random.ts";
-import { systemRandom } from "../base/random.ts";
+import { type Clock, systemClock } from "../base/clock.ts";
+import { type Random, systemRandom } from "../base/random.ts";
 import { StartFiles } from "./start-files.ts";
 import { fileOutput } from "./terminal/file-output.ts";
 import { unreadable } from "./terminal/standard-input.ts";

@@ -2,8 +2,7 @@
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import type { BlockReader, SizedBlock } from "../blocks/block-store.ts";
-import { decodeChunkList } from "../format/files/chunk-list.ts";
-import type { ChunkList } from "../format/files/chunk-list.ts";
+import { type ChunkList, decodeChunkList } from "../format/files/chunk-list.ts";
 import { codecOf } from "../format/blocks/cid.ts";
 import type { ContentSource } from "./source.ts";
 

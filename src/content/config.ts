@@ -8,8 +8,7 @@ import { BoundedMap } from "../base/bounded-map.ts";
 import { DEFAULT_INLINE_BYTES, MAX_BLOCK_MADE, MAX_VALUE_BYTES } from "../base/limits.ts";
 import { SynclineError } from "../base/errors.ts";
 import { deriveHash } from "../crypto/hash.ts";
-import { checkChunker, DEFAULT_CHUNKER } from "../format/files/chunker.ts";
-import type { ChunkerParameters } from "../format/files/chunker.ts";
+import { checkChunker, type ChunkerParameters, DEFAULT_CHUNKER } from "../format/files/chunker.ts";
 
 export interface ContentConfig {
   readonly chunker: ChunkerParameters;

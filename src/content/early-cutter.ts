@@ -1,10 +1,8 @@
 /** Cuts the beginning of a file while it is rewritten, exactly as `editContent` would once it is complete. */
 import type { Cid } from "../base/ids.ts";
 import type { ListEntry } from "../format/files/chunk-list.ts";
-import { Chunker } from "./chunker.ts";
-import type { KnownChunks } from "./chunker.ts";
-import { cutRule } from "./config.ts";
-import type { ContentConfig } from "./config.ts";
+import { Chunker, type KnownChunks } from "./chunker.ts";
+import { type ContentConfig, cutRule } from "./config.ts";
 import { EarlyCuts } from "./early-cuts.ts";
 import { OldChunks } from "./old-chunks.ts";
 import type { ContentSource } from "./source.ts";

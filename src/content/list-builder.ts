@@ -5,8 +5,7 @@
 import type { Block, BlockSink } from "../blocks/block-store.ts";
 import { blockOf } from "../blocks/block-codec.ts";
 import { digestOf } from "../format/blocks/cid.ts";
-import { encodeChunkList } from "../format/files/chunk-list.ts";
-import type { ListEntry } from "../format/files/chunk-list.ts";
+import { encodeChunkList, type ListEntry } from "../format/files/chunk-list.ts";
 import type { Content } from "../format/files/record.ts";
 import type { ContentConfig } from "./config.ts";
 

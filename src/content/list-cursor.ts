@@ -2,10 +2,8 @@
 import type { ChunkList, ListEntry } from "../format/files/chunk-list.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
-import { checkChild, entryIndex, entryStart, visitRange } from "./list-range.ts";
-import type { RangeVisitor } from "./list-range.ts";
-import { loadList } from "./source.ts";
-import type { ContentSource } from "./source.ts";
+import { checkChild, entryIndex, entryStart, type RangeVisitor, visitRange } from "./list-range.ts";
+import { type ContentSource, loadList } from "./source.ts";
 
 /** A node and its offset in the file. */
 export interface PlacedNode {

@@ -7,8 +7,7 @@ import type { BlockSink } from "../blocks/block-store.ts";
 import type { ListEntry } from "../format/files/chunk-list.ts";
 import type { Content } from "../format/files/record.ts";
 import type { ContentConfig } from "./config.ts";
-import { contentOf, ListBuilder, NodeBuilder } from "./list-builder.ts";
-import type { ListNode } from "./list-builder.ts";
+import { contentOf, ListBuilder, type ListNode, NodeBuilder } from "./list-builder.ts";
 import type { ListCursor } from "./list-cursor.ts";
 
 /** Entries that replace the old ones in [from, to). Both bounds lie between entries of the old list. */

@@ -10,8 +10,7 @@ import { BlockMiss } from "../blocks/block-store.ts";
 import type { ListEntry } from "../format/files/chunk-list.ts";
 import type { KnownChunks } from "./chunker.ts";
 import { visitRange } from "./list-range.ts";
-import { loading } from "./source.ts";
-import type { ContentSource } from "./source.ts";
+import { type ContentSource, loading } from "./source.ts";
 
 interface OldChunk {
   readonly start: number;

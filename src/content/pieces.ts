@@ -6,8 +6,7 @@ import type { Stretch } from "./chunker.ts";
 import { visitRange } from "./list-range.ts";
 import { checkChunk, streamContent } from "./read.ts";
 import type { ContentSegment, ReadData } from "./segment.ts";
-import { loadChunk, loading } from "./source.ts";
-import type { ContentSource } from "./source.ts";
+import { type ContentSource, loadChunk, loading } from "./source.ts";
 import { BlockMiss } from "../blocks/block-store.ts";
 import type { ListEntry } from "../format/files/chunk-list.ts";
 

@@ -6,8 +6,7 @@ import { BlockMiss, type SizedBlock } from "../blocks/block-store.ts";
 import { codecOf } from "../format/blocks/cid.ts";
 import type { Content } from "../format/files/record.ts";
 import { visitRange } from "./list-range.ts";
-import { loading } from "./source.ts";
-import type { ContentSource } from "./source.ts";
+import { type ContentSource, loading } from "./source.ts";
 
 /**
  * Copies up to `length` bytes at `offset` to the start of `target`; returns how many: fewer only at the end of the file.

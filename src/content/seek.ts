@@ -5,8 +5,7 @@ import type { ChunkList } from "../format/files/chunk-list.ts";
 import type { Content } from "../format/files/record.ts";
 import { checkChild, entryIndex, entryStart } from "./list-range.ts";
 import { checkLength } from "./read.ts";
-import { loading } from "./source.ts";
-import type { ContentSource } from "./source.ts";
+import { type ContentSource, loading } from "./source.ts";
 
 /**
  * The first offset at or after `offset` with data, or a hole; the end of the file counts as a hole. Undefined: `offset` is

@@ -8,11 +8,9 @@ import { blake3 } from "../crypto/hash.ts";
 import type { ChunkList, ListEntry } from "../format/files/chunk-list.ts";
 import { digestOf } from "../format/blocks/cid.ts";
 import type { Content } from "../format/files/record.ts";
-import { checkChild, entryStart } from "./list-range.ts";
-import type { NodeSummary } from "./list-range.ts";
+import { checkChild, entryStart, type NodeSummary } from "./list-range.ts";
 import { checkChunkLength, checkLength } from "./read.ts";
-import { loadList } from "./source.ts";
-import type { ContentSource } from "./source.ts";
+import { type ContentSource, loadList } from "./source.ts";
 
 /** A block or hole that covers `length` bytes of the file from `offset` on. */
 export interface ContentPart {

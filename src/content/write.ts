@@ -5,10 +5,8 @@ import { addressOf } from "../blocks/block-codec.ts";
 import type { BlockSink } from "../blocks/block-store.ts";
 import type { ListEntry } from "../format/files/chunk-list.ts";
 import type { Content } from "../format/files/record.ts";
-import { bufferBytes, Chunker } from "./chunker.ts";
-import type { KnownChunks, Piece, Stretch } from "./chunker.ts";
-import { cutRule } from "./config.ts";
-import type { ContentConfig } from "./config.ts";
+import { bufferBytes, Chunker, type KnownChunks, type Piece, type Stretch } from "./chunker.ts";
+import { type ContentConfig, cutRule } from "./config.ts";
 import { contentOf, ListBuilder } from "./list-builder.ts";
 
 /** A file's size and all of its bytes in order. The size must be known first, since it decides how to cut. */

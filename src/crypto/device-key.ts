@@ -5,8 +5,7 @@
  * node:crypto signs and verifies (47,000 and 13,700 a second). It accepts invalid public keys, so those are checked
  * separately, once per key.
  */
-import { createPrivateKey, createPublicKey, sign, verify } from "node:crypto";
-import type { KeyObject } from "node:crypto";
+import { createPrivateKey, createPublicKey, type KeyObject, sign, verify } from "node:crypto";
 import { ed25519 } from "@noble/curves/ed25519.js";
 import { BoundedMap } from "../base/bounded-map.ts";
 import { SynclineError } from "../base/errors.ts";

@@ -6,10 +6,8 @@
  */
 import { SynclineError } from "../base/errors.ts";
 import type { Wallet } from "../base/ids.ts";
-import { typedDataDigest } from "./typed-data.ts";
-import type { TypedData } from "./typed-data.ts";
-import type { WalletSigner } from "./wallet.ts";
-import { parseWallet, recoverFromDigest, WALLET_SIGNATURE_BYTES, walletToBytes } from "./wallet.ts";
+import { type TypedData, typedDataDigest } from "./typed-data.ts";
+import { parseWallet, recoverFromDigest, WALLET_SIGNATURE_BYTES, type WalletSigner, walletToBytes } from "./wallet.ts";
 
 export interface TokenClaims {
   /** Lower case, however the payload spells it. */

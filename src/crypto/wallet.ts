@@ -8,8 +8,7 @@ import { keccak_256 } from "@noble/hashes/sha3.js";
 import { SynclineError } from "../base/errors.ts";
 import type { Wallet } from "../base/ids.ts";
 import type { Random } from "../base/random.ts";
-import { typedDataDigest } from "./typed-data.ts";
-import type { TypedData } from "./typed-data.ts";
+import { type TypedData, typedDataDigest } from "./typed-data.ts";
 
 // A signing table of half the library's width takes half the time to make; most commands sign at most once.
 secp256k1.Point.BASE.precompute(4);

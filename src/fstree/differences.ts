@@ -1,8 +1,7 @@
 /** Differences between two trees, for the overlay: it drops what it shows of them and notifies kernels. */
 import { isGone } from "../blocks/not-found.ts";
 import type { Cid, FileId } from "../base/ids.ts";
-import { parseKey } from "../format/files/keys.ts";
-import type { Key } from "../format/files/keys.ts";
+import { type Key, parseKey } from "../format/files/keys.ts";
 import { decodeDentry, decodeSelf, dentryId } from "../format/files/rows.ts";
 import { diff } from "../tree/diff.ts";
 import type { Entry } from "../tree/entry.ts";

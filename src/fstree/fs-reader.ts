@@ -5,8 +5,7 @@
  * asynchronous. Trees are verified blocks: a row that does not decode throws `format_invalid` and is never skipped.
  */
 import { SynclineError } from "../base/errors.ts";
-import type { Cid, FileId, FileName } from "../base/ids.ts";
-import { ROOT_ID } from "../base/ids.ts";
+import { type Cid, type FileId, type FileName, ROOT_ID } from "../base/ids.ts";
 import { nameToText } from "../base/names.ts";
 import { BlockMiss } from "../blocks/block-store.ts";
 import {
@@ -20,8 +19,7 @@ import {
   selfKey,
 } from "../format/files/keys.ts";
 import type { FileRecord } from "../format/files/record.ts";
-import { checkBackref, decodeDentry, decodeSelf, dentryId } from "../format/files/rows.ts";
-import type { Dentry, SelfRow } from "../format/files/rows.ts";
+import { checkBackref, decodeDentry, decodeSelf, type Dentry, dentryId, type SelfRow } from "../format/files/rows.ts";
 import type { NodeStore } from "../tree/node-store.ts";
 import { peekGet, peekRange } from "../tree/read.ts";
 import type { Place } from "./object-rows.ts";

@@ -2,8 +2,7 @@
  * The library entry point `syncline/bucket`: trees of files as in a bucket, and merging two of them, with conflicts. No
  * network, keys or commits: agents build what they publish from these trees. docs/reference/library.md has an example.
  */
-import type { Cid, FileId, FileName, Ino, Lamport, WriterId } from "../base/ids.ts";
-import { ROOT_ID } from "../base/ids.ts";
+import { type Cid, type FileId, type FileName, type Ino, type Lamport, ROOT_ID, type WriterId } from "../base/ids.ts";
 import { SynclineError } from "../base/errors.ts";
 import { nameFromText, nameToText } from "../base/names.ts";
 import type { BlockStore } from "../blocks/block-store.ts";
@@ -14,15 +13,12 @@ import type { Conflict } from "../fstree/merge/conflict.ts";
 import type { Head, MergeContext } from "../fstree/merge/context.ts";
 import { mergeSnapshots } from "../fstree/merge/merge-snapshots.ts";
 import { Restorer } from "../bucket/writer/restore.ts";
-import { DraftTree } from "../bucket/writer/draft-tree.ts";
-import type { Draft } from "../bucket/writer/draft-tree.ts";
+import { type Draft, DraftTree } from "../bucket/writer/draft-tree.ts";
 import { ChunkCache } from "../content/chunk-cache.ts";
 import { createContentConfig } from "../content/config.ts";
 import { readContent } from "../content/read.ts";
-import { newRecord } from "../format/files/record.ts";
-import { DEFAULT_POLICY } from "../format/commits/policy.ts";
-import type { Policy } from "../format/commits/policy.ts";
-import type { FileRecord } from "../format/files/record.ts";
+import { type FileRecord, newRecord } from "../format/files/record.ts";
+import { DEFAULT_POLICY, type Policy } from "../format/commits/policy.ts";
 import { createTreeConfig } from "../tree/boundary.ts";
 import { NodeStore } from "../tree/node-store.ts";
 

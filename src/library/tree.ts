@@ -5,10 +5,8 @@
 import type { Cid } from "../base/ids.ts";
 import type { BlockStore } from "../blocks/block-store.ts";
 import { MemoryBlockStore } from "../blocks/memory-block-store.ts";
-import { createTreeConfig } from "../tree/boundary.ts";
-import type { TreeConfig } from "../tree/boundary.ts";
-import { diff } from "../tree/diff.ts";
-import type { Change } from "../tree/diff.ts";
+import { createTreeConfig, type TreeConfig } from "../tree/boundary.ts";
+import { type Change, diff } from "../tree/diff.ts";
 import { editTree, emptyTree } from "../tree/edit.ts";
 import type { Edit, Entry } from "../tree/entry.ts";
 import { mergeTrees } from "../tree/merge.ts";

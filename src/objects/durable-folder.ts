@@ -10,8 +10,7 @@ import { STALE_TEMP_MS } from "../base/limits.ts";
 import { failedWith } from "../base/system-errors.ts";
 import { type Disk, makeDurableFolder, NO_LINKS, readRanges, requireOwnFolder, syncFolder } from "./disk.ts";
 import type { LockOwner } from "./lock-holder.ts";
-import { tokenOf } from "./object-store.ts";
-import type { ObjectBody } from "./object-store.ts";
+import { type ObjectBody, tokenOf } from "./object-store.ts";
 
 /** A synced file under a temporary name. */
 export interface StagedFile {

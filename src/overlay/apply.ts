@@ -4,8 +4,7 @@
  */
 import type { FileName, Ino } from "../base/ids.ts";
 import { corruptState } from "./data/bytes.ts";
-import { bornObject, isUnlinked, keptObject } from "./dirty-object.ts";
-import type { DirtyObject } from "./dirty-object.ts";
+import { bornObject, type DirtyObject, isUnlinked, keptObject } from "./dirty-object.ts";
 import { Extents } from "./data/extents.ts";
 import type { JournalRecord, Renaming } from "./journal/journal-record.ts";
 import { noteSent, sealChanges } from "./seal.ts";

@@ -1,6 +1,5 @@
 /** A changed object in memory: what it is now, what the base had, and when it changed. */
-import type { Cid, FileId, FileName, Ino } from "../base/ids.ts";
-import { ROOT_INO } from "../base/ids.ts";
+import { type Cid, type FileId, type FileName, type Ino, ROOT_INO } from "../base/ids.ts";
 import { NO_XATTRS } from "../format/files/record.ts";
 import { NOTHING_UNKNOWN } from "../format/files/record.ts";
 import type { ConflictOrigin, Content, FileRecord, FileType, Linked, Xattrs } from "../format/files/record.ts";

@@ -2,8 +2,7 @@
  * Whether anything unpublished belongs to a unit of the policy (docs/design/merge.md). If so, others' versions of the rest
  * of that unit must not be shown beside it: the unpublished part was written to match what is shown here.
  */
-import type { FileName, Ino } from "../base/ids.ts";
-import { ROOT_ID, ROOT_INO } from "../base/ids.ts";
+import { type FileName, type Ino, ROOT_ID, ROOT_INO } from "../base/ids.ts";
 import { UnitRules } from "../fstree/merge/units/unit-rules.ts";
 import type { Units } from "../format/commits/policy.ts";
 import type { DirtyObject } from "./dirty-object.ts";

@@ -5,8 +5,7 @@
  */
 import type { MovedUnits, PublishedEpoch } from "../fstree/change-set.ts";
 import type { FileId, Ino } from "../base/ids.ts";
-import { isUnlinked, keptObject } from "./dirty-object.ts";
-import type { KeptObject } from "./dirty-object.ts";
+import { isUnlinked, keptObject, type KeptObject } from "./dirty-object.ts";
 import type { FollowedObject } from "./journal/journal-record.ts";
 import { InodeNumbers } from "./inode-numbers.ts";
 import type { Link } from "./links.ts";

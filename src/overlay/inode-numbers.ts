@@ -1,6 +1,5 @@
 /** The inode numbers of objects while the epoch in flight is settled, and new numbers for objects that have none. */
-import type { FileId, FileName, Ino } from "../base/ids.ts";
-import { ROOT_ID, ROOT_INO } from "../base/ids.ts";
+import { type FileId, type FileName, type Ino, ROOT_ID, ROOT_INO } from "../base/ids.ts";
 import type { FileType } from "../format/files/record.ts";
 import type { BaseName, DirtyObject } from "./dirty-object.ts";
 import type { OverlayState } from "./state.ts";

@@ -3,8 +3,7 @@
  * stored in the tables; new ones wait in memory until written there (the journal has them).
  */
 import { BoundedMap } from "../base/bounded-map.ts";
-import type { FileId, Ino } from "../base/ids.ts";
-import { ROOT_INO } from "../base/ids.ts";
+import { type FileId, type Ino, ROOT_INO } from "../base/ids.ts";
 import { INODE_BATCH } from "../base/limits.ts";
 import type { InodeRow, StateTables } from "./disk/storage.ts";
 

@@ -3,12 +3,10 @@
  * merged into it, since no other agent has seen it.
  */
 import type { ChangedObject, ChangeSet, ContentChange, SentCommit } from "../fstree/change-set.ts";
-import type { FileId, Ino, Lamport } from "../base/ids.ts";
-import { ROOT_ID, ROOT_INO } from "../base/ids.ts";
+import { type FileId, type Ino, type Lamport, ROOT_ID, ROOT_INO } from "../base/ids.ts";
 import { SENT_COMMITS } from "../base/limits.ts";
 import { corruptState } from "./data/bytes.ts";
-import { isUnlinked, recordOf } from "./dirty-object.ts";
-import type { DirtyObject } from "./dirty-object.ts";
+import { type DirtyObject, isUnlinked, recordOf } from "./dirty-object.ts";
 import { disown } from "./settle.ts";
 import type { InFlight, OverlayState } from "./state.ts";
 

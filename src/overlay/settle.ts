@@ -3,12 +3,10 @@
  * published rows as their base.
  */
 import type { ChangedObject } from "../fstree/change-set.ts";
-import type { FileId, Ino } from "../base/ids.ts";
-import { ROOT_ID, ROOT_INO } from "../base/ids.ts";
+import { type FileId, type Ino, ROOT_ID, ROOT_INO } from "../base/ids.ts";
 import type { FileType } from "../format/files/record.ts";
 import { corruptState } from "./data/bytes.ts";
-import { isUnlinked } from "./dirty-object.ts";
-import type { DirtyObject } from "./dirty-object.ts";
+import { type DirtyObject, isUnlinked } from "./dirty-object.ts";
 import { follow } from "./follow.ts";
 import type { Joined, JournalRecord, PublishedRow } from "./journal/journal-record.ts";
 import type { Link } from "./links.ts";

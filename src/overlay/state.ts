@@ -8,8 +8,7 @@
 import type { ChangedObject, ChangeSet } from "../fstree/change-set.ts";
 import type { FileId, FileName, Ino } from "../base/ids.ts";
 import { corruptState } from "./data/bytes.ts";
-import { isUnlinked } from "./dirty-object.ts";
-import type { DirtyObject } from "./dirty-object.ts";
+import { type DirtyObject, isUnlinked } from "./dirty-object.ts";
 import type { Inodes } from "./inodes.ts";
 import type { Link } from "./links.ts";
 import { KEPT_UNITS, unitsOf } from "./long-values.ts";

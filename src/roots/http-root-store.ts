@@ -9,8 +9,7 @@ import type { Cid } from "../base/ids.ts";
 import { MASTER_SWAP_MS } from "../base/limits.ts";
 import { parseCid } from "../format/blocks/cid.ts";
 import { errorOf, type Refusal } from "../net/answer-errors.ts";
-import { maybeReceived, refusalIn } from "../net/master-connection.ts";
-import type { Master, MasterAnswer } from "../net/master-connection.ts";
+import { type Master, type MasterAnswer, maybeReceived, refusalIn } from "../net/master-connection.ts";
 import type { BucketName, Root, RootStore, SwapOutcome } from "./root-store.ts";
 
 /** A swap refused because blocks are missing. `missing` are those that the master named, at most a thousand. */

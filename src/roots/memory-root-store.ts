@@ -1,7 +1,6 @@
 /** A RootStore that forgets: for tests and simulations. */
 import type { Cid } from "../base/ids.ts";
-import { bucketKey } from "./root-store.ts";
-import type { BucketName, Root, RootRow, RootTable, SwapOutcome } from "./root-store.ts";
+import { bucketKey, type BucketName, type Root, type RootRow, type RootTable, type SwapOutcome } from "./root-store.ts";
 
 interface Held extends RootRow {
   readonly owner: string;

@@ -7,8 +7,7 @@ import type { Clock } from "../base/clock.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
 import { FsError } from "../vfs/filesystem.ts";
-import { urlOf } from "./dav-door.ts";
-import type { DavAnswer, DavDoor, DavRequest } from "./dav-door.ts";
+import { type DavAnswer, type DavDoor, type DavRequest, urlOf } from "./dav-door.ts";
 
 export interface DavClientOptions {
   readonly door: DavDoor;

@@ -2,8 +2,7 @@
 import type { IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:http";
 import { Readable, Writable } from "node:stream";
 import { silentLog } from "../base/log.ts";
-import { createDavHandler } from "../webdav/handler.ts";
-import type { DavHandler, DavHandlerOptions } from "../webdav/handler.ts";
+import { createDavHandler, type DavHandler, type DavHandlerOptions } from "../webdav/handler.ts";
 import type { Lock } from "../webdav/locks/locks.ts";
 import type { Unfinished } from "../files/unfinished.ts";
 import { CALLER } from "./vfs-driver.ts";

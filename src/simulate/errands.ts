@@ -1,22 +1,18 @@
 /** Commands run beside an agent: `put` of a new or existing file, `restore`, and `policy set`. */
-import type { FileName } from "../base/ids.ts";
-import { ROOT_ID } from "../base/ids.ts";
+import { type FileName, ROOT_ID } from "../base/ids.ts";
 import { silentLog } from "../base/log.ts";
 import { nameFromText } from "../base/names.ts";
 import { listDirectory, lookup, resolvePath } from "../fstree/fs-reader.ts";
 import { keptCommits } from "../bucket/history.ts";
 import type { PublishContext } from "../bucket/publish.ts";
 import type { VerifiedCommit } from "../bucket/verified-commit.ts";
-import { openWriter } from "../bucket/writer.ts";
-import type { BucketWriter, Path } from "../bucket/writer.ts";
+import { type BucketWriter, openWriter, type Path } from "../bucket/writer.ts";
 import { sourceOfBytes } from "../bucket/writer/file-source.ts";
-import { DEFAULT_POLICY } from "../format/commits/policy.ts";
-import type { Policy } from "../format/commits/policy.ts";
+import { DEFAULT_POLICY, type Policy } from "../format/commits/policy.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import { SHARED_HOME } from "./beginning.ts";
 import { isDocument, newDocument } from "./documents.ts";
-import { sabotagedMerge } from "./sabotage.ts";
-import type { Sabotage } from "./sabotage.ts";
+import { type Sabotage, sabotagedMerge } from "./sabotage.ts";
 import { tokensUnder } from "./judges/tree-tokens.ts";
 
 export const ERRANDS = ["put", "put over", "put over", "put over", "restore", "restore", "policy set"] as const;

@@ -1,8 +1,7 @@
 /** Plays a few consecutive histories, and reports the results: small enough to pass between threads. */
 import { blake3 } from "../crypto/hash.ts";
 import type { Beginning } from "./beginning.ts";
-import type { Fault } from "./fault-counts.ts";
-import { FaultCounts } from "./fault-counts.ts";
+import { type Fault, FaultCounts } from "./fault-counts.ts";
 import { planOf } from "./plan.ts";
 import type { Sabotage } from "./sabotage.ts";
 import { play } from "./world.ts";

@@ -3,8 +3,7 @@ import { Worker } from "node:worker_threads";
 import { createCaller } from "../agent/threads/rpc.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { Beginning } from "./beginning.ts";
-import { playChunk } from "./history-chunk.ts";
-import type { HistoryChunk } from "./history-chunk.ts";
+import { type HistoryChunk, playChunk } from "./history-chunk.ts";
 import type { Sabotage } from "./sabotage.ts";
 
 export interface HistoryPlayer {

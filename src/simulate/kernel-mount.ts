@@ -4,16 +4,13 @@
  */
 import { ERRNO } from "../base/errno.ts";
 import { SynclineError } from "../base/errors.ts";
-import type { FileName, Ino } from "../base/ids.ts";
-import { ROOT_INO } from "../base/ids.ts";
+import { type FileName, type Ino, ROOT_INO } from "../base/ids.ts";
 import { nameFromText } from "../base/names.ts";
 import type { DoorViews } from "../vfs/door-views.ts";
-import type { Attributes, FileSystem, Invalidations } from "../vfs/filesystem.ts";
-import { FsError, RENAME_EXCHANGE } from "../vfs/filesystem.ts";
+import { type Attributes, type FileSystem, FsError, type Invalidations, RENAME_EXCHANGE } from "../vfs/filesystem.ts";
 import type { Vfs } from "../vfs/vfs.ts";
 import { KernelCaches, nameKey } from "./kernel-caches.ts";
-import { contentsOf, isDirectory, isFile, lastContents } from "./judges/shown.ts";
-import type { Shown } from "./judges/shown.ts";
+import { contentsOf, isDirectory, isFile, lastContents, type Shown } from "./judges/shown.ts";
 import { CALLER, VfsDriver } from "./vfs-driver.ts";
 
 type Place = readonly [parent: Ino, name: FileName];

@@ -1,14 +1,12 @@
 /** The programs and people at a history's machines: one program at each door of each agent, and commands beside them. */
 import { hasCode } from "../base/errors.ts";
 import { homeOf, SHARED_HOME } from "./beginning.ts";
-import { perform, performOverDav, placeAction } from "./actions.ts";
-import type { Action } from "./actions.ts";
+import { type Action, perform, performOverDav, placeAction } from "./actions.ts";
 import type { Tokens } from "./judges/tokens.ts";
 import { runErrand } from "./errands.ts";
 import type { Machine } from "./machine.ts";
 import type { MergeJudge } from "./judges/merge-judge.ts";
-import { DOORS } from "./plan.ts";
-import type { Plan, PlannedAction, PlannedErrand } from "./plan.ts";
+import { DOORS, type Plan, type PlannedAction, type PlannedErrand } from "./plan.ts";
 import type { Sabotage } from "./sabotage.ts";
 import type { Timeline } from "./timeline.ts";
 import type { Trace } from "./trace.ts";

@@ -6,16 +6,12 @@ import { availableParallelism } from "node:os";
 import type { Clock } from "../base/clock.ts";
 import { Beginning } from "./beginning.ts";
 import { FaultCounts } from "./fault-counts.ts";
-import { RunDigest } from "./history-chunk.ts";
-import type { HistoryChunk, WrongHistory } from "./history-chunk.ts";
-import { localPlayer, threadPlayer } from "./history-player.ts";
-import type { HistoryPlayer } from "./history-player.ts";
-import { planOf } from "./plan.ts";
-import type { Plan } from "./plan.ts";
+import { type HistoryChunk, RunDigest, type WrongHistory } from "./history-chunk.ts";
+import { type HistoryPlayer, localPlayer, threadPlayer } from "./history-player.ts";
+import { type Plan, planOf } from "./plan.ts";
 import type { Sabotage } from "./sabotage.ts";
 import { shrink } from "./shrink.ts";
-import { play } from "./world.ts";
-import type { Outcome } from "./world.ts";
+import { type Outcome, play } from "./world.ts";
 
 /** At least one history, from number `seed` on: `histories` of them, or as many as begin within `seconds`. */
 export interface RunOptions {

@@ -1,23 +1,17 @@
 /** Known faults to inject into correct code, to check that a simulation detects them. */
-import type { Cid, FileName, Lamport } from "../base/ids.ts";
-import { ROOT_ID } from "../base/ids.ts";
+import { type Cid, type FileName, type Lamport, ROOT_ID } from "../base/ids.ts";
 import type { MergeSnapshots } from "../bucket/publish/workspace.ts";
-import { editsOf } from "../fstree/rebase/transition.ts";
-import type { Transition } from "../fstree/rebase/transition.ts";
-import { lookup } from "../fstree/fs-reader.ts";
-import type { TreeObject } from "../fstree/fs-reader.ts";
-import type { MergeContext } from "../fstree/merge/context.ts";
-import { wins } from "../fstree/merge/context.ts";
-import { mergeSnapshots } from "../fstree/merge/merge-snapshots.ts";
-import type { MergeResult } from "../fstree/merge/merge-snapshots.ts";
+import { editsOf, type Transition } from "../fstree/rebase/transition.ts";
+import { lookup, type TreeObject } from "../fstree/fs-reader.ts";
+import { type MergeContext, wins } from "../fstree/merge/context.ts";
+import { type MergeResult, mergeSnapshots } from "../fstree/merge/merge-snapshots.ts";
 import { cidOf } from "../format/blocks/cid.ts";
 import type { ObjectBody, ObjectStore, PutOutcome } from "../objects/object-store.ts";
 import { editTree } from "../tree/edit.ts";
 import type { NodeStore } from "../tree/node-store.ts";
 import { isDocument } from "./documents.ts";
 import { withMethods } from "./shared-folder.ts";
-import { sameVersion, surveyOf } from "./judges/tree-survey.ts";
-import type { Survey } from "./judges/tree-survey.ts";
+import { sameVersion, type Survey, surveyOf } from "./judges/tree-survey.ts";
 
 export const SABOTAGES = [
   "no compare-and-swap",

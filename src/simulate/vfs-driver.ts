@@ -3,8 +3,7 @@
  * directory.
  */
 import { SynclineError } from "../base/errors.ts";
-import type { FileName, Ino } from "../base/ids.ts";
-import { ROOT_INO } from "../base/ids.ts";
+import { type FileName, type Ino, ROOT_INO } from "../base/ids.ts";
 import { nameFromText, nameToText } from "../base/names.ts";
 import { BlockMiss } from "../blocks/block-store.ts";
 import { cidOf } from "../format/blocks/cid.ts";

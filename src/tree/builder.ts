@@ -12,8 +12,7 @@ import { blockOf } from "../blocks/block-codec.ts";
 import type { BlockSink } from "../blocks/block-store.ts";
 import type { Node } from "../format/tree/node.ts";
 import type { TreeConfig } from "./boundary.ts";
-import type { Entry } from "./entry.ts";
-import { checkEntry } from "./entry.ts";
+import { checkEntry, type Entry } from "./entry.ts";
 import { LevelWriter } from "./level-writer.ts";
 import type { NodeStore } from "./node-store.ts";
 

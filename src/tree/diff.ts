@@ -5,10 +5,8 @@
 import { compareBytes } from "../base/bytes.ts";
 import type { Cid } from "../base/ids.ts";
 import { Cursor } from "./cursor.ts";
-import type { Entry } from "./entry.ts";
-import { entryAt } from "./entry.ts";
-import { openedAs } from "./node-store.ts";
-import type { NodeStore } from "./node-store.ts";
+import { type Entry, entryAt } from "./entry.ts";
+import { type NodeStore, openedAs } from "./node-store.ts";
 import type { Bounds, Front, Opened, Subtree } from "./subtree.ts";
 import { childOf, frontOf, openAll, overlaps, windows } from "./subtree.ts";
 

@@ -6,8 +6,7 @@ import { compareBytes } from "../base/bytes.ts";
 import type { Cid } from "../base/ids.ts";
 import type { Node } from "../format/tree/node.ts";
 import { checkChild } from "./child-check.ts";
-import type { Entry } from "./entry.ts";
-import { entryAt } from "./entry.ts";
+import { type Entry, entryAt } from "./entry.ts";
 import type { NodeStore } from "./node-store.ts";
 
 /** A node to enter, and the keys that may be in it. */

@@ -1,7 +1,6 @@
 /** Writes the nodes of one tree level, entry by entry, and determines where each ends. */
 import type { Cid } from "../base/ids.ts";
-import type { Node } from "../format/tree/node.ts";
-import { trustNode } from "../format/tree/node.ts";
+import { type Node, trustNode } from "../format/tree/node.ts";
 import { bytesBefore, entryBytes, NodeEncoder, runBytes } from "../format/tree/node-encoder.ts";
 import type { Boundary } from "./boundary.ts";
 

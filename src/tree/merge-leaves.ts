@@ -7,8 +7,7 @@ import type { Node } from "../format/tree/node.ts";
 import type { TreeBuilder } from "./builder.ts";
 import { Cursor } from "./cursor.ts";
 import { join } from "./diff.ts";
-import type { Entry } from "./entry.ts";
-import { entryAt } from "./entry.ts";
+import { type Entry, entryAt } from "./entry.ts";
 import type { Bounds, Opened } from "./subtree.ts";
 
 /** Resolves a key that the sides changed differently: returns the entry to keep, or undefined for none. */

@@ -4,8 +4,7 @@
  */
 import { compareBytes } from "../base/bytes.ts";
 import { Cursor } from "./cursor.ts";
-import type { Bounds, Opened, Subtree } from "./subtree.ts";
-import { childOf, isWhole } from "./subtree.ts";
+import { type Bounds, childOf, isWhole, type Opened, type Subtree } from "./subtree.ts";
 
 export type MergeStep =
   | {

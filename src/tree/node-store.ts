@@ -5,8 +5,7 @@
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import { MAX_NODE_LEVEL, NODE_TARGET_BYTES } from "../base/limits.ts";
-import type { BlockReader } from "../blocks/block-store.ts";
-import { BlockMiss } from "../blocks/block-store.ts";
+import { BlockMiss, type BlockReader } from "../blocks/block-store.ts";
 import { Node } from "../format/tree/node.ts";
 import { decodeNode } from "../format/tree/node-decoder.ts";
 import { checkChild } from "./child-check.ts";

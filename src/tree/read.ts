@@ -6,10 +6,8 @@ import { compareBytes } from "../base/bytes.ts";
 import type { Cid } from "../base/ids.ts";
 import { BlockMiss } from "../blocks/block-store.ts";
 import type { Node } from "../format/tree/node.ts";
-import type { Entry } from "./entry.ts";
-import { entryAt } from "./entry.ts";
-import type { NodeStore } from "./node-store.ts";
-import { MIN_NODES_KEPT, peekNode } from "./node-store.ts";
+import { type Entry, entryAt } from "./entry.ts";
+import { MIN_NODES_KEPT, type NodeStore, peekNode } from "./node-store.ts";
 
 /** The entry of a key, or undefined. Rejects as NodeStore.node. */
 export async function get(nodes: NodeStore, root: Cid, key: Uint8Array): Promise<Entry | undefined> {

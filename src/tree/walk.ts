@@ -8,8 +8,7 @@ import type { Node } from "../format/tree/node.ts";
 import { bytesBefore } from "../format/tree/node-encoder.ts";
 import type { Boundary, TreeConfig } from "./boundary.ts";
 import type { NodeStore } from "./node-store.ts";
-import type { Bounds, Opened, Subtree } from "./subtree.ts";
-import { childOf, frontOf } from "./subtree.ts";
+import { type Bounds, childOf, frontOf, type Opened, type Subtree } from "./subtree.ts";
 
 export type WalkStep =
   | {

@@ -4,13 +4,11 @@
  * An inode row is only a hint at the object's place. If the object is not there, its own rows say where it is now.
  */
 import { BoundedMap } from "../base/bounded-map.ts";
-import type { Cid, FileId, FileName, Ino } from "../base/ids.ts";
-import { ROOT_ID, ROOT_INO } from "../base/ids.ts";
+import { type Cid, type FileId, type FileName, type Ino, ROOT_ID, ROOT_INO } from "../base/ids.ts";
 import { MAX_LINKS } from "../base/limits.ts";
 import { peekBackrefs, peekDentry, peekSelf } from "../fstree/fs-reader.ts";
 import type { FileRecord } from "../format/files/record.ts";
-import type { Dentry } from "../format/files/rows.ts";
-import { dentryId, dentryType } from "../format/files/rows.ts";
+import { type Dentry, dentryId, dentryType } from "../format/files/rows.ts";
 import type { BaseName } from "../overlay/dirty-object.ts";
 import type { Overlay } from "../overlay/overlay.ts";
 import type { InodeRow } from "../overlay/disk/storage.ts";

@@ -1,6 +1,5 @@
 /** What doors must forget when the base changes: derived from the rows that others changed, for inodes known here. */
-import type { FileId, Ino } from "../base/ids.ts";
-import { ROOT_ID, ROOT_INO } from "../base/ids.ts";
+import { type FileId, type Ino, ROOT_ID, ROOT_INO } from "../base/ids.ts";
 import { MAX_INVALIDATIONS } from "../base/limits.ts";
 import type { BaseChange } from "../fstree/change-set.ts";
 import type { Link } from "../overlay/links.ts";

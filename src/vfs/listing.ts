@@ -8,13 +8,11 @@ import { BoundedMap } from "../base/bounded-map.ts";
 import type { Cid, FileId, FileName, Ino } from "../base/ids.ts";
 import { LISTED_PAGES, LISTING_BATCH, OPEN_LISTINGS } from "../base/limits.ts";
 import { BlockMiss } from "../blocks/block-store.ts";
-import { peekDirectory } from "../fstree/fs-reader.ts";
-import type { ListedEntry as ListedRow } from "../fstree/fs-reader.ts";
+import { type ListedEntry as ListedRow, peekDirectory } from "../fstree/fs-reader.ts";
 import { dentryId, dentryType, type Dentry } from "../format/files/rows.ts";
 import { CleanFile } from "./clean-file.ts";
 import type { Attributes, DirectoryEntry, ListedAttributes, ListedEntry, Listing } from "./filesystem.ts";
-import type { Objects } from "./objects.ts";
-import { TYPE_BITS } from "./objects.ts";
+import { type Objects, TYPE_BITS } from "./objects.ts";
 import { refuse } from "./refusal.ts";
 
 /** Cookies after "." and "..". */

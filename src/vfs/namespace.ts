@@ -1,6 +1,5 @@
 /** Names: creating, linking, removing and renaming, with the rules of a local Linux filesystem. */
-import type { Cid, FileId, FileName, Ino } from "../base/ids.ts";
-import { ROOT_INO } from "../base/ids.ts";
+import { type Cid, type FileId, type FileName, type Ino, ROOT_INO } from "../base/ids.ts";
 import { LISTING_BATCH, MAX_LINKS, MAX_SYMLINK_BYTES } from "../base/limits.ts";
 import { peekDirectory } from "../fstree/fs-reader.ts";
 import { dentryId } from "../format/files/rows.ts";
@@ -9,10 +8,8 @@ import type { FileType, Xattrs } from "../format/files/record.ts";
 import { isUnlinked, linksOf } from "../overlay/dirty-object.ts";
 import type { JournalRecord } from "../overlay/journal/journal-record.ts";
 import { ACCESS_ACL, DEFAULT_ACL, encodeAcl, inheritAcl, readAcl } from "./acl.ts";
-import type { Attributes, Caller } from "./filesystem.ts";
-import { RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT } from "./filesystem.ts";
-import type { Objects } from "./objects.ts";
-import { TYPE_BITS } from "./objects.ts";
+import { type Attributes, type Caller, RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT } from "./filesystem.ts";
+import { type Objects, TYPE_BITS } from "./objects.ts";
 import { ownXattrs } from "./own-record.ts";
 import { checkNewName, refuse } from "./refusal.ts";
 

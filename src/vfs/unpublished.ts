@@ -1,6 +1,5 @@
 /** Unpublished files below some paths, which are as this machine shows them. */
-import type { FileId, FileName, Ino } from "../base/ids.ts";
-import { ROOT_INO } from "../base/ids.ts";
+import { type FileId, type FileName, type Ino, ROOT_INO } from "../base/ids.ts";
 import { whenLoaded } from "../fstree/fs-reader.ts";
 import { isUnlinked } from "../overlay/dirty-object.ts";
 import { FsError } from "./filesystem.ts";

@@ -11,8 +11,7 @@ import { NodeStore } from "../../tree/node-store.ts";
 import type { Bucket } from "../bucket.ts";
 import type { VerifiedCommit } from "../verified-commit.ts";
 import { keptCommits } from "../history.ts";
-import type { NewCommit, Writer } from "../publish/next-commit.ts";
-import { commitRoots, makeCommit } from "../publish/next-commit.ts";
+import { commitRoots, makeCommit, type NewCommit, type Writer } from "../publish/next-commit.ts";
 import { Staging } from "../publish/staging.ts";
 import { ageLimitNs, agreedTime, retained, type RetentionRule } from "./retention.ts";
 

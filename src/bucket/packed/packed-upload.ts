@@ -21,9 +21,8 @@ import type { OwnSwap } from "./own-swap.ts";
 import { buildPack } from "../../packs/pack-builder.ts";
 import type { CommitObject } from "./pack-directory.ts";
 import { PackUploader, type UploadedPack, type UploadTools } from "./pack-uploader.ts";
-import type { Placement } from "../../packs/ranged-reads.ts";
+import { type Placement, readPlaced } from "../../packs/ranged-reads.ts";
 import { PlacementIndex } from "./placement-index.ts";
-import { readPlaced } from "../../packs/ranged-reads.ts";
 import type { PreparedSwap, Upload, UploadSession } from "../remote.ts";
 import { SessionPacks } from "./session-packs.ts";
 

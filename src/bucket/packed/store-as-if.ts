@@ -1,6 +1,5 @@
 /** An object store as it would be with some objects replaced, for reading only: what is put is refused. */
-import type { ObjectStore, PutOutcome } from "../../objects/object-store.ts";
-import { tokenOf } from "../../objects/object-store.ts";
+import { type ObjectStore, type PutOutcome, tokenOf } from "../../objects/object-store.ts";
 
 export function storeAsIf(store: ObjectStore, objects: ReadonlyMap<string, Uint8Array>): ObjectStore {
   const refuse = async (): Promise<PutOutcome> => ({ kind: "refused" });

@@ -3,8 +3,7 @@ import type { Cid, Lamport } from "../../base/ids.ts";
 import type { BlockSink } from "../../blocks/block-store.ts";
 import type { DeviceKey } from "../../crypto/device-key.ts";
 import type { Certificate } from "../../format/commits/certificate.ts";
-import { signCommit } from "../../format/commits/commit.ts";
-import type { Commit } from "../../format/commits/commit.ts";
+import { type Commit, signCommit } from "../../format/commits/commit.ts";
 import {
   APPROVAL_FEATURE,
   type Features,
@@ -16,8 +15,7 @@ import {
   withCompat,
   withFeature,
 } from "../../format/commits/features.ts";
-import { encodePolicy } from "../../format/commits/policy.ts";
-import type { Policy } from "../../format/commits/policy.ts";
+import { encodePolicy, type Policy } from "../../format/commits/policy.ts";
 import {
   DEFAULT_RETENTION,
   isSameRetention,

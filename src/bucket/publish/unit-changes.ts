@@ -3,14 +3,12 @@
  * while the epoch is being published keeps its view of the unit until all of it is merged.
  */
 import { groupBy } from "../../base/collections.ts";
-import type { Cid, FileId, FileName } from "../../base/ids.ts";
-import { ROOT_ID } from "../../base/ids.ts";
+import { type Cid, type FileId, type FileName, ROOT_ID } from "../../base/ids.ts";
 import type { BaseChange, ChangedUnit, ForeignObject } from "../../fstree/change-set.ts";
 import { readObject, readSelf } from "../../fstree/fs-reader.ts";
 import { Snapshot } from "../../fstree/merge/snapshot.ts";
 import type { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
-import { placeText } from "../../fstree/object-rows.ts";
-import type { Place } from "../../fstree/object-rows.ts";
+import { type Place, placeText } from "../../fstree/object-rows.ts";
 import type { EpochTree } from "./workspace.ts";
 
 /** `changes`: from the epoch's own tree to `tree`. */

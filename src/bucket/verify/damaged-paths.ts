@@ -1,8 +1,7 @@
 /** Which paths damaged blocks affect: walks only the tainted parts of a tree. */
 import { unlessDamaged } from "../../base/errors.ts";
-import type { Cid, FileId } from "../../base/ids.ts";
+import { type Cid, type FileId, type FileName } from "../../base/ids.ts";
 import { escapeForPrint, nameToText } from "../../base/names.ts";
-import type { FileName } from "../../base/ids.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
 import { linksOf } from "../../format/blocks/links.ts";
 import { parseKey } from "../../format/files/keys.ts";

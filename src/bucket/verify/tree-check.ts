@@ -2,8 +2,7 @@
  * Checks one tree as a filesystem: each row against those that must agree with it (docs/reference/formats.md, Ids and keys;
  * docs/design/merge.md, law 7). An id's rows are adjacent, so one pass in key order suffices, with point reads for others.
  */
-import type { Cid, FileId, FileName } from "../../base/ids.ts";
-import { ROOT_ID } from "../../base/ids.ts";
+import { type Cid, type FileId, type FileName, ROOT_ID } from "../../base/ids.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
 import type { ContentSource } from "../../content/source.ts";
 import { checkLength } from "../../content/read.ts";
@@ -20,12 +19,10 @@ import type { Entry } from "../../tree/entry.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import { get, peekRange, range } from "../../tree/read.ts";
 import { pathOfDirectory, readDentry, readSelf, whenLoaded } from "../../fstree/fs-reader.ts";
-import { samePlace } from "../../fstree/object-rows.ts";
-import type { Place } from "../../fstree/object-rows.ts";
+import { type Place, samePlace } from "../../fstree/object-rows.ts";
 import { addTotals, NO_TOTALS, totalsOfRow } from "../totals.ts";
 import { pathText } from "./damaged-paths.ts";
-import { damageItem } from "./report.ts";
-import type { DamageItem } from "./report.ts";
+import { damageItem, type DamageItem } from "./report.ts";
 
 /** What a check reads from. */
 export interface CheckSources {

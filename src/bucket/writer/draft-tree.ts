@@ -1,14 +1,11 @@
 /** A tree with unsealed changes, in memory: commands without a mount edit it. */
-import type { Cid, FileId, FileName, Ino } from "../../base/ids.ts";
-import { ROOT_ID, ROOT_INO } from "../../base/ids.ts";
+import { type Cid, type FileId, type FileName, type Ino, ROOT_ID, ROOT_INO } from "../../base/ids.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { FileRecord } from "../../format/files/record.ts";
 import { dentryId } from "../../format/files/rows.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import type { ChangedObject, ContentChange } from "../../fstree/change-set.ts";
-import { liesInItself, listDirectory, readObject } from "../../fstree/fs-reader.ts";
-import type { TreeObject } from "../../fstree/fs-reader.ts";
-import { readDentry } from "../../fstree/fs-reader.ts";
+import { liesInItself, listDirectory, readDentry, readObject, type TreeObject } from "../../fstree/fs-reader.ts";
 import type { Place } from "../../fstree/object-rows.ts";
 
 /** The intended state of an object. Changed only through its tree. */

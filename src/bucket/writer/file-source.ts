@@ -1,6 +1,5 @@
 /** The source of a new file's bytes: random access, since chunks are cut only when the epoch is built. */
-import { open, rm } from "node:fs/promises";
-import type { FileHandle } from "node:fs/promises";
+import { type FileHandle, open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { SynclineError } from "../../base/errors.ts";
 import { SPOOL_MEMORY_BYTES } from "../../base/limits.ts";

@@ -3,8 +3,7 @@ import type { Cid, FileId, FileName } from "../../base/ids.ts";
 import type { FileRecord } from "../../format/files/record.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import { sameButCtime } from "../../fstree/same-record.ts";
-import { liesInItself, listDirectory, lookup, pathOfDirectory } from "../../fstree/fs-reader.ts";
-import type { TreeObject } from "../../fstree/fs-reader.ts";
+import { liesInItself, listDirectory, lookup, pathOfDirectory, type TreeObject } from "../../fstree/fs-reader.ts";
 import type { Draft, DraftTree } from "./draft-tree.ts";
 
 export interface RestoreSource {

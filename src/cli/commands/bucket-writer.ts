@@ -4,8 +4,7 @@ import type { CommandDevice, CommandWriter, CommandWriterOptions } from "../../a
 import { stateRoot } from "../../agent/state/state-dir.ts";
 import { silentLog } from "../../base/log.ts";
 import type { Call } from "../command.ts";
-import { writingAccess } from "../master-access.ts";
-import type { BucketOption } from "../master-access.ts";
+import { type BucketOption, writingAccess } from "../master-access.ts";
 import { loadWallet, machineNameOf } from "../wallet.ts";
 
 /** Throws as `openCommandWriter`. */

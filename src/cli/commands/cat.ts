@@ -1,8 +1,7 @@
 /** `syncline cat`: a file's bytes on stdout, without a mount. */
 import { locateBucket } from "./bucket-path.ts";
 import { fileBytes, findObject, openReader } from "./bucket-reader.ts";
-import { addCommand } from "../command.ts";
-import type { Program } from "../command.ts";
+import { addCommand, type Program } from "../command.ts";
 import { BUCKET_OPTIONS, readingAccess } from "../master-access.ts";
 
 export function register(program: Program): void {

@@ -3,11 +3,9 @@
  * winner.
  */
 import { SynclineError } from "../../base/errors.ts";
-import { findObject, openReader } from "./bucket-reader.ts";
-import type { BucketReader } from "./bucket-reader.ts";
+import { type BucketReader, findObject, openReader } from "./bucket-reader.ts";
 import { openConflicts } from "../../bucket/conflicts/open-conflicts.ts";
-import { addCommand } from "../command.ts";
-import type { Call, Program } from "../command.ts";
+import { addCommand, type Call, type Program } from "../command.ts";
 import {
   causeOf,
   pathText,
@@ -19,10 +17,8 @@ import {
   writerNames,
 } from "./conflict-report.ts";
 import type { DisplacedReport } from "./conflict-report.ts";
-import { BUCKET_OPTIONS } from "../master-access.ts";
-import type { BucketOption } from "../master-access.ts";
-import { locateTarget } from "./target-path.ts";
-import type { TargetPath } from "./target-path.ts";
+import { BUCKET_OPTIONS, type BucketOption } from "../master-access.ts";
+import { locateTarget, type TargetPath } from "./target-path.ts";
 import { printText } from "../terminal/text.ts";
 
 const PATH_HELP = "bucket/path, or a path below a mount: the name that was kept, or one version that lost the conflict";

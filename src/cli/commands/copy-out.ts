@@ -7,8 +7,7 @@ import { SynclineError } from "../../base/errors.ts";
 import type { FileId, FileName } from "../../base/ids.ts";
 import { escapeForPrint } from "../../base/names.ts";
 import { failedWith } from "../../base/system-errors.ts";
-import { liesInItself, listDirectory, objectOf } from "../../fstree/fs-reader.ts";
-import type { TreeObject } from "../../fstree/fs-reader.ts";
+import { liesInItself, listDirectory, objectOf, type TreeObject } from "../../fstree/fs-reader.ts";
 import type { FileRecord } from "../../format/files/record.ts";
 import {
   readAhead,

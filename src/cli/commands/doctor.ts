@@ -3,8 +3,7 @@ import { examine, type Finding } from "../../agent/doctor.ts";
 import { stateRoot } from "../../agent/state/state-dir.ts";
 import { loadAddon } from "../../fuse/addon.ts";
 import { probeServer } from "../../bucket/open-remote.ts";
-import { addCommand } from "../command.ts";
-import type { Program } from "../command.ts";
+import { addCommand, type Program } from "../command.ts";
 import { BUCKET_OPTIONS, writingAccess } from "../master-access.ts";
 import { keyPathOf } from "../wallet.ts";
 

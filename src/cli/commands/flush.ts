@@ -1,7 +1,6 @@
 /** `syncline flush`: waits until everything written is in the bucket. */
 import { SynclineError } from "../../base/errors.ts";
-import { addCommand } from "../command.ts";
-import type { Program } from "../command.ts";
+import { addCommand, type Program } from "../command.ts";
 import { ERROR_STATUSES } from "../exit-status.ts";
 import { allowCommand, heldText } from "./held-deletions.ts";
 import { askServing, longPatience, requireAgent } from "./running-agents.ts";

@@ -1,7 +1,6 @@
 /** `syncline free`: frees the disk space that published files of a mount take on this machine. */
 import type { FreeReport } from "../../agent/reports.ts";
-import { addCommand } from "../command.ts";
-import type { Program } from "../command.ts";
+import { addCommand, type Program } from "../command.ts";
 import { printBytes, printCount, printText } from "../terminal/text.ts";
 import { pathsInMount } from "./paths-in-mount.ts";
 import { askServing, longPatience } from "./running-agents.ts";

@@ -7,11 +7,9 @@ import { escapeForPrint, nameFromText, nameToBytes, nameToText } from "../../bas
 import { parseAddress } from "../../bucket/address.ts";
 import type { TreeObject } from "../../fstree/fs-reader.ts";
 import { openRealDisk } from "../../sync/disk/real-disk.ts";
-import { locateBucket } from "./bucket-path.ts";
-import type { BucketPath } from "./bucket-path.ts";
+import { type BucketPath, locateBucket } from "./bucket-path.ts";
 import { type BucketReader, fileBytes, findObject, openReader } from "./bucket-reader.ts";
-import { addCommand } from "../command.ts";
-import type { Program } from "../command.ts";
+import { addCommand, type Program } from "../command.ts";
 import { CopyOut } from "./copy-out.ts";
 import { countBelow } from "./count-below.ts";
 import { setModified } from "./file-times.ts";

@@ -10,8 +10,7 @@ import { bucketInS3, NEW_FOLDER_MODE, openRemote } from "../../bucket/open-remot
 import type { BucketRemote } from "../../bucket/remote.ts";
 import type { SeenRoot } from "../../bucket/root-witness.ts";
 import { type BucketPath, locateBucket } from "./bucket-path.ts";
-import { addCommand } from "../command.ts";
-import type { Call, Program } from "../command.ts";
+import { addCommand, type Call, type Program } from "../command.ts";
 import { type BucketOption, writingAccess, BUCKET_OPTIONS } from "../master-access.ts";
 import { loadWallet } from "../wallet.ts";
 

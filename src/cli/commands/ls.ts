@@ -2,14 +2,11 @@
 import { timeText } from "../../base/clock.ts";
 import type { FileName } from "../../base/ids.ts";
 import { nameToText } from "../../base/names.ts";
-import { listDirectory, readObject } from "../../fstree/fs-reader.ts";
-import type { TreeObject } from "../../fstree/fs-reader.ts";
+import { listDirectory, readObject, type TreeObject } from "../../fstree/fs-reader.ts";
 import { dentryId } from "../../format/files/rows.ts";
 import { encodeName, locateBucket } from "./bucket-path.ts";
-import { findObject, openReader, readTarget } from "./bucket-reader.ts";
-import type { BucketReader } from "./bucket-reader.ts";
-import { addCommand } from "../command.ts";
-import type { Program } from "../command.ts";
+import { type BucketReader, findObject, openReader, readTarget } from "./bucket-reader.ts";
+import { addCommand, type Program } from "../command.ts";
 import { BUCKET_OPTIONS, readingAccess } from "../master-access.ts";
 import type { Output } from "../terminal/output.ts";
 import { exactTime, printName } from "../terminal/text.ts";

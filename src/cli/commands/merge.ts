@@ -1,12 +1,10 @@
 /** `syncline merge --dry-run`: what merging two roots would do, and why. Only reports: publishing merges by itself. */
 import { SynclineError } from "../../base/errors.ts";
 import { findCommit } from "../../bucket/find-commit.ts";
-import { previewMerge } from "../../bucket/merge-preview.ts";
-import type { Action } from "../../bucket/merge-preview.ts";
+import { type Action, previewMerge } from "../../bucket/merge-preview.ts";
 import type { Conflict } from "../../fstree/merge/conflict.ts";
 import { openReader } from "./bucket-reader.ts";
-import { addCommand } from "../command.ts";
-import type { Program } from "../command.ts";
+import { addCommand, type Program } from "../command.ts";
 import { pathText } from "./conflict-report.ts";
 import { BUCKET_OPTIONS } from "../master-access.ts";
 import { locateTarget } from "./target-path.ts";

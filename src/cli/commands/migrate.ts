@@ -1,7 +1,6 @@
 /** `syncline migrate up | down | status`: the tables of an arbiter in PostgreSQL. */
 import { createLineLog, type Log } from "../../base/log.ts";
-import { addCommand } from "../command.ts";
-import type { Call, Program } from "../command.ts";
+import { addCommand, type Call, type Program } from "../command.ts";
 
 type MigrateCall = Call<"arbiter">;
 

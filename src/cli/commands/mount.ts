@@ -4,8 +4,7 @@ import { canonicalMount, mountInState, stateRoot } from "../../agent/state/state
 import { parseAddress, pinnedUrl } from "../../bucket/address.ts";
 import { INDEX_PROGRAMS } from "../../fuse/index-programs.ts";
 import { AGENT_OPTIONS, runAgent } from "./agent-run.ts";
-import { addCommand } from "../command.ts";
-import type { Program } from "../command.ts";
+import { addCommand, type Program } from "../command.ts";
 import { folderBeside, folderText, folderValue } from "./folder-door.ts";
 import { ownersOf } from "./mount-owners.ts";
 import { inPlace, placeTaken, withKeptFiles } from "./taking-over.ts";

@@ -1,6 +1,5 @@
 /** `syncline pause`: stops a running agent from syncing until `syncline resume`. */
-import { addCommand } from "../command.ts";
-import type { Program } from "../command.ts";
+import { addCommand, type Program } from "../command.ts";
 import { printText } from "../terminal/text.ts";
 import { ANSWER_MS, askServing, requireAgent } from "./running-agents.ts";
 

@@ -1,8 +1,7 @@
 /** `syncline pin`: keeps files and directories of a mount on this machine. */
 import type { PinsReport } from "../../agent/reports.ts";
 import { SynclineError } from "../../base/errors.ts";
-import { addCommand } from "../command.ts";
-import type { Program } from "../command.ts";
+import { addCommand, type Program } from "../command.ts";
 import { printBytes, printCount } from "../terminal/text.ts";
 import { pathsInMount } from "./paths-in-mount.ts";
 import { askServing, longPatience } from "./running-agents.ts";

@@ -1,7 +1,6 @@
 /** A bucket's policy as `key=value`: what `policy show` prints and `policy set` takes. */
 import { SynclineError } from "../../base/errors.ts";
-import { DEFAULT_POLICY, encodePolicy } from "../../format/commits/policy.ts";
-import type { Policy, Units } from "../../format/commits/policy.ts";
+import { DEFAULT_POLICY, encodePolicy, type Policy, type Units } from "../../format/commits/policy.ts";
 import { LEAST_ALL_S, MOST_RETENTION_S, type Retention, retentionOf } from "../../format/commits/retention.ts";
 import { ageText, parseAge } from "./retention-text.ts";
 import { parseBytes } from "../terminal/text.ts";

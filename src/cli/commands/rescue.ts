@@ -15,8 +15,7 @@ import { type FoundBucket, rescueOwner, rescuedName } from "../../master/shared/
 import { SharedStores } from "../../master/shared/shared-stores.ts";
 import { systemDatabases } from "../../objects/databases.ts";
 import { allRoots } from "../../roots/root-store.ts";
-import { addCommand } from "../command.ts";
-import type { Call, Program } from "../command.ts";
+import { addCommand, type Call, type Program } from "../command.ts";
 import type { ExitStatus } from "../exit-status.ts";
 import { printCount } from "../terminal/text.ts";
 import { openArbiter } from "./master-storage.ts";

@@ -2,8 +2,7 @@
 import { requirePublished } from "../../agent/command-writer.ts";
 import { findCommit } from "../../bucket/find-commit.ts";
 import { openWriterFor } from "./bucket-writer.ts";
-import { addCommand } from "../command.ts";
-import type { Call, Program } from "../command.ts";
+import { addCommand, type Call, type Program } from "../command.ts";
 import { BUCKET_OPTIONS, type BucketOption } from "../master-access.ts";
 import { flushFirst, locateTarget, showAtMount } from "./target-path.ts";
 import { noteOf, printPath } from "../terminal/text.ts";

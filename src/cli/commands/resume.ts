@@ -1,6 +1,5 @@
 /** `syncline resume`: lets a paused agent sync again. */
-import { addCommand } from "../command.ts";
-import type { Program } from "../command.ts";
+import { addCommand, type Program } from "../command.ts";
 import { printText } from "../terminal/text.ts";
 import { ANSWER_MS, askServing, requireAgent } from "./running-agents.ts";
 

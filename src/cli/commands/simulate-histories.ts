@@ -1,7 +1,6 @@
 /** `syncline simulate`: agents on a bucket while networks, disks and processes fail; all must converge without loss. */
 import type { Runtime } from "../runtime.ts";
-import { runHistories } from "../../simulate/run.ts";
-import type { Failure, Played } from "../../simulate/run.ts";
+import { type Failure, type Played, runHistories } from "../../simulate/run.ts";
 import type { ExitStatus } from "../exit-status.ts";
 import type { Output } from "../terminal/output.ts";
 import { printCount, printDuration, printText } from "../terminal/text.ts";

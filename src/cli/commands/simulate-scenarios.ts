@@ -1,9 +1,7 @@
 /** `syncline simulate --scenarios`: plays the merges in a file and compares the results with what it expects. */
 import { nextTurn } from "../../base/concurrency.ts";
-import { playScenario } from "../../simulate/scenarios/play-scenario.ts";
-import type { PlayedScenario } from "../../simulate/scenarios/play-scenario.ts";
-import { parseScenarios } from "../../simulate/scenarios/scenario.ts";
-import type { Listing } from "../../simulate/scenarios/scenario.ts";
+import { type PlayedScenario, playScenario } from "../../simulate/scenarios/play-scenario.ts";
+import { type Listing, parseScenarios } from "../../simulate/scenarios/scenario.ts";
 import type { ExitStatus } from "../exit-status.ts";
 import type { Output } from "../terminal/output.ts";
 import { textOf } from "../terminal/text-file.ts";

@@ -1,6 +1,5 @@
 /** `syncline simulate`: tests in memory what agents do together. */
-import { addCommand } from "../command.ts";
-import type { Program } from "../command.ts";
+import { addCommand, type Program } from "../command.ts";
 
 export function register(program: Program): void {
   addCommand(program, {

@@ -1,12 +1,10 @@
 /** `syncline status`: which agents run, what they published, what waits, and why. Read-only. */
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { AgentStatus, CollectionReport } from "../../agent/reports.ts";
-import { addCommand } from "../command.ts";
-import type { Program } from "../command.ts";
+import { addCommand, type Program } from "../command.ts";
 import { type Costs, costsText, DEFAULT_PRICES, monthlyCosts, parsePrices, type Prices } from "../prices.ts";
 import { allowCommand, heldText, placeOf } from "./held-deletions.ts";
-import { ANSWER_MS, askServing, noAgent, splitByAgent, statesAt } from "./running-agents.ts";
-import type { MountState } from "./running-agents.ts";
+import { ANSWER_MS, askServing, type MountState, noAgent, splitByAgent, statesAt } from "./running-agents.ts";
 import type { Look } from "../terminal/paint.ts";
 import type { Runtime } from "../runtime.ts";
 import { retentionText } from "./retention-text.ts";

@@ -3,8 +3,7 @@ import { timeText } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
 import { DEFAULT_TOKEN_SECONDS, signToken } from "../../crypto/token.ts";
 import { isLoopback } from "../../net/origin.ts";
-import { addCommand } from "../command.ts";
-import type { Program } from "../command.ts";
+import { addCommand, type Program } from "../command.ts";
 import { loadWallet } from "../wallet.ts";
 
 export function register(program: Program): void {

@@ -1,7 +1,6 @@
 /** `syncline unlock`: frees a bucket in a folder from an abandoned lock. */
 import { openPacked } from "../../bucket/open-remote.ts";
-import { addCommand } from "../command.ts";
-import type { Program } from "../command.ts";
+import { addCommand, type Program } from "../command.ts";
 import { BUCKET_OPTIONS, writingAccess } from "../master-access.ts";
 
 export function register(program: Program): void {

@@ -1,6 +1,5 @@
 /** `syncline unmount`: publishes what is pending, unmounts, ends the agent, and waits for all of it. */
-import { addCommand } from "../command.ts";
-import type { Program } from "../command.ts";
+import { addCommand, type Program } from "../command.ts";
 import { DRAIN_MS } from "../../base/limits.ts";
 import { leftText } from "./held-deletions.ts";
 import { askServing, longPatience, requireAgent } from "./running-agents.ts";

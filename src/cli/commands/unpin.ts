@@ -1,6 +1,5 @@
 /** `syncline unpin`: no longer keeps files and directories on this machine. */
-import { addCommand } from "../command.ts";
-import type { Program } from "../command.ts";
+import { addCommand, type Program } from "../command.ts";
 import { printCount } from "../terminal/text.ts";
 import { pathsInMount } from "./paths-in-mount.ts";
 import { askServing, longPatience } from "./running-agents.ts";

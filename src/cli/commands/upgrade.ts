@@ -2,8 +2,7 @@
 import { askAgent } from "../../agent/control.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { Clock } from "../../base/clock.ts";
-import { addCommand } from "../command.ts";
-import type { Program } from "../command.ts";
+import { addCommand, type Program } from "../command.ts";
 import { ANSWER_MS, askServing, requireAgent } from "./running-agents.ts";
 import { printText } from "../terminal/text.ts";
 

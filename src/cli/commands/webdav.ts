@@ -15,8 +15,7 @@ import {
 } from "../../webdav/sign-in/app-passwords.ts";
 import { randomPassword } from "../../webdav/sign-in/app-passwords.ts";
 import { AGENT_OPTIONS, runAgent } from "./agent-run.ts";
-import { addCommand } from "../command.ts";
-import type { Program } from "../command.ts";
+import { addCommand, type Program } from "../command.ts";
 import { folderBeside, folderText, folderValue } from "./folder-door.ts";
 import { parseListen } from "./listen.ts";
 import { DEFAULT_WEBDAV_LISTEN } from "../options.ts";

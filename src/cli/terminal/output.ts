@@ -9,9 +9,8 @@ import { describeError } from "../../base/log.ts";
 import { escapeForPrint } from "../../base/names.ts";
 import { eachOf, failureOf } from "../../base/failure.ts";
 import { paintFor, type Look } from "./paint.ts";
-import { createProgress } from "./progress.ts";
+import { createProgress, type Progress } from "./progress.ts";
 import type { Amounts } from "./progress-rate.ts";
-import type { Progress } from "./progress.ts";
 import type { Runtime } from "../runtime.ts";
 
 export interface Output {

@@ -1,10 +1,8 @@
 /** Reads decoded dag-cbor by its expected shape. Everything here throws `format_invalid`, naming the misfit. */
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
-import type { Codec } from "./cid.ts";
-import { cidFromBytes, codecOf } from "./cid.ts";
-import type { CborMap, CborValue } from "./dag-cbor.ts";
-import { Link } from "./dag-cbor.ts";
+import { cidFromBytes, type Codec, codecOf } from "./cid.ts";
+import { type CborMap, type CborValue, Link } from "./dag-cbor.ts";
 
 /** A map with exactly these keys; with `open`, others are allowed too. */
 export function asMap(value: CborValue | undefined, what: string, keys: readonly string[], open = false): CborMap {

@@ -11,8 +11,7 @@ import type { PackName } from "../../base/ids.ts";
 import { RUN_PAGE_BYTES } from "../../base/limits.ts";
 import { blake3, deriveHash, HASH_BYTES } from "../../crypto/hash.ts";
 import { PACK_REFERENCE_BYTES, packFromReference, packReference } from "./object-name.ts";
-import { searchRows } from "./pack.ts";
-import type { PackRow } from "./pack.ts";
+import { type PackRow, searchRows } from "./pack.ts";
 
 export interface RunRow extends PackRow {
   readonly pack: PackName;

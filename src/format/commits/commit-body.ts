@@ -4,8 +4,7 @@ import { HASH_BYTES } from "../../crypto/hash.ts";
 import { MAX_MACHINE_BYTES, MAX_NOTE_BYTES } from "../../base/limits.ts";
 import { asBigInt, asBytes, asCount, asLink, asList, asMap, asText, asWeakLink, misfit } from "../blocks/cbor-shape.ts";
 import { cidFromDigest, cidToBytes } from "../blocks/cid.ts";
-import type { CborMap, CborValue } from "../blocks/dag-cbor.ts";
-import { Link } from "../blocks/dag-cbor.ts";
+import { type CborMap, type CborValue, Link } from "../blocks/dag-cbor.ts";
 import type { Features } from "./features.ts";
 import {
   APPROVAL_FEATURE,
@@ -18,8 +17,7 @@ import {
   RECOVERY_FEATURE,
   RETENTION_FEATURE,
 } from "./features.ts";
-import type { HeadsField } from "./heads.ts";
-import { headsFieldFromCbor, headsFieldToCbor } from "./heads.ts";
+import { type HeadsField, headsFieldFromCbor, headsFieldToCbor } from "./heads.ts";
 import { type Retention, retentionFromCbor, retentionToCbor } from "./retention.ts";
 
 export interface CommitBody {

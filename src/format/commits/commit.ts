@@ -6,14 +6,12 @@
  */
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
-import { DEVICE_SIGNATURE_BYTES, verifyDeviceSignature } from "../../crypto/device-key.ts";
-import type { DeviceKey } from "../../crypto/device-key.ts";
+import { DEVICE_SIGNATURE_BYTES, type DeviceKey, verifyDeviceSignature } from "../../crypto/device-key.ts";
 import { blake3 } from "../../crypto/hash.ts";
 import { asBytes, asLink, asList, misfit } from "../blocks/cbor-shape.ts";
 import type { Certificate } from "./certificate.ts";
 import { CID_BYTES, cidOf } from "../blocks/cid.ts";
-import { bodyFromCbor, bodyToCbor } from "./commit-body.ts";
-import type { CommitBody } from "./commit-body.ts";
+import { bodyFromCbor, bodyToCbor, type CommitBody } from "./commit-body.ts";
 import { decodeCbor, encodeCbor, Link } from "../blocks/dag-cbor.ts";
 
 export const MAX_COMMIT_BYTES = 64 * 1024;

@@ -27,11 +27,9 @@ import {
   walletToBytes,
 } from "../../crypto/wallet.ts";
 import { asBytes, asCount, asList, asMap, asText, misfit } from "../blocks/cbor-shape.ts";
-import { checkChunker, DEFAULT_CHUNKER } from "../files/chunker.ts";
-import type { ChunkerParameters } from "../files/chunker.ts";
+import { checkChunker, type ChunkerParameters, DEFAULT_CHUNKER } from "../files/chunker.ts";
 import { cidOf } from "../blocks/cid.ts";
-import type { CborValue } from "../blocks/dag-cbor.ts";
-import { decodeCbor, encodeCbor } from "../blocks/dag-cbor.ts";
+import { type CborValue, decodeCbor, encodeCbor } from "../blocks/dag-cbor.ts";
 
 /** The EIP-712 domain of all wallet signatures for a bucket; masters use another. */
 export const SYNCLINE_DOMAIN = { name: "Syncline", version: "1" } as const;

@@ -5,10 +5,8 @@
 import type { Cid, WriterId } from "../../base/ids.ts";
 import { MAX_INLINE_HEADS_BYTES, MAX_LISTED_HEADS_BYTES } from "../../base/limits.ts";
 import { asBytes, asCount, asLink, asList, misfit } from "../blocks/cbor-shape.ts";
-import type { CborValue } from "../blocks/dag-cbor.ts";
-import { decodeCbor, encodeCbor, Link } from "../blocks/dag-cbor.ts";
-import { isLinked } from "../blocks/linked-value.ts";
-import type { LinkBlock } from "../blocks/linked-value.ts";
+import { type CborValue, decodeCbor, encodeCbor, Link } from "../blocks/dag-cbor.ts";
+import { isLinked, type LinkBlock } from "../blocks/linked-value.ts";
 import type { Linked } from "../files/record.ts";
 
 export type Heads = ReadonlyMap<WriterId, number>;

@@ -8,8 +8,7 @@
  */
 import { SynclineError } from "../../base/errors.ts";
 import { asCount, asList, asMap, asTextSet } from "../blocks/cbor-shape.ts";
-import type { CborValue } from "../blocks/dag-cbor.ts";
-import { decodeCbor, encodeCbor } from "../blocks/dag-cbor.ts";
+import { type CborValue, decodeCbor, encodeCbor } from "../blocks/dag-cbor.ts";
 import type { Retention } from "./retention.ts";
 
 export interface Policy {

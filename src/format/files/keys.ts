@@ -5,8 +5,7 @@
  */
 import { SynclineError } from "../../base/errors.ts";
 import { checkName } from "../../base/names.ts";
-import type { FileId, FileName, WriterId } from "../../base/ids.ts";
-import { ROOT_ID } from "../../base/ids.ts";
+import { type FileId, type FileName, ROOT_ID, type WriterId } from "../../base/ids.ts";
 import { deriveHash } from "../../crypto/hash.ts";
 import type { FileType } from "./record.ts";
 

@@ -7,14 +7,11 @@ import type { Cid, FileId } from "../../base/ids.ts";
 import { MAX_VALUE_BYTES } from "../../base/limits.ts";
 import { CID_BYTES, cidFromBytes } from "../blocks/cid.ts";
 import { encodeDataBytes } from "./data-bytes.ts";
-import { FieldWriter, LINK_BIT, misspelt } from "./fields.ts";
-import type { EncodedValue } from "./fields.ts";
+import { type EncodedValue, FieldWriter, LINK_BIT, misspelt } from "./fields.ts";
 import { TYPE_CODES } from "./keys.ts";
-import { encodeTarget, encodeXattrs, isLinked, linkLongValues } from "../blocks/linked-value.ts";
-import type { LinkBlock } from "../blocks/linked-value.ts";
+import { encodeTarget, encodeXattrs, isLinked, type LinkBlock, linkLongValues } from "../blocks/linked-value.ts";
 import type { ConflictOrigin, FileRecord, FileType } from "./record.ts";
-import { NO_ROW_FIELDS, RowReader } from "./record-reader.ts";
-import type { DecodedRow, RowFields } from "./record-reader.ts";
+import { type DecodedRow, NO_ROW_FIELDS, type RowFields, RowReader } from "./record-reader.ts";
 import {
   checkRecord,
   CONFLICT_BYTES,

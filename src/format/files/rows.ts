@@ -5,8 +5,7 @@
  * names or its dentry states its id.
  */
 import { SynclineError } from "../../base/errors.ts";
-import type { FileId, FileName } from "../../base/ids.ts";
-import { ROOT_ID } from "../../base/ids.ts";
+import { type FileId, type FileName, ROOT_ID } from "../../base/ids.ts";
 import type { EncodedValue } from "./fields.ts";
 import { birthId } from "./keys.ts";
 import type { LinkBlock } from "../blocks/linked-value.ts";

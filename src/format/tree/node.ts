@@ -7,8 +7,7 @@
 import { compareRanges } from "../../base/bytes.ts";
 import type { Cid } from "../../base/ids.ts";
 import { cidAt } from "../blocks/cid.ts";
-import type { NodeLayout } from "./node-layout.ts";
-import { HEAD_BYTES, LINK_BYTES, LINK_PREFIX, locateColumns } from "./node-layout.ts";
+import { HEAD_BYTES, LINK_BYTES, LINK_PREFIX, locateColumns, type NodeLayout } from "./node-layout.ts";
 
 /** Opens a node that this process encoded itself. */
 export function trustNode(bytes: Uint8Array): Node {

@@ -1,8 +1,7 @@
 /** Current and former places of an epoch's objects: nothing else may be put there while the epoch is built. */
 import type { FileId, Ino } from "../../base/ids.ts";
 import type { ChangedObject, ChangeSet } from "../change-set.ts";
-import { placeText } from "../object-rows.ts";
-import type { Place } from "../object-rows.ts";
+import { type Place, placeText } from "../object-rows.ts";
 import { survives } from "./identities.ts";
 import type { ObjectState } from "./transition.ts";
 

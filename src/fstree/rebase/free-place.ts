@@ -3,8 +3,7 @@ import type { Cid, FileId } from "../../base/ids.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import { readDentry } from "../fs-reader.ts";
 import { directoryNames } from "../merge/conflict-names.ts";
-import { placeText } from "../object-rows.ts";
-import type { Place } from "../object-rows.ts";
+import { type Place, placeText } from "../object-rows.ts";
 
 /** The place itself if it is not taken, else one beside it. Marks the result as taken. */
 export async function placeOrBeside(

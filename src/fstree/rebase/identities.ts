@@ -7,8 +7,7 @@
  * A directory made where others have made one since is the same directory: both would get the same id.
  */
 import { SynclineError } from "../../base/errors.ts";
-import type { Cid, FileId, Ino } from "../../base/ids.ts";
-import { ROOT_ID } from "../../base/ids.ts";
+import { type Cid, type FileId, type Ino, ROOT_ID } from "../../base/ids.ts";
 import { birthId, KIND_BACKREF, KIND_SELF, kindRange } from "../../format/files/keys.ts";
 import type { FileType } from "../../format/files/record.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
@@ -17,8 +16,7 @@ import type { ChangedObject, ChangeSet } from "../change-set.ts";
 import { whenLoaded } from "../fs-reader.ts";
 import type { Place } from "../object-rows.ts";
 import { keptState } from "./kept-rows.ts";
-import { comparePlaces, namesAdded } from "./occupants.ts";
-import type { Occupants } from "./occupants.ts";
+import { comparePlaces, namesAdded, type Occupants } from "./occupants.ts";
 import type { ObjectState } from "./transition.ts";
 
 /** The final places of an existing object, its id, and the base's object that it replaces. */

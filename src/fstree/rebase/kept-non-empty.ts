@@ -6,11 +6,9 @@ import type { Cid, FileId } from "../../base/ids.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import type { ChangeSet } from "../change-set.ts";
 import { listDirectory } from "../fs-reader.ts";
-import { placeText } from "../object-rows.ts";
-import type { Place } from "../object-rows.ts";
+import { type Place, placeText } from "../object-rows.ts";
 import { placeOrBeside } from "./free-place.ts";
-import { survives } from "./identities.ts";
-import type { Identities } from "./identities.ts";
+import { type Identities, survives } from "./identities.ts";
 import { keptState } from "./kept-rows.ts";
 import type { ObjectState } from "./transition.ts";
 

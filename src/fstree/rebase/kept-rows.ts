@@ -5,18 +5,15 @@
 import type { Cid, FileId } from "../../base/ids.ts";
 import { birthId, dentryKey, KIND_BACKREF, kindRange, selfKey } from "../../format/files/keys.ts";
 import type { LinkBlock } from "../../format/blocks/linked-value.ts";
-import { diff } from "../../tree/diff.ts";
-import type { Change } from "../../tree/diff.ts";
+import { type Change, diff } from "../../tree/diff.ts";
 import { preload } from "../../tree/edit.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import { peekGet } from "../../tree/read.ts";
 import type { ChangedObject, ChangeSet } from "../change-set.ts";
 import { readBackrefs, readObject, readSelf, whenLoaded } from "../fs-reader.ts";
 import { birthRows, findMovedBack } from "../merge/moved-back.ts";
-import { encodeObjectRow, rowKeysOf } from "../object-rows.ts";
-import type { Place } from "../object-rows.ts";
-import { namesAdded, Occupants } from "./occupants.ts";
-import type { OwnIds } from "./occupants.ts";
+import { encodeObjectRow, type Place, rowKeysOf } from "../object-rows.ts";
+import { namesAdded, Occupants, type OwnIds } from "./occupants.ts";
 import type { ObjectState, Transition } from "./transition.ts";
 
 /** An object's state in the merge's base, and others' place for it if it lost to another object of the epoch. */

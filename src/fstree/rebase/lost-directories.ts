@@ -5,16 +5,14 @@
  * Moved ones matter only where they would form a cycle with directories that the epoch moved. If no existing tree has a
  * directory at a place that opens its cycle, it counts as having been in the root directory.
  */
-import type { Cid, FileId, Ino } from "../../base/ids.ts";
-import { ROOT_ID } from "../../base/ids.ts";
+import { type Cid, type FileId, type Ino, ROOT_ID } from "../../base/ids.ts";
 import { selfKey } from "../../format/files/keys.ts";
 import type { SelfRow } from "../../format/files/rows.ts";
 import { KeySearch } from "../../tree/key-search.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import type { ChangedObject, ChangeSet } from "../change-set.ts";
 import { readObject } from "../fs-reader.ts";
-import { placeText } from "../object-rows.ts";
-import type { Place } from "../object-rows.ts";
+import { type Place, placeText } from "../object-rows.ts";
 import { epochPlaces } from "./epoch-places.ts";
 import { freePlace, placeOrBeside } from "./free-place.ts";
 import type { OlderTrees } from "./kept-rows.ts";

@@ -3,15 +3,13 @@
  * first became dirty. One keeps the place; for the epoch, the others were beside it all along, under a conflict name.
  * Directories that would contain one another are separated too: one goes to the root directory.
  */
-import type { Cid, FileId, Ino } from "../../base/ids.ts";
-import { ROOT_ID, ROOT_INO } from "../../base/ids.ts";
+import { type Cid, type FileId, type Ino, ROOT_ID, ROOT_INO } from "../../base/ids.ts";
 import { ID_BYTES } from "../../format/files/keys.ts";
 import { dentryId } from "../../format/files/rows.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import type { ChangedObject, ChangeSet } from "../change-set.ts";
 import { readDentry } from "../fs-reader.ts";
-import { placeText, samePlace } from "../object-rows.ts";
-import type { Place } from "../object-rows.ts";
+import { type Place, placeText, samePlace } from "../object-rows.ts";
 import { currentPlaces, directoryIds } from "./epoch-places.ts";
 import { placeBeside } from "./free-place.ts";
 import { epochCycles } from "./epoch-cycles.ts";

@@ -7,8 +7,7 @@ import type { Cid, FileId, FileName } from "../../base/ids.ts";
 import { dentryId, dentryType } from "../../format/files/rows.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import { listDirectory, readDentry, readObject } from "../fs-reader.ts";
-import { placeText, samePlace } from "../object-rows.ts";
-import type { Place } from "../object-rows.ts";
+import { type Place, placeText, samePlace } from "../object-rows.ts";
 import { placeBeside } from "./free-place.ts";
 import type { ObjectState, Transition } from "./transition.ts";
 

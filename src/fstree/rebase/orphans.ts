@@ -2,8 +2,7 @@
  * Objects whose directories no root has any more, as in an epoch whose base is gone (an agent offline beyond retention).
  * They become new objects in the root directory, under a conflict name if theirs is taken. No written data is lost.
  */
-import type { Cid, FileId, FileName, Ino } from "../../base/ids.ts";
-import { ROOT_ID, ROOT_INO } from "../../base/ids.ts";
+import { type Cid, type FileId, type FileName, type Ino, ROOT_ID, ROOT_INO } from "../../base/ids.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import type { ChangedObject, ChangeSet } from "../change-set.ts";
 import { readSelf } from "../fs-reader.ts";

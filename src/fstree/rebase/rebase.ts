@@ -5,8 +5,7 @@
  * ids, which makes retries and restarts safe.
  */
 import { groupBy } from "../../base/collections.ts";
-import type { Cid, FileId, Ino } from "../../base/ids.ts";
-import { ROOT_ID, ROOT_INO } from "../../base/ids.ts";
+import { type Cid, type FileId, type Ino, ROOT_ID, ROOT_INO } from "../../base/ids.ts";
 import { SmallBytes } from "../../base/small-bytes.ts";
 import { nodesInto } from "../../blocks/block-codec.ts";
 import type { BlockReader, BlockSink } from "../../blocks/block-store.ts";
@@ -27,22 +26,16 @@ import { type Author, replaceGoneContents } from "./gone-contents.ts";
 import { findKeptNonEmpty } from "./kept-non-empty.ts";
 import { resurrectDirectories } from "./resurrected.ts";
 import { rehomeOrphans } from "./orphans.ts";
-import { giveIdentities, survives } from "./identities.ts";
-import type { Identities } from "./identities.ts";
-import { keptState, keptTransitions } from "./kept-rows.ts";
-import type { KeptState, OlderTrees } from "./kept-rows.ts";
-import { Occupants } from "./occupants.ts";
-import type { OwnIds } from "./occupants.ts";
-import { resolveNameCollisions } from "./name-collisions.ts";
-import type { NameCollision } from "./name-collisions.ts";
-import { editsOf } from "./transition.ts";
-import type { FinishRecord, ObjectState, Transition } from "./transition.ts";
+import { giveIdentities, type Identities, survives } from "./identities.ts";
+import { keptState, type KeptState, keptTransitions, type OlderTrees } from "./kept-rows.ts";
+import { Occupants, type OwnIds } from "./occupants.ts";
+import { type NameCollision, resolveNameCollisions } from "./name-collisions.ts";
+import { editsOf, type FinishRecord, type ObjectState, type Transition } from "./transition.ts";
 import type { BaseChange, ChangedObject, ChangeSet, DataReader, SeenFile, Segment } from "../change-set.ts";
 import { readSelf } from "../fs-reader.ts";
 import { sameContent } from "../merge/objects.ts";
 import { sameButCtime } from "../same-record.ts";
-import { rowKeysOf } from "../object-rows.ts";
-import type { Place } from "../object-rows.ts";
+import { type Place, rowKeysOf } from "../object-rows.ts";
 
 export interface RebaseContext {
   readonly nodes: NodeStore;

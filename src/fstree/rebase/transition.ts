@@ -12,8 +12,7 @@ import { encodeSelf } from "../../format/files/rows.ts";
 import type { Edit } from "../../tree/entry.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import { readSelf } from "../fs-reader.ts";
-import { encodeObjectRow, rowKeysOf, subdirsAfter } from "../object-rows.ts";
-import type { PlacedObject, RowKey } from "../object-rows.ts";
+import { encodeObjectRow, type PlacedObject, type RowKey, rowKeysOf, subdirsAfter } from "../object-rows.ts";
 
 export interface ObjectState extends PlacedObject {
   readonly record: FileRecord;

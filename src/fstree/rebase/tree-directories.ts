@@ -1,8 +1,7 @@
 /** A tree's directories, each read once: in batches, and their ancestors level by level. */
 import type { Cid, FileId } from "../../base/ids.ts";
 import { parseKey, selfKey } from "../../format/files/keys.ts";
-import { decodeSelf } from "../../format/files/rows.ts";
-import type { SelfRow } from "../../format/files/rows.ts";
+import { decodeSelf, type SelfRow } from "../../format/files/rows.ts";
 import { KeySearch } from "../../tree/key-search.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 

@@ -1,7 +1,6 @@
 /** Announces a bucket's newest root to its watchers. A slow watcher gets only the newest: older ones do not matter. */
 import { MAX_WATCHES } from "../limits.ts";
-import { bucketKey } from "../../roots/root-store.ts";
-import type { BucketName, Root } from "../../roots/root-store.ts";
+import { bucketKey, type BucketName, type Root } from "../../roots/root-store.ts";
 import { Refusal } from "../http/refusal.ts";
 import { FairBudget } from "../../http/fair-budget.ts";
 

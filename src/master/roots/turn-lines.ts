@@ -4,8 +4,7 @@
  */
 import type { Clock } from "../../base/clock.ts";
 import type { Random } from "../../base/random.ts";
-import { bucketKey } from "../../roots/root-store.ts";
-import type { BucketName } from "../../roots/root-store.ts";
+import { bucketKey, type BucketName } from "../../roots/root-store.ts";
 import { FairBudget } from "../../http/fair-budget.ts";
 
 /** Writers waiting or holding a turn: in total, and per owner. */

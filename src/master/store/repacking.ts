@@ -19,8 +19,7 @@ import { type BlockIndex, isIndexFull, type PackState, PACK_STATES, type Place }
 import { type BlockReaderOptions, readBlocks } from "./block-reader.ts";
 import type { BlockWriter } from "./block-writer.ts";
 import type { SweptPack } from "./owner-blocks.ts";
-import type { PackDisk } from "./pack-disk.ts";
-import { footerOf } from "./pack-disk.ts";
+import { footerOf, type PackDisk } from "./pack-disk.ts";
 import { removePacks } from "./pack-path.ts";
 import { isBefore } from "../../packs/pack-rows.ts";
 import { inBatches } from "../../packs/rewriting.ts";

@@ -5,8 +5,7 @@
 import { mapConcurrent } from "../../base/concurrency.ts";
 import type { Ino } from "../../base/ids.ts";
 import { SMALL_FILE_BYTES } from "../../base/limits.ts";
-import { Beginnings } from "../beginnings.ts";
-import type { Beginning } from "../beginnings.ts";
+import { type Beginning, Beginnings } from "../beginnings.ts";
 import { EagerInodes } from "./eager-inodes.ts";
 import { FileSyncs } from "./file-syncs.ts";
 import { OpenDataFiles } from "./open-files.ts";
@@ -17,8 +16,7 @@ import { StoredBytes } from "./stored-bytes.ts";
 import type { Segment } from "../../fstree/change-set.ts";
 import type { OverlayStorage } from "../disk/storage.ts";
 import type { JournalRecord } from "../journal/journal-record.ts";
-import { around, UnsyncedFiles } from "./unsynced-files.ts";
-import type { Span, Unsynced } from "./unsynced-files.ts";
+import { around, type Span, type Unsynced, UnsyncedFiles } from "./unsynced-files.ts";
 
 /** Files synced at once: few, so that the journal's own syncs find a free thread. */
 const SYNCERS = 2;

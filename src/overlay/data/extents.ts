@@ -3,8 +3,7 @@
  * of one kind joined. Each write costs O(log n) and a move of the array's tail.
  */
 import type { Segment } from "../../fstree/change-set.ts";
-import type { ByteReader, ByteWriter } from "./bytes.ts";
-import { corruptState } from "./bytes.ts";
+import { type ByteReader, type ByteWriter, corruptState } from "./bytes.ts";
 
 /** `epoch`: of a hole, the epoch that made it, or 0 for holes of the base. Of "base": 0. */
 type Extent = Segment;

@@ -8,8 +8,7 @@ import type { ChangedObject, ChangeSet, ContentChange } from "../../fstree/chang
 import type { FileId, Lamport } from "../../base/ids.ts";
 import { SynclineError } from "../../base/errors.ts";
 import { ByteReader, ByteWriter } from "../data/bytes.ts";
-import { keptObject, recordOf } from "../dirty-object.ts";
-import type { DirtyObject } from "../dirty-object.ts";
+import { type DirtyObject, keptObject, recordOf } from "../dirty-object.ts";
 import type { Content } from "../../format/files/record.ts";
 import { Extents } from "../data/extents.ts";
 import { Links } from "../links.ts";

@@ -1,7 +1,6 @@
 /** The encoding of the journal's records: a kind, then fields. */
 import type { Ino, Lamport } from "../../base/ids.ts";
-import { corruptState } from "../data/bytes.ts";
-import type { ByteReader, ByteWriter } from "../data/bytes.ts";
+import { type ByteReader, type ByteWriter, corruptState } from "../data/bytes.ts";
 import type { KeptObject, NewObject } from "../dirty-object.ts";
 import type { BaseRoot, FollowedObject, JournalRecord, PublishedRow, Renaming } from "./journal-record.ts";
 import type { InodeRow } from "../disk/storage.ts";

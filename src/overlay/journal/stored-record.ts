@@ -9,8 +9,7 @@ import { isLinked } from "../../format/blocks/linked-value.ts";
 import { NO_XATTRS } from "../../format/files/record.ts";
 import { NOTHING_UNKNOWN } from "../../format/files/record.ts";
 import type { ConflictOrigin, Content, FileRecord, FileType, Linked, Xattrs } from "../../format/files/record.ts";
-import { corruptState } from "../data/bytes.ts";
-import type { ByteReader, ByteWriter } from "../data/bytes.ts";
+import { type ByteReader, type ByteWriter, corruptState } from "../data/bytes.ts";
 import type { BaseName } from "../dirty-object.ts";
 import type { Link } from "../links.ts";
 

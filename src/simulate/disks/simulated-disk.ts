@@ -5,8 +5,7 @@ import { failedWith } from "../../base/system-errors.ts";
 import type { Folder, OverlayStorage, StateTables, StorageSpace, StoredFile } from "../../overlay/disk/storage.ts";
 import { type DiskCall, FaultyDisk, type FaultyFile } from "./faulty-disk.ts";
 import type { SimulatedInode } from "./simulated-inode.ts";
-import { SimulatedTables } from "./simulated-tables.ts";
-import type { TableCall } from "./simulated-tables.ts";
+import { SimulatedTables, type TableCall } from "./simulated-tables.ts";
 
 export type OverlayCall = DiskCall | TableCall;
 

@@ -2,8 +2,7 @@
 import type { FileName } from "../../base/ids.ts";
 import { nameFromText } from "../../base/names.ts";
 import { SHARED_HOME } from "../beginning.ts";
-import { tokensIn } from "../judges/tokens.ts";
-import type { Tokens } from "../judges/tokens.ts";
+import { type Tokens, tokensIn } from "../judges/tokens.ts";
 import type { MemorySyncDisk } from "./memory-sync-disk.ts";
 
 export const FOLDER_KINDS = [

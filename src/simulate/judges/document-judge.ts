@@ -2,8 +2,7 @@
 import type { ChunkCache } from "../../content/chunk-cache.ts";
 import { readContent } from "../../content/read.ts";
 import { documentOf, isDocument } from "../documents.ts";
-import { sameVersion } from "./tree-survey.ts";
-import type { SurveyedMerge, SurveyedObject } from "./tree-survey.ts";
+import { sameVersion, type SurveyedMerge, type SurveyedObject } from "./tree-survey.ts";
 
 export async function wrongDocuments(merged: SurveyedMerge, content: ChunkCache): Promise<string[]> {
   const { base, winner, loser, result } = merged;

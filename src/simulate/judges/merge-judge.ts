@@ -9,8 +9,7 @@ import { hasCode } from "../../base/errors.ts";
 import type { Block, BlockReader } from "../../blocks/block-store.ts";
 import { Globs } from "../../fstree/merge/globs.ts";
 import { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
-import type { Head, MergeContext } from "../../fstree/merge/context.ts";
-import { wins } from "../../fstree/merge/context.ts";
+import { type Head, type MergeContext, wins } from "../../fstree/merge/context.ts";
 import { mergeSnapshots } from "../../fstree/merge/merge-snapshots.ts";
 import type { MergeSnapshots } from "../../bucket/publish/workspace.ts";
 import { ChunkCache } from "../../content/chunk-cache.ts";
@@ -19,8 +18,7 @@ import type { FileRecord } from "../../format/files/record.ts";
 import { NodeStore } from "../../tree/node-store.ts";
 import { wrongDocuments } from "./document-judge.ts";
 import { tornUnits } from "./unit-judge.ts";
-import { sameVersion, surveyOf } from "./tree-survey.ts";
-import type { Survey, SurveyedMerge, SurveyedObject } from "./tree-survey.ts";
+import { sameVersion, type Survey, type SurveyedMerge, type SurveyedObject, surveyOf } from "./tree-survey.ts";
 
 export class MergeJudge {
   readonly faults: string[] = [];

@@ -6,8 +6,7 @@
  */
 import type { Clock } from "../../base/clock.ts";
 import { SerialQueue } from "../../base/concurrency.ts";
-import type { Cid, FileId, WriterId } from "../../base/ids.ts";
-import { ROOT_ID } from "../../base/ids.ts";
+import { type Cid, type FileId, ROOT_ID, type WriterId } from "../../base/ids.ts";
 import { nameToText } from "../../base/names.ts";
 import { Bucket } from "../../bucket/bucket.ts";
 import { listDirectory, lookup } from "../../fstree/fs-reader.ts";

@@ -1,11 +1,9 @@
 /** What must hold when all machines are at rest: one tree everywhere, nothing lost, an intact bucket. */
-import { Bucket } from "../../bucket/bucket.ts";
-import type { BucketChecks } from "../../bucket/bucket.ts";
+import { Bucket, type BucketChecks } from "../../bucket/bucket.ts";
 import { verifyBucket } from "../../bucket/verify.ts";
 import { SynclineError } from "../../base/errors.ts";
 import { homeOf, MACHINE_NAMES, SHARED_HOME } from "../beginning.ts";
-import type { Tokens } from "./tokens.ts";
-import { tokensIn } from "./tokens.ts";
+import { type Tokens, tokensIn } from "./tokens.ts";
 import type { Folders } from "../folder/folders.ts";
 import type { KernelMount } from "../kernel-mount.ts";
 import type { Machine } from "../machine.ts";

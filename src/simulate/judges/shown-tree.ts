@@ -1,8 +1,7 @@
 /** All that a program sees of a mount, for comparison. */
 import { SynclineError } from "../../base/errors.ts";
 import type { KernelMount } from "../kernel-mount.ts";
-import { isDirectory } from "./shown.ts";
-import type { Shown } from "./shown.ts";
+import { isDirectory, type Shown } from "./shown.ts";
 
 /** Path → what a program sees there. */
 export async function treeOf(mount: KernelMount, root = "", times = true): Promise<Map<string, string>> {

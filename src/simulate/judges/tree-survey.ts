@@ -1,12 +1,10 @@
 /** All objects of a tree that are reached by name. */
 import { isDeepStrictEqual } from "node:util";
-import type { Cid, FileId, FileName } from "../../base/ids.ts";
-import { ROOT_ID } from "../../base/ids.ts";
+import { type Cid, type FileId, type FileName, ROOT_ID } from "../../base/ids.ts";
 import { listDirectory, lookup } from "../../fstree/fs-reader.ts";
 import type { Globs } from "../../fstree/merge/globs.ts";
 import type { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
-import { placeText } from "../../fstree/object-rows.ts";
-import type { Place } from "../../fstree/object-rows.ts";
+import { type Place, placeText } from "../../fstree/object-rows.ts";
 import type { FileRecord } from "../../format/files/record.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 

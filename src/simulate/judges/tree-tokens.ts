@@ -1,8 +1,7 @@
 /** The versions in a tree: the tokens in its files and symlinks. */
 import type { Cid } from "../../base/ids.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
-import { listDirectory, lookup, resolvePath } from "../../fstree/fs-reader.ts";
-import type { TreeObject } from "../../fstree/fs-reader.ts";
+import { listDirectory, lookup, resolvePath, type TreeObject } from "../../fstree/fs-reader.ts";
 import type { Path } from "../../bucket/writer.ts";
 import { ChunkCache } from "../../content/chunk-cache.ts";
 import { readContent } from "../../content/read.ts";

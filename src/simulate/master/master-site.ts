@@ -29,8 +29,7 @@ import { CALM } from "../disks/faulty-line.ts";
 import type { Reach, Server, Site, Way } from "../site.ts";
 import { BUCKET } from "./master-holding.ts";
 import { DATA, FolderHost } from "./folder-host.ts";
-import { SimulatedMaster } from "./simulated-master.ts";
-import type { MasterRequest } from "./simulated-master.ts";
+import { type MasterRequest, SimulatedMaster } from "./simulated-master.ts";
 import { simulatedDispatcher } from "./simulated-network.ts";
 
 export interface MasterSiteOptions extends SiteOptions {

@@ -7,8 +7,7 @@ import type { Clock } from "../../base/clock.ts";
 import type { Random } from "../../base/random.ts";
 import type { Answer } from "../../master/http/route.ts";
 import type { FaultCounts } from "../fault-counts.ts";
-import { fateOf, LATE_MS, PATIENCE_MS, travelMs, withFlippedBit } from "../disks/faulty-line.ts";
-import type { LinkChances } from "../disks/faulty-line.ts";
+import { fateOf, LATE_MS, type LinkChances, PATIENCE_MS, travelMs, withFlippedBit } from "../disks/faulty-line.ts";
 import type { SimulatedProcess } from "../process.ts";
 import type { Answered, MasterRequest, SimulatedMaster } from "./simulated-master.ts";
 

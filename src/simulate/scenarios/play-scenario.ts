@@ -1,7 +1,5 @@
 /** Plays a scenario with an agent's code: two overlays, two builds, one merge, in memory. */
-import type { Cid, Lamport, WriterId } from "../../base/ids.ts";
-import { ROOT_ID } from "../../base/ids.ts";
-import type { FileId } from "../../base/ids.ts";
+import { type Cid, type FileId, type Lamport, ROOT_ID, type WriterId } from "../../base/ids.ts";
 import { nameToText } from "../../base/names.ts";
 import { MemoryBlockStore } from "../../blocks/memory-block-store.ts";
 import { rootDirectoryTree } from "../../bucket/bucket.ts";
@@ -16,8 +14,7 @@ import { DEFAULT_POLICY } from "../../format/commits/policy.ts";
 import type { FileRecord } from "../../format/files/record.ts";
 import { createTreeConfig } from "../../tree/boundary.ts";
 import { NodeStore } from "../../tree/node-store.ts";
-import { expectedPaths, sortedListing } from "./scenario.ts";
-import type { Listing, Scenario } from "./scenario.ts";
+import { expectedPaths, type Listing, type Scenario, sortedListing } from "./scenario.ts";
 import { compareAttributes } from "./scenario-attributes.ts";
 import { ScenarioWriter } from "./scenario-writer.ts";
 

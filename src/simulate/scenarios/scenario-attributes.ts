@@ -6,8 +6,7 @@ import { resolvePath } from "../../fstree/fs-reader.ts";
 import { linkedValues, xattrsOf } from "../../format/blocks/linked-value.ts";
 import type { FileRecord } from "../../format/files/record.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
-import { fillPlaceholders, sortedListing } from "./scenario.ts";
-import type { ExpectedAttributes, Listing, Scenario } from "./scenario.ts";
+import { type ExpectedAttributes, fillPlaceholders, type Listing, type Scenario, sortedListing } from "./scenario.ts";
 
 export async function compareAttributes(
   context: { readonly nodes: NodeStore; readonly blocks: BlockReader },

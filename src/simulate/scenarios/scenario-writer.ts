@@ -7,15 +7,12 @@ import type { Clock } from "../../base/clock.ts";
 import type { Cid, Lamport } from "../../base/ids.ts";
 import { silentLog } from "../../base/log.ts";
 import { nameFromText } from "../../base/names.ts";
-import { rebaseEpoch } from "../../fstree/rebase/rebase.ts";
-import type { RebaseContext } from "../../fstree/rebase/rebase.ts";
+import { type RebaseContext, rebaseEpoch } from "../../fstree/rebase/rebase.ts";
 import { cidOf } from "../../format/blocks/cid.ts";
 import { dataReaderOf } from "../../overlay/data/data-reader.ts";
-import { FsError, RENAME_EXCHANGE } from "../../vfs/filesystem.ts";
-import type { Attributes } from "../../vfs/filesystem.ts";
+import { type Attributes, FsError, RENAME_EXCHANGE } from "../../vfs/filesystem.ts";
 import { openVfs } from "../../vfs/open-vfs.ts";
-import { filledOperation } from "./scenario.ts";
-import type { Operation } from "./scenario.ts";
+import { filledOperation, type Operation } from "./scenario.ts";
 import { SimulatedDisk } from "../disks/simulated-disk.ts";
 import { CALLER, VfsDriver } from "../vfs-driver.ts";
 

@@ -1,7 +1,6 @@
 /** The server's view of the app password file: reread when it changes, so that a revoked password stops working at once. */
 import { readFileSync, statSync } from "node:fs";
-import type { AppPassword } from "./app-passwords.ts";
-import { decodePasswords } from "./app-passwords.ts";
+import { type AppPassword, decodePasswords } from "./app-passwords.ts";
 
 export class PasswordFile {
   readonly #path: string;
