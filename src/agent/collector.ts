@@ -5,6 +5,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { SynclineError } from "../base/errors.ts";
+import { orElse } from "../base/unless.ts";
 import { type CollectionMark, type CollectionNews, thinIfNeeded } from "../bucket/gc/need.ts";
 import { RootWitness } from "../bucket/root-witness.ts";
 import type { CollectionRecord } from "./threads/background-collection.ts";
@@ -70,13 +71,11 @@ async function thinNow(options: CollectorOptions, known: CollectionMark | undefi
 export function readRecord(stateDir: string): CollectionRecord | undefined {
   const text = readStateFile(join(collectorDirOf(stateDir), RECORD))?.toString("utf8");
   if (text === undefined) return undefined;
-  try {
+  return orElse(undefined, () => {
     const record = JSON.parse(text) as CollectionRecord;
     const { mark, timeMs, retained } = record;
     return [mark.gcEpoch, mark.seq, timeMs, retained].every(Number.isFinite) ? record : undefined;
-  } catch {
-    return undefined;
-  }
+  });
 }
 
 export function writeRecord(stateDir: string, record: CollectionRecord): void {

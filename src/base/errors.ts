@@ -16,9 +16,9 @@ export class SynclineError extends Error {
   }
 }
 
-/** Whether `error` is ours and carries `code`. */
-export function hasCode(error: unknown, code: ErrorCode): error is SynclineError {
-  return error instanceof SynclineError && error.code === code;
+/** Whether `error` is ours and carries one of these codes. */
+export function hasCode(error: unknown, ...codes: readonly ErrorCode[]): error is SynclineError {
+  return error instanceof SynclineError && codes.includes(error.code);
 }
 
 /** Whether the data itself is missing or wrong, as opposed to unreadable for now. */

@@ -10,5 +10,5 @@ export function blockNotFound(cid: Cid): SynclineError {
 
 /** Whether a block is missing or no longer intact. */
 export function isGone(error: unknown): boolean {
-  return hasCode(error, "block_not_found") || hasCode(error, "block_corrupt");
+  return hasCode(error, "block_not_found", "block_corrupt");
 }

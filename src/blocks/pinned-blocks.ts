@@ -5,6 +5,7 @@
 import { mkdirSync, statfsSync, statSync } from "node:fs";
 import { readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { orElse, unless } from "../base/unless.ts";
 import { mapConcurrent } from "../base/concurrency.ts";
 import type { Cid } from "../base/ids.ts";
 import { CACHE_KEEPS_FREE_BYTES } from "../base/limits.ts";
@@ -98,12 +99,7 @@ export class PinnedBlocks {
   }
 
   async #names(): Promise<string[]> {
-    try {
-      return await readdir(this.#dir);
-    } catch (error) {
-      if (failedWith(error, "ENOENT")) return [];
-      throw error;
-    }
+    return unless("ENOENT", () => readdir(this.#dir), []);
   }
 }
 
@@ -147,18 +143,9 @@ export class PinnedCache implements BlockCache {
 
 /** Undefined if the file does not exist. */
 async function sizeOf(path: string): Promise<number | undefined> {
-  try {
-    return (await stat(path)).size;
-  } catch (error) {
-    if (failedWith(error, "ENOENT")) return undefined;
-    throw error;
-  }
+  return unless("ENOENT", async () => (await stat(path)).size);
 }
 
 function namedCid(name: string): Cid | undefined {
-  try {
-    return parseCid(name);
-  } catch {
-    return undefined;
-  }
+  return orElse(undefined, () => parseCid(name));
 }

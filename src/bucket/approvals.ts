@@ -6,6 +6,7 @@
  * approve nothing. An approval covers one deletion: deleting an object again that came back, as by `restore`, needs
  * another.
  */
+import { unless } from "../base/unless.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { Cid, FileId, Lamport } from "../base/ids.ts";
 import { parseKey } from "../format/files/keys.ts";
@@ -38,7 +39,7 @@ export async function approvedDeletions(
   const approved = new Set<FileId>();
   const since = new SeenSince(bucket, nodes, head, new Set(deleted.map(({ id }) => id)));
   for (let at = head; at.body.approved !== undefined && at.body.approved > after;) {
-    const before = await ifThere(async () => {
+    const before = await unless(isGone, async () => {
       const commit = await approvedBy(bucket, nodes, head, at);
       return commit?.body.parent === undefined
         ? undefined
@@ -46,10 +47,10 @@ export async function approvedDeletions(
     });
     if (before === undefined) break;
     const { commit, parent } = before;
-    const cameBack = await ifThere(() => since.upTo(commit));
+    const cameBack = await unless(isGone, () => since.upTo(commit));
     if (cameBack === undefined) break;
     const rest = deleted.filter(({ id }) => !approved.has(id) && !cameBack.has(id));
-    const gone = await ifThere(() => goneBetween(nodes, parent.body.tree, commit.body.tree, rest));
+    const gone = await unless(isGone, () => goneBetween(nodes, parent.body.tree, commit.body.tree, rest));
     for (const id of gone ?? []) approved.add(id);
     at = parent;
   }
@@ -120,13 +121,4 @@ async function goneBetween(
     if (was !== undefined && (await readObject(nodes, after, id, was.names[0])) === undefined) gone.push(id);
   }
   return gone;
-}
-
-async function ifThere<Value>(read: () => Promise<Value>): Promise<Value | undefined> {
-  try {
-    return await read();
-  } catch (error) {
-    if (isGone(error)) return undefined;
-    throw error;
-  }
 }

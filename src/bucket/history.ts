@@ -3,6 +3,7 @@
  *
  * Links to parents are weak: old commits may have been thinned out. `kept` retains what is needed of history.
  */
+import { unless } from "../base/unless.ts";
 import { mapConcurrent } from "../base/concurrency.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { Cid, Lamport } from "../base/ids.ts";
@@ -267,12 +268,7 @@ const KEPT_CACHE_BYTES = 1024 * 1024;
 
 /** Undefined if it was thinned out, or is lost or damaged. */
 export async function commitIfThere(commits: Commits, cid: Cid): Promise<VerifiedCommit | undefined> {
-  try {
-    return await commits.commit(cid);
-  } catch (error) {
-    if (isGone(error)) return undefined;
-    throw error;
-  }
+  return unless(isGone, () => commits.commit(cid));
 }
 
 function keptSeq(key: Uint8Array): Lamport {

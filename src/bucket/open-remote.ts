@@ -115,7 +115,7 @@ async function hasRoot(store: S3ObjectStore, parts: readonly string[]): Promise<
     return decodeRootHint(root.bytes) !== undefined || decodeRoot(root.bytes).version > 0;
   } catch (error) {
     // Something else of that name, or forbidden.
-    if (hasCode(error, "format_invalid") || hasCode(error, "store_failed") || hasCode(error, "bad_token")) return false;
+    if (hasCode(error, "format_invalid", "store_failed", "bad_token")) return false;
     throw error;
   }
 }

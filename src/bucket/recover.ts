@@ -3,7 +3,7 @@
  * lagged was promoted. What the lost root had changed is published as one commit, which says so: machines that know the
  * lost root follow it.
  */
-import { hasCode } from "../base/errors.ts";
+import { unless } from "../base/unless.ts";
 import type { Cid, Lamport } from "../base/ids.ts";
 import type { DataReader } from "../fstree/change-set.ts";
 import { ancestorAt, commitIfThere, descends } from "./history.ts";
@@ -33,12 +33,7 @@ export async function recoverRoot(
 
 /** Undefined if it is gone, or another bucket's: that one was replaced, not set back. */
 async function ownCommit({ bucket }: PublishContext, cid: Cid): Promise<VerifiedCommit | undefined> {
-  try {
-    return await commitIfThere(bucket, cid);
-  } catch (error) {
-    if (hasCode(error, "foreign_bucket")) return undefined;
-    throw error;
-  }
+  return unless("foreign_bucket", () => commitIfThere(bucket, cid));
 }
 
 /**

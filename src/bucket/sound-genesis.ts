@@ -1,4 +1,5 @@
 /** The genesis, decoded and checked, from any intact copy that a bucket's storage has. */
+import { unless } from "../base/unless.ts";
 import { decodeGenesis, type Genesis } from "../format/commits/genesis.ts";
 import type { BucketRemote } from "./remote.ts";
 import { isWrongCommit } from "./verified-commit.ts";
@@ -16,18 +17,10 @@ export async function soundGenesis(
   try {
     return decode(bytes);
   } catch (error) {
-    const linked = isWrongCommit(error) ? await linkedGenesis(remote) : undefined;
+    // Undefined, too, where it cannot be told from damaged data.
+    const find = () => unless(isWrongCommit, async () => remote.linkedGenesis?.());
+    const linked = isWrongCommit(error) ? await find() : undefined;
     if (linked === undefined) throw error;
     return decode(linked);
-  }
-}
-
-/** Undefined if there is none, or it cannot be told from damaged data. */
-async function linkedGenesis(remote: Pick<BucketRemote, "linkedGenesis">): Promise<Uint8Array | undefined> {
-  try {
-    return await remote.linkedGenesis?.();
-  } catch (error) {
-    if (!isWrongCommit(error)) throw error;
-    return undefined;
   }
 }

@@ -2,6 +2,7 @@
 import { isDamage, unlessDamaged } from "../base/errors.ts";
 import type { Totals } from "../format/commits/commit-body.ts";
 import { type Cid, ROOT_ID } from "../base/ids.ts";
+import { unlessSync } from "../base/unless.ts";
 import { parseKey } from "../format/files/keys.ts";
 import type { FileRecord } from "../format/files/record.ts";
 import { decodeDentry, decodeSelf } from "../format/files/rows.ts";
@@ -43,11 +44,10 @@ function follows(before: number, after: number): boolean {
 async function countTotals(nodes: NodeStore, tree: Cid): Promise<Totals> {
   let totals = NO_TOTALS;
   for await (const entry of range(nodes, tree)) {
-    try {
-      totals = addTotals(totals, totalsOfRow(entry));
-    } catch (error) {
-      if (!isDamage(error)) throw error;
-    }
+    totals = addTotals(
+      totals,
+      unlessSync(isDamage, () => totalsOfRow(entry), NO_TOTALS),
+    );
   }
   return totals;
 }

@@ -2,6 +2,7 @@
  * Verifies a bucket: every block that any kept root reaches, every commit's signature and place in history, and the current
  * tree as a filesystem. Reports, and changes nothing.
  */
+import { unless } from "../base/unless.ts";
 import type { Cid, Lamport } from "../base/ids.ts";
 import { hasCode, isDamage, SynclineError } from "../base/errors.ts";
 import { VERIFY_CACHE_BYTES } from "../base/limits.ts";
@@ -185,12 +186,7 @@ async function historyDamage(
 
 /** As far as can be told: commits on the way may have been thinned out. */
 async function isAncestor(bucket: Bucket, head: VerifiedCommit, commit: { cid: Cid; seq: Lamport }): Promise<boolean> {
-  try {
-    return (await descends(bucket, head, commit)) !== "no";
-  } catch (error) {
-    if (!isWrongCommit(error)) throw error;
-    return false;
-  }
+  return unless(isWrongCommit, async () => (await descends(bucket, head, commit)) !== "no", false);
 }
 
 /** Links of a commit that do not lead to the commit at their seq; `kept` holds all below it. */

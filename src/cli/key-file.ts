@@ -1,6 +1,7 @@
 /** The files of a wallet key: the keystore, and a generated passphrase beside it. Readable by their owner only. */
 import { link, mkdir, open, readFile, rm } from "node:fs/promises";
 import { dirname, join, parse } from "node:path";
+import { unless } from "../base/unless.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
 import { failedWith } from "../base/system-errors.ts";
@@ -14,12 +15,7 @@ export function passphrasePathOf(keyPath: string): string {
 
 /** The file's text, or undefined if it does not exist. */
 export async function readIfThere(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    if (failedWith(error, "ENOENT")) return undefined;
-    throw error;
-  }
+  return unless("ENOENT", () => readFile(path, "utf8"));
 }
 
 /**

@@ -4,9 +4,9 @@
  */
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { orElse, unlessSync } from "../base/unless.ts";
 import { readStateFile, writeStateFile } from "../agent/state/state-file.ts";
 import { describeError, type Log } from "../base/log.ts";
-import { failedWith } from "../base/system-errors.ts";
 
 /** The file in a state that holds the texts. */
 const START_FILES = "start-files.json";
@@ -54,12 +54,10 @@ export function keptStartFiles(stateDir: string): StartFiles {
 
 /** Empty if invalid. */
 export function parseStartFiles(text: string): Texts {
-  try {
+  return orElse(new Map(), () => {
     const texts = Object.entries(JSON.parse(text) as Record<string, unknown>);
     return new Map(texts.filter((each): each is [string, string | null] => each[1] === null || isText(each[1])));
-  } catch {
-    return new Map();
-  }
+  });
 }
 
 function removeIfPossible(path: string): void {
@@ -73,10 +71,5 @@ function isText(value: unknown): value is string {
 }
 
 function readIfThere(path: string): string | undefined {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (cause) {
-    if (failedWith(cause, "ENOENT")) return undefined;
-    throw cause;
-  }
+  return unlessSync("ENOENT", () => readFileSync(path, "utf8"));
 }

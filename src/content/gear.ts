@@ -1,6 +1,7 @@
 /**
  * Searches for the next cut by a gear hash: in JavaScript, or in the native addon if it loads, which is four times as fast.
  */
+import { orElse } from "../base/unless.ts";
 import { loadNative } from "../runtime/native.ts";
 
 /**
@@ -40,9 +41,5 @@ function next(hash: number, gear: Int32Array, bytes: Uint8Array, at: number): nu
 }
 
 function nativeCuts(): FindCut | undefined {
-  try {
-    return (loadNative() as { readonly findCut?: FindCut }).findCut;
-  } catch {
-    return undefined;
-  }
+  return orElse(undefined, () => (loadNative() as { readonly findCut?: FindCut }).findCut);
 }

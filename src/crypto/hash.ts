@@ -7,6 +7,7 @@
 import { createRequire } from "node:module";
 import { blake3 as nobleBlake3 } from "@noble/hashes/blake3.js";
 import type { createBLAKE3 as CreateBlake3 } from "hash-wasm";
+import { orElse } from "../base/unless.ts";
 
 export const HASH_BYTES = 32;
 
@@ -45,9 +46,5 @@ interface NativeHash {
 }
 
 function loadNative(): NativeHash | undefined {
-  try {
-    return require("@napi-rs/blake-hash") as NativeHash;
-  } catch {
-    return undefined;
-  }
+  return orElse(undefined, () => require("@napi-rs/blake-hash") as NativeHash);
 }

@@ -1,4 +1,5 @@
 /** Removes a name, and a folder with everything in it: in steps, so that other calls get their turn. */
+import { unlessSync } from "../base/unless.ts";
 import type { Clock } from "../base/clock.ts";
 import { ERRNO } from "../base/errno.ts";
 import type { FileName, Ino } from "../base/ids.ts";
@@ -113,12 +114,7 @@ function removeSome(fs: FileSystem, chain: readonly Doomed[]): { readonly left: 
 }
 
 function isThere(fs: FileSystem, parent: Ino, name: FileName, ino: Ino): boolean {
-  try {
-    return fs.lookup(parent, name)?.ino === ino;
-  } catch (error) {
-    if (isOutdated(error)) return false;
-    throw error;
-  }
+  return unlessSync(isOutdated, () => fs.lookup(parent, name)?.ino === ino, false);
 }
 
 /** False: others changed the name, which the next pass looks up again. */

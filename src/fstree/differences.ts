@@ -1,4 +1,5 @@
 /** Differences between two trees, for the overlay: it drops what it shows of them and notifies kernels. */
+import { unless } from "../base/unless.ts";
 import { isGone } from "../blocks/not-found.ts";
 import type { Cid, FileId } from "../base/ids.ts";
 import { type Key, parseKey } from "../format/files/keys.ts";
@@ -31,12 +32,7 @@ export async function differences(
 
 /** As `differences`; undefined, too, where blocks of the older tree are gone: then both have to be compared as a whole. */
 export async function differencesIfThere(nodes: NodeStore, from: Cid, to: Cid): Promise<BaseChange[] | undefined> {
-  try {
-    return await differences(nodes, from, to);
-  } catch (error) {
-    if (isGone(error)) return undefined;
-    throw error;
-  }
+  return unless(isGone, () => differences(nodes, from, to));
 }
 
 /** All entries of these directories but the known ones, reported as just added. Undefined: too many to list. */

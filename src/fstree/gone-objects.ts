@@ -1,4 +1,5 @@
 /** Tells which objects a tree no longer has, from the places where they were last seen. */
+import { unless } from "../base/unless.ts";
 import type { Cid, FileId } from "../base/ids.ts";
 import { hasCode } from "../base/errors.ts";
 import { isGone } from "../blocks/not-found.ts";
@@ -40,12 +41,7 @@ export async function goneFrom<Seen extends SeenObject>(
 }
 
 async function isThere(nodes: NodeStore, tree: Cid, seen: SeenObject): Promise<boolean> {
-  try {
-    return await whenLoaded(nodes, () => peekIsThere(nodes, tree, seen));
-  } catch (error) {
-    if (isUnreadable(error)) return true;
-    throw error;
-  }
+  return unless(isUnreadable, () => whenLoaded(nodes, () => peekIsThere(nodes, tree, seen)), true);
 }
 
 function peekIsThere(nodes: NodeStore, tree: Cid, { id, type, parent, name }: SeenObject): boolean {

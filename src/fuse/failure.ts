@@ -3,6 +3,7 @@ import { ERRNO } from "../base/errno.ts";
 import type { Ino } from "../base/ids.ts";
 import { escapeForPrint } from "../base/names.ts";
 import { DISK_FULL, systemCodeOf } from "../base/system-errors.ts";
+import { orElse } from "../base/unless.ts";
 import type { FileSystem } from "../vfs/filesystem.ts";
 
 /**
@@ -26,9 +27,5 @@ const ANSWERS = new Map<unknown, number>([
 
 /** The path of an inode, or its number if it has none. */
 export function shownPath(fs: FileSystem, ino: Ino): string {
-  try {
-    return escapeForPrint(fs.pathOf(ino));
-  } catch {
-    return `inode ${ino}`;
-  }
+  return orElse(`inode ${ino}`, () => escapeForPrint(fs.pathOf(ino)));
 }

@@ -1,6 +1,7 @@
 /** Whether a cgroup's freezer waits for a thread. Linux freezes no thread that waits for a FUSE mount (fs/fuse/dev.c). */
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { orElse } from "../base/unless.ts";
 import { type MountedAt, parseMountTable } from "./mount-table.ts";
 
 /** A file's text; undefined if it cannot be read. */
@@ -53,9 +54,5 @@ function isFreezingV1(mountPoint: string, path: string, read: ReadText): boolean
 }
 
 function readText(path: string): string | undefined {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return undefined;
-  }
+  return orElse(undefined, () => readFileSync(path, "utf8"));
 }

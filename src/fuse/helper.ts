@@ -6,6 +6,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { ERRNO } from "../base/errno.ts";
 import { SynclineError } from "../base/errors.ts";
+import { orElse } from "../base/unless.ts";
 import type { FuseAddon } from "./addon.ts";
 
 const HELPER = "fusermount3";
@@ -74,11 +75,7 @@ export function othersAreAllowed(conf: string): boolean {
 }
 
 function configuration(): string {
-  try {
-    return readFileSync("/etc/fuse.conf", "utf8");
-  } catch {
-    return "";
-  }
+  return orElse("", () => readFileSync("/etc/fuse.conf", "utf8"));
 }
 
 function refused(error: Error | undefined, said: string): SynclineError {

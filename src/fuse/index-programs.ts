@@ -8,6 +8,7 @@ import { BoundedMap } from "../base/bounded-map.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Cid } from "../base/ids.ts";
 import type { Log } from "../base/log.ts";
+import { orElse } from "../base/unless.ts";
 import { FsError } from "../vfs/filesystem.ts";
 
 export interface IndexRule {
@@ -83,13 +84,11 @@ export class IndexPrograms {
 
 /** The names of a thread and of its process; none if it has ended, or is in another PID namespace. */
 function namesOf(thread: number): string[] {
-  try {
+  return orElse([], () => {
     const status = readFileSync(`/proc/${thread}/status`, "utf8");
     const process = /^Tgid:\s*(\d+)$/m.exec(status)?.[1] ?? String(thread);
     return [thread, process].map((id) => readFileSync(`/proc/${id}/comm`, "utf8").trimEnd());
-  } catch {
-    return [];
-  }
+  });
 }
 
 /** Programs that are known to read everything. */

@@ -277,7 +277,7 @@ export class Masters implements Master {
 }
 
 function isAway(error: unknown): error is SynclineError {
-  return hasCode(error, "store_unreachable") || hasCode(error, "arbiter_unreachable");
+  return hasCode(error, "store_unreachable", "arbiter_unreachable");
 }
 
 /** Whether the call may be sent to another master after this error. */

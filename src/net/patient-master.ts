@@ -94,5 +94,5 @@ export class PatientMaster implements Master {
 
 /** An untrusted certificate does not get better by waiting. */
 function isAway(error: unknown): error is SynclineError {
-  return (hasCode(error, "store_unreachable") || hasCode(error, "arbiter_unreachable")) && !isUntrusted(error);
+  return hasCode(error, "store_unreachable", "arbiter_unreachable") && !isUntrusted(error);
 }

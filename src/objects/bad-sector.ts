@@ -1,5 +1,6 @@
 /** A sector that a folder's disk cannot read: damage of what lies there, unlike a disk that is away. */
 import type { FileHandle } from "node:fs/promises";
+import { unless } from "../base/unless.ts";
 import { SynclineError } from "../base/errors.ts";
 import { isUnreadableSector } from "../base/system-errors.ts";
 import { type Disk, type RangesOf, type RangesRead, readEach, readRanges, readUpTo } from "./disk.ts";
@@ -42,11 +43,7 @@ export async function salvaged(
   const bytes = Buffer.alloc(length);
   for (let at = offset; at < offset + length;) {
     const next = Math.min(offset + length, at - (at % PAGE_BYTES) + PAGE_BYTES);
-    try {
-      await read(at, bytes.subarray(at - offset, next - offset));
-    } catch (error) {
-      if (!isUnreadableSector(error)) throw error;
-    }
+    await unless(isUnreadableSector, () => read(at, bytes.subarray(at - offset, next - offset)));
     at = next;
   }
   return bytes;

@@ -3,6 +3,7 @@ import * as fs from "node:fs/promises";
 import { dirname } from "node:path";
 import { SynclineError } from "../base/errors.ts";
 import { failedWith, isDiskFull } from "../base/system-errors.ts";
+import { unless } from "../base/unless.ts";
 import type { ByteRange } from "./object-store.ts";
 
 export interface Disk extends Pick<
@@ -36,10 +37,7 @@ export async function makeDurableFolder(disk: Disk, path: string, mode = 0o777):
  * to files elsewhere. An absent one passes. Call it right before the folder is used: it may be replaced at any time.
  */
 export async function requireOwnFolder(disk: Pick<Disk, "lstat">, folder: string): Promise<void> {
-  const stat = await disk.lstat(folder).catch((cause: unknown) => {
-    if (failedWith(cause, "ENOENT", "ENOTDIR")) return undefined;
-    throw cause;
-  });
+  const stat = await unless(["ENOENT", "ENOTDIR"], () => disk.lstat(folder));
   if (stat === undefined || stat.isDirectory()) return;
   const what = stat.isSymbolicLink() ? "a symbolic link" : "no folder";
   throw new SynclineError("store_failed", `${folder} is ${what}, so it is not used: it may lead to other files.`, {

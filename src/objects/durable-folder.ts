@@ -8,6 +8,7 @@ import type { Random } from "../base/random.ts";
 import { SynclineError } from "../base/errors.ts";
 import { STALE_TEMP_MS } from "../base/limits.ts";
 import { failedWith } from "../base/system-errors.ts";
+import { unless } from "../base/unless.ts";
 import { type Disk, makeDurableFolder, NO_LINKS, readRanges, requireOwnFolder, syncFolder } from "./disk.ts";
 import type { LockOwner } from "./lock-holder.ts";
 import { type ObjectBody, tokenOf } from "./object-store.ts";
@@ -161,9 +162,7 @@ export class DurableFolder {
   }
 
   async remove(path: string): Promise<void> {
-    await this.#disk.unlink(path).catch((cause: unknown) => {
-      if (!failedWith(cause, "ENOENT", "ENOTDIR")) throw cause;
-    });
+    await unless(["ENOENT", "ENOTDIR"], () => this.#disk.unlink(path));
   }
 
   /** Whether both name the same file; undefined if the disk does not answer. */
@@ -210,9 +209,7 @@ export class DurableFolder {
     } catch (cause) {
       if (!failedWith(cause, "ENOENT") || folder === this.path) throw cause;
     }
-    await this.#disk.mkdir(folder).catch((cause: unknown) => {
-      if (!failedWith(cause, "EEXIST")) throw cause;
-    });
+    await unless("EEXIST", () => this.#disk.mkdir(folder));
     await this.sync(this.path);
     return work();
   }

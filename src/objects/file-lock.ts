@@ -8,6 +8,7 @@
  */
 import type { FileHandle } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { unless } from "../base/unless.ts";
 import { type Clock, timeText } from "../base/clock.ts";
 import { SerialQueue } from "../base/concurrency.ts";
 import type { SynclineError } from "../base/errors.ts";
@@ -279,23 +280,13 @@ export class FileLock {
 
   /** The current lock's date; undefined if there is none. A lock made after the one seen is younger. */
   async #dateOf(path: string): Promise<number | undefined> {
-    try {
-      return (await this.#options.disk.stat(path)).mtimeMs;
-    } catch (cause) {
-      if (failedWith(cause, "ENOENT")) return undefined;
-      throw cause;
-    }
+    return unless("ENOENT", async () => (await this.#options.disk.stat(path)).mtimeMs);
   }
 
   /** Whether there was something to remove. */
   async #remove(path: string): Promise<boolean> {
-    try {
-      await this.#options.disk.unlink(path);
-      return true;
-    } catch (cause) {
-      if (failedWith(cause, "ENOENT")) return false;
-      throw cause;
-    }
+    const unlink = () => this.#options.disk.unlink(path).then(() => true);
+    return unless("ENOENT", unlink, false);
   }
 
   #identityOf(): Promise<ProcessIdentity> {

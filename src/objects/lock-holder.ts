@@ -1,4 +1,5 @@
 /** What a lock, or a place in a line, says about the process that holds it. */
+import { orElse } from "../base/unless.ts";
 import type { ProcessIdentity } from "./process-identity.ts";
 
 export interface LockHolder extends ProcessIdentity {
@@ -13,12 +14,10 @@ export type LockOwner = Pick<LockHolder, "pid" | "nonce">;
 
 /** Undefined if the text names no holder. */
 export function parseHolder(text: string): LockHolder | undefined {
-  try {
+  return orElse(undefined, () => {
     const value: unknown = JSON.parse(text);
     return isHolder(value) ? value : undefined;
-  } catch {
-    return undefined;
-  }
+  });
 }
 
 export function describeHolder(holder: LockHolder | undefined): string {

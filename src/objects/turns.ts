@@ -7,6 +7,7 @@
  * each other. Names are never reused, so removing a dead writer's file cannot hit another's.
  */
 import { join } from "node:path";
+import { unless } from "../base/unless.ts";
 import type { Clock } from "../base/clock.ts";
 import { hasCode } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
@@ -141,10 +142,7 @@ export class Turns {
   /** The places in the line, in order; `onlyKnown`: only those whose dates are known already. */
   async #line(onlyKnown = false): Promise<Place[]> {
     const { disk, path } = this.#options;
-    const names = await disk.readdir(path).catch((cause: unknown) => {
-      if (failedWith(cause, "ENOENT", "ENOTDIR")) return [];
-      throw cause;
-    });
+    const names = await unless(["ENOENT", "ENOTDIR"], () => disk.readdir(path), []);
     const there = new Set(names);
     for (const name of this.#dates.keys()) if (!there.has(name)) this.#dates.delete(name);
     const places = await Promise.all(
@@ -208,12 +206,7 @@ export class Turns {
 
   async #dateOf(name: string): Promise<number | undefined> {
     const { disk, path } = this.#options;
-    try {
-      return (await disk.stat(join(path, name))).mtimeMs;
-    } catch (cause) {
-      if (failedWith(cause, "ENOENT", "ENOTDIR")) return undefined;
-      throw cause;
-    }
+    return unless(["ENOENT", "ENOTDIR"], async () => (await disk.stat(join(path, name))).mtimeMs);
   }
 
   #identityOf(): Promise<ProcessIdentity> {

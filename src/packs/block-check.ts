@@ -1,4 +1,5 @@
 /** Compares the blocks of a pack with the hashes in its rows. */
+import { unless } from "../base/unless.ts";
 import { describeError } from "../base/log.ts";
 import { isUnreadableSector } from "../base/system-errors.ts";
 import { blake3 } from "../crypto/hash.ts";
@@ -29,12 +30,7 @@ export async function allIntact(pack: PackBytes, rows: readonly PackRow[]): Prom
 
 /** Whether the block is there and matches; false on a bad sector. Throws as the pack's other reads. */
 export async function holdsIntact(pack: PackBytes, row: PackRow): Promise<boolean> {
-  try {
-    return await allIntact(pack, [row]);
-  } catch (error) {
-    if (!isUnreadableSector(error)) throw error;
-    return false;
-  }
+  return unless(isUnreadableSector, () => allIntact(pack, [row]), false);
 }
 
 export interface BadRow {

@@ -7,6 +7,7 @@
 import { hasCode, SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import { MASTER_SWAP_MS } from "../base/limits.ts";
+import { orElse } from "../base/unless.ts";
 import { parseCid } from "../format/blocks/cid.ts";
 import { errorOf, type Refusal } from "../net/answer-errors.ts";
 import { type Master, type MasterAnswer, maybeReceived, refusalIn } from "../net/master-connection.ts";
@@ -188,11 +189,7 @@ export function rootFrom(value: unknown): Root {
 function cidsOf(value: unknown): Cid[] {
   if (!Array.isArray(value)) return [];
   const texts = value.filter((text): text is string => typeof text === "string").slice(0, MAX_MISSING);
-  try {
-    return texts.map(parseCid);
-  } catch {
-    return [];
-  }
+  return orElse([], () => texts.map(parseCid));
 }
 
 const MAX_MISSING = 1_000;

@@ -4,7 +4,7 @@
  * Everything else in a bucket is immutable, so this port is the only place where two writers can collide.
  * Implementations: memory (tests), objects (`file://`, later `s3://`), SQLite, a master over HTTP. All pass test/contract/root-store.ts.
  */
-import { hasCode } from "../base/errors.ts";
+import { unlessSync } from "../base/unless.ts";
 import type { Cid } from "../base/ids.ts";
 
 /** Names one bucket of one owner. Both parts are validated where they enter the program. */
@@ -65,12 +65,7 @@ const ROOTS_AT_ONCE = 1_000;
 
 /** What `read` returns, or undefined if it throws `store_corrupt`. */
 export function unlessCorrupt<Row>(read: () => Row): Row | undefined {
-  try {
-    return read();
-  } catch (error) {
-    if (!hasCode(error, "store_corrupt")) throw error;
-    return undefined;
-  }
+  return unlessSync("store_corrupt", () => read());
 }
 
 /** The blocks of the bucket's owner may have changed since they were checked: check the root again. */

@@ -1,5 +1,6 @@
 /** Loads the native addon, which is optional: each part says what it takes from it. */
 import { createRequire } from "node:module";
+import { orElse } from "../base/unless.ts";
 
 /** What the addon exports, unchecked. Throws what loading throws. */
 export function loadNative(): unknown {
@@ -37,9 +38,5 @@ export function loadProcessAddon(): Partial<ProcessAddon> {
 
 function loadPart<Addon>(): Partial<Addon> {
   if (process.platform !== "linux") return {};
-  try {
-    return loadNative() as Partial<Addon>;
-  } catch {
-    return {};
-  }
+  return orElse({}, () => loadNative() as Partial<Addon>);
 }

@@ -4,6 +4,7 @@
  */
 import { getPriority, setPriority } from "node:os";
 import { BACKGROUND_NICENESS, SERVING_NICENESS } from "../base/limits.ts";
+import { orElse } from "../base/unless.ts";
 
 /** Runs synchronous `work` at low priority, or at the current one if the thread could not raise it again. */
 export type RunLow = <Result>(work: () => Result) => Result;
@@ -53,11 +54,9 @@ function bestEffort(work: () => void): void {
 function mayRaise(): boolean {
   if (process.platform !== "linux") return false;
   const niceness = getPriority(0);
-  try {
+  return orElse(false, () => {
     setPriority(0, Math.max(niceness - 1, HIGHEST));
     setPriority(0, niceness);
     return true;
-  } catch {
-    return false;
-  }
+  });
 }

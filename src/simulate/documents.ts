@@ -1,4 +1,5 @@
 /** JSON files as programs write them: one mapping with a key on each line, whose values are versions. */
+import { orElse } from "../base/unless.ts";
 
 /** Whether a path's name is that of a JSON file. */
 export function isDocument(path: string): boolean {
@@ -7,13 +8,11 @@ export function isDocument(path: string): boolean {
 
 /** The mapping in a JSON text; undefined if it is not one mapping of texts. */
 export function documentOf(bytes: Uint8Array): ReadonlyMap<string, string> | undefined {
-  try {
+  return orElse(undefined, () => {
     const value: unknown = JSON.parse(Buffer.from(bytes).toString());
     if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
     return new Map(Object.entries(value).map(([key, text]) => [key, String(text)]));
-  } catch {
-    return undefined;
-  }
+  });
 }
 
 function documentText(entries: ReadonlyMap<string, string>): Buffer {

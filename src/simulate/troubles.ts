@@ -209,7 +209,7 @@ const REFUSALS = ["root_moved", "bucket_locked", "arbiter_unreachable", "store_f
 
 /** What a program sees as an I/O error: the bucket does not answer, or its answer is damaged. */
 export function isIoError(error: unknown): error is SynclineError {
-  return isDamage(error) || hasCode(error, "read_timeout") || hasCode(error, "store_unreachable");
+  return isDamage(error) || hasCode(error, "read_timeout", "store_unreachable");
 }
 
 type MasterTrouble = Extract<Trouble["kind"], `master${string}`>;

@@ -1,4 +1,5 @@
 /** The source of changes for sync-collection (RFC 6578): a port, and its implementation on the bucket's trees. */
+import { unless, unlessSync } from "../base/unless.ts";
 import type { Cid, FileName } from "../base/ids.ts";
 import { isGone } from "../blocks/not-found.ts";
 import { hasCode } from "../base/errors.ts";
@@ -76,20 +77,10 @@ function tokenOf(tree: Cid): string {
 
 function treeOf(token: string): Cid | undefined {
   if (!token.startsWith(PREFIX)) return undefined;
-  try {
-    return parseCid(token.slice(PREFIX.length));
-  } catch (error) {
-    if (hasCode(error, "format_invalid")) return undefined;
-    throw error;
-  }
+  return unlessSync("format_invalid", () => parseCid(token.slice(PREFIX.length)));
 }
 
 /** The tree was collected, belongs to another bucket, or does not exist. */
-async function unlessUnknown<Result>(work: () => Promise<Result>): Promise<Result | undefined> {
-  try {
-    return await work();
-  } catch (error) {
-    if (isGone(error) || hasCode(error, "format_invalid")) return undefined;
-    throw error;
-  }
+function unlessUnknown<Result>(work: () => Promise<Result>): Promise<Result | undefined> {
+  return unless((error) => isGone(error) || hasCode(error, "format_invalid"), work);
 }

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { SynclineError } from "../../base/errors.ts";
 import type { FileName } from "../../base/ids.ts";
 import { checkName, nameToText } from "../../base/names.ts";
+import { orElse } from "../../base/unless.ts";
 import { readStateFile, writeStateFile } from "../state/state-file.ts";
 
 /** Names from the root directory down. An empty list is the whole bucket. */
@@ -21,12 +22,10 @@ export function writePins(stateDir: string, pins: readonly PinPath[]): void {
 
 /** Malformed text pins nothing: contents are then fetched when they are needed. */
 export function parsePins(bytes: Uint8Array): PinPath[] {
-  try {
+  return orElse([], () => {
     const pins: unknown = JSON.parse(Buffer.from(bytes).toString("utf8"));
     return Array.isArray(pins) ? pins.map(pinOf) : [];
-  } catch {
-    return [];
-  }
+  });
 }
 
 /** Throws `name_invalid`, and `usage` for anything but a list of names. */

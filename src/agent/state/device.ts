@@ -3,9 +3,10 @@
  * wallet is asked only if there is no certificate, or it is about to expire.
  */
 import { join } from "node:path";
-import { hasCode, SynclineError } from "../../base/errors.ts";
+import { SynclineError } from "../../base/errors.ts";
 import type { Clock } from "../../base/clock.ts";
 import type { Random } from "../../base/random.ts";
+import { unlessSync } from "../../base/unless.ts";
 import { createDeviceKey, deviceKeyFromSeed, type DeviceKey } from "../../crypto/device-key.ts";
 import type { WalletSigner } from "../../crypto/wallet.ts";
 import {
@@ -74,13 +75,11 @@ const YEAR_S = 365 * DAY_S;
 const RENEW_BEFORE_S = 30 * DAY_S;
 
 function isCertified({ certificate }: Device, { cid, body }: Genesis): boolean {
-  try {
+  const check = () => {
     checkCertificate(certificate, { genesis: cid, owner: body.owner });
     return true;
-  } catch (error) {
-    if (hasCode(error, "device_not_certified")) return false;
-    throw error;
-  }
+  };
+  return unlessSync("device_not_certified", check, false);
 }
 
 async function certify(setup: DeviceSetup, key: DeviceKey): Promise<Device> {

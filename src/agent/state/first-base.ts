@@ -52,5 +52,5 @@ async function currentBase(bucket: Bucket, at: string | undefined, clock: Clock)
 }
 
 function isDistrust(error: unknown): boolean {
-  return hasCode(error, "root_rolled_back") || hasCode(error, "foreign_bucket");
+  return hasCode(error, "root_rolled_back", "foreign_bucket");
 }

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { timeText, type Clock } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
+import { orElse } from "../../base/unless.ts";
 import { readStateFile, writeStateFile } from "./state-file.ts";
 
 export interface PauseReport {
@@ -131,14 +132,12 @@ export class Pause implements Disposable {
 
 /** Undefined if there is no pause. Unreadable bytes count as none: unpublished work is the greater danger. */
 export function parsePause(bytes: Uint8Array): StoredPause | undefined {
-  try {
+  return orElse(undefined, () => {
     const { sinceMs, untilMs } = JSON.parse(Buffer.from(bytes).toString("utf8")) as Record<keyof StoredPause, unknown>;
     if (!isTime(sinceMs)) return undefined;
     if (untilMs === undefined) return { sinceMs };
     return isTime(untilMs) ? { sinceMs, untilMs } : undefined;
-  } catch {
-    return undefined;
-  }
+  });
 }
 
 function isTime(value: unknown): value is number {

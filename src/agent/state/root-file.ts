@@ -7,6 +7,7 @@
  */
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { orElse, unlessSync } from "../../base/unless.ts";
 import type { Lamport } from "../../base/ids.ts";
 import { failedWith } from "../../base/system-errors.ts";
 import type { SeenRoot, RootMemory } from "../../bucket/root-witness.ts";
@@ -46,12 +47,7 @@ export function rootFile(root: string, address: string): RootMemory {
 const NOT_WRITABLE = ["EACCES", "EPERM", "EROFS", "ENOSPC", "EDQUOT", "ENOTDIR", "ENOENT"] as const;
 
 function namesIn(folder: string): string[] {
-  try {
-    return readdirSync(folder);
-  } catch (error) {
-    if (failedWith(error, "ENOENT", "ENOTDIR", "EACCES")) return [];
-    throw error;
-  }
+  return unlessSync(["ENOENT", "ENOTDIR", "EACCES"], () => readdirSync(folder), []);
 }
 
 function newestOf(names: readonly string[]): SeenRoot | undefined {
@@ -70,9 +66,5 @@ function nameOf({ seq, root, genesis }: SeenRoot): string {
 function parseName(name: string): SeenRoot | undefined {
   const [seq = "", root = "", genesis = ""] = name.split(".");
   if (!/^[1-9]\d{0,15}$/.test(seq)) return undefined;
-  try {
-    return { seq: Number(seq) as Lamport, root: parseCid(root), genesis: parseCid(genesis) };
-  } catch {
-    return undefined;
-  }
+  return orElse(undefined, () => ({ seq: Number(seq) as Lamport, root: parseCid(root), genesis: parseCid(genesis) }));
 }

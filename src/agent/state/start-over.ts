@@ -1,6 +1,7 @@
 /** Whether a state still belongs to the bucket at its address, and what happens to it if not. */
 import { rmSync } from "node:fs";
 import { join } from "node:path";
+import { unlessSync } from "../../base/unless.ts";
 import type { Clock } from "../../base/clock.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
@@ -58,12 +59,7 @@ export async function startOver(options: StartOverOptions): Promise<void> {
 /** Undefined if there is none, or it is damaged: then opening the bucket reads it again. */
 function keptGenesis(stateDir: string): Genesis | undefined {
   const bytes = readStateFile(join(stateDir, GENESIS));
-  try {
-    return bytes && decodeGenesis(bytes);
-  } catch (error) {
-    if (!isWrongCommit(error)) throw error;
-    return undefined;
-  }
+  return unlessSync(isWrongCommit, () => bytes && decodeGenesis(bytes));
 }
 
 /** The genesis at the address, or that a newer version made it; undefined if it is out of reach or lost. */

@@ -9,6 +9,7 @@ import { homedir, userInfo } from "node:os";
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import { SynclineError } from "../../base/errors.ts";
 import { describeError, type Log } from "../../base/log.ts";
+import { orElse } from "../../base/unless.ts";
 import { blake3 } from "../../crypto/hash.ts";
 import type { UnmountReport } from "../reports.ts";
 import { takeProcessLock } from "../../objects/process-lock.ts";
@@ -86,12 +87,10 @@ export function rememberStateRoot(env: NodeJS.ProcessEnv, root: string): void {
 }
 
 function readRoots(root: string): string[] {
-  try {
+  return orElse([], () => {
     const roots: unknown = JSON.parse(readFileSync(join(root, ROOTS), "utf8"));
     return Array.isArray(roots) ? roots.filter((each) => typeof each === "string") : [];
-  } catch {
-    return [];
-  }
+  });
 }
 
 const ROOTS = "other-states.json";
@@ -296,12 +295,10 @@ function writeFacts(path: string, facts: StateFacts & { readonly pid?: number })
 }
 
 function readFacts(path: string): StateFacts | undefined {
-  try {
+  return orElse(undefined, () => {
     const facts = JSON.parse(readFileSync(join(path, FACTS), "utf8")) as StateFacts;
     return typeof facts.address === "string" && typeof facts.mount === "string" ? facts : undefined;
-  } catch {
-    return undefined;
-  }
+  });
 }
 
 function reasonOf(cause: unknown): string {

@@ -1,16 +1,11 @@
 /** Small files of a state, written atomically and durably. */
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
-import { failedWith } from "../../base/system-errors.ts";
+import { unlessSync } from "../../base/unless.ts";
 
 /** The file's bytes, or undefined if it does not exist. A file that cannot be read must not count as absent. */
 export function readStateFile(path: string): Buffer | undefined {
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    if (failedWith(error, "ENOENT")) return undefined;
-    throw error;
-  }
+  return unlessSync("ENOENT", () => readFileSync(path));
 }
 
 /** Replaces the file, mode 0600, through a temporary one. Does nothing if it has these bytes already. */

@@ -1,5 +1,6 @@
 /** What the WebDAV door keeps across restarts: small files in the agent's state folder, which must exist. */
 import type { FileName } from "../../base/ids.ts";
+import { orElse } from "../../base/unless.ts";
 import type { Lock, LockStore } from "../../webdav/locks/locks.ts";
 import type { Unfinished, UnfinishedStore } from "../../files/unfinished.ts";
 import { readStateFile, writeStateFile } from "./state-file.ts";
@@ -25,12 +26,10 @@ function fileListStore<Item>(path: string, key: string, isItem: (value: unknown)
 }
 
 function parse(bytes: Buffer | undefined, key: string): unknown[] {
-  try {
+  return orElse([], () => {
     const { version, [key]: items } = JSON.parse(bytes?.toString() ?? "{}") as Record<string, unknown>;
     return version === VERSION && Array.isArray(items) ? items : [];
-  } catch {
-    return [];
-  }
+  });
 }
 
 function isLock(value: unknown): value is Lock {

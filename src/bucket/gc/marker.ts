@@ -2,6 +2,7 @@
  * Finds what must stay: every block that retained commits reach. A commit's own list of kept commits is not followed: the
  * newest root's list says what is retained. Otherwise thinning could never free anything.
  */
+import { unless } from "../../base/unless.ts";
 import type { Cid, Lamport } from "../../base/ids.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
 import { type Codec, codecOf, digestOf, digestText } from "../../format/blocks/cid.ts";
@@ -60,17 +61,14 @@ export class Marker {
 
   /** Marks a commit and what checking it needs; undefined if any of it is gone or no commit. */
   async markWithoutTree(cid: Cid): Promise<CommitBody | undefined> {
-    try {
+    return unless(isWrongCommit, async () => {
       const { body, certificate } = decodeCommit(await this.#blocks.get(cid));
       await this.#blocks.get(certificate);
       await this.markAll(linkedHeads(body.heads));
       this.markAlone([certificate]);
       this.#skipped.add(digestText(digestOf(cid)));
       return body;
-    } catch (error) {
-      if (!isWrongCommit(error)) throw error;
-      return undefined;
-    }
+    });
   }
 
   /** Commits that must stay without what they reach. */

@@ -2,12 +2,13 @@
  * Finds old commits that a lost one led to: no readable block names them, but later publications look for ancestors there,
  * and a repair may bring the lost one back. Rows do not say what a block is, so each small one is read.
  */
-import { isDamage } from "../../base/errors.ts";
+import { unlessSync } from "../../base/unless.ts";
 import type { Cid, Lamport } from "../../base/ids.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
 import { cidFromDigest } from "../../format/blocks/cid.ts";
 import type { PackRow } from "../../format/blocks/pack.ts";
 import { decodeCommit, looksLikeCommit, MAX_COMMIT_BYTES } from "../../format/commits/commit.ts";
+import { readableBlocks } from "../readable-blocks.ts";
 import { isWrongCommit } from "../verified-commit.ts";
 
 /** How many blocks are read at once. */
@@ -31,7 +32,7 @@ export async function* unlinkedCommits({ rows, blocks, isKnown, genesis, seq }: 
     return body !== undefined && body.genesis === genesis && body.seq < seq;
   };
   const search = async () => {
-    const found = await readable(blocks, batch);
+    const found = await readableBlocks(blocks, batch);
     batch = [];
     return [...found].flatMap(([cid, bytes]) => (isWanted(bytes) ? [cid] : []));
   };
@@ -44,28 +45,5 @@ export async function* unlinkedCommits({ rows, blocks, isKnown, genesis, seq }: 
 }
 
 function bodyOf(bytes: Uint8Array) {
-  try {
-    return looksLikeCommit(bytes) ? decodeCommit(bytes).body : undefined;
-  } catch (error) {
-    if (!isWrongCommit(error)) throw error;
-    return undefined;
-  }
-}
-
-/** Those that can be read. */
-async function readable(blocks: BlockReader, cids: readonly Cid[]): Promise<ReadonlyMap<Cid, Uint8Array>> {
-  try {
-    return await blocks.getMany(cids);
-  } catch (error) {
-    if (!isDamage(error)) throw error;
-  }
-  const found = new Map<Cid, Uint8Array>();
-  for (const cid of cids) {
-    try {
-      found.set(cid, await blocks.get(cid));
-    } catch (error) {
-      if (!isDamage(error)) throw error;
-    }
-  }
-  return found;
+  return unlessSync(isWrongCommit, () => (looksLikeCommit(bytes) ? decodeCommit(bytes).body : undefined));
 }

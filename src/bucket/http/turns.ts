@@ -3,6 +3,7 @@
  * the next writer in as soon as the swap is through.
  */
 import { hasCode } from "../../base/errors.ts";
+import { orElse } from "../../base/unless.ts";
 import type { Block } from "../../blocks/block-store.ts";
 import { blockOf } from "../../blocks/block-codec.ts";
 import type { Master, MasterAnswer } from "../../net/master-connection.ts";
@@ -82,11 +83,7 @@ export class HttpTurns {
 
 /** The root that came with a turn, if one did: older masters send none. */
 function rootIn(said: unknown): Root | undefined {
-  try {
-    return rootFrom(said);
-  } catch {
-    return undefined;
-  }
+  return orElse(undefined, () => rootFrom(said));
 }
 
 /** Blocks are named by their bytes: the master's word is not trusted. */

@@ -1,5 +1,5 @@
 /** Finds intact copies of blocks for a repair: in local caches, in any pack of the store, and in the object `genesis`. */
-import { isDamage, unlessDamaged } from "../../base/errors.ts";
+import { unlessDamaged } from "../../base/errors.ts";
 import type { PackName } from "../../base/ids.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
 import { blake3 } from "../../crypto/hash.ts";
@@ -39,13 +39,9 @@ export class BlockCopies {
   /** False if it is missing or damaged; the footer is then forgotten. */
   async readFooter(pack: PackName): Promise<boolean> {
     this.footers.delete(pack);
-    try {
-      this.footers.set(pack, await readFooter((length) => this.#store.getTail(pack, length)));
-      return true;
-    } catch (cause) {
-      if (!isDamage(cause)) throw cause;
-      return false;
-    }
+    const footer = await unlessDamaged(() => readFooter((length) => this.#store.getTail(pack, length)));
+    if (footer !== undefined) this.footers.set(pack, footer);
+    return footer !== undefined;
   }
 
   /** The block's bytes, which have this digest. */

@@ -2,6 +2,7 @@
  * The object `genesis`: a copy of the block that every commit of the bucket links, so that opening the bucket takes one read.
  * Where it is missing or damaged, readers take that block.
  */
+import { unlessSync } from "../../base/unless.ts";
 import { SynclineError, unlessDamaged } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
 import { digestOf, matchesCid } from "../../format/blocks/cid.ts";
@@ -62,18 +63,9 @@ export async function mendGenesis(
 }
 
 function genesisIn(commit: Uint8Array): Cid | undefined {
-  return unlessWrong(() => decodeCommit(commit).body.genesis);
+  return unlessSync(isWrongCommit, () => decodeCommit(commit).body.genesis);
 }
 
 function isGenesis(bytes: Uint8Array): boolean {
-  return unlessWrong(() => decodeGenesis(bytes)) !== undefined;
-}
-
-function unlessWrong<Value>(decode: () => Value): Value | undefined {
-  try {
-    return decode();
-  } catch (error) {
-    if (!isWrongCommit(error)) throw error;
-    return undefined;
-  }
+  return unlessSync(isWrongCommit, () => decodeGenesis(bytes)) !== undefined;
 }

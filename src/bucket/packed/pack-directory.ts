@@ -3,6 +3,7 @@
  * All of it is immutable under its name, except that a repair may give the newest commit object another manifest. It then
  * swaps the root again, so a commit object is remembered for one version of the root.
  */
+import { unless } from "../../base/unless.ts";
 import { Budget } from "../../base/budget.ts";
 import { ByteBoundedMap } from "../../base/byte-bounded-map.ts";
 import { mapConcurrent } from "../../base/concurrency.ts";
@@ -179,12 +180,7 @@ export class PackDirectory {
 
   /** Undefined if it cannot be read in one piece: a bad sector among its blocks does not hide its footer. */
   async #whole(name: string, size: number): Promise<Uint8Array | undefined> {
-    try {
-      return (await this.#store.getRanges(name, [{ offset: 0, length: size }]))[0];
-    } catch (error) {
-      if (!hasCode(error, "block_corrupt")) throw error;
-      return undefined;
-    }
+    return unless("block_corrupt", async () => (await this.#store.getRanges(name, [{ offset: 0, length: size }]))[0]);
   }
 
   /** `end` holds bytes of the object's end that are already here; reads more if they do not reach back to the footer. */

@@ -1,4 +1,5 @@
 /** Rebuilds the newest root's run and manifest from all packs' footers (docs/reference/formats.md: `verify --repair`). */
+import { unlessSync } from "../../base/unless.ts";
 import { isDamage, SynclineError, unlessDamaged } from "../../base/errors.ts";
 import type { Cid, PackName } from "../../base/ids.ts";
 import { PACK_TARGET_BYTES } from "../../base/limits.ts";
@@ -140,23 +141,13 @@ function manifestOf({ footers }: BlockCopies, commit: Cid): Manifest | undefined
 /** Undefined where there is none. Throws `feature_unknown`. */
 function decoded(manifest: Uint8Array | undefined): Manifest | undefined {
   if (manifest === undefined || manifest.length === 0) return undefined;
-  try {
-    return decodeManifest(manifest);
-  } catch (error) {
-    if (!isDamage(error)) throw error;
-    return undefined;
-  }
+  return unlessSync(isDamage, () => decodeManifest(manifest));
 }
 
 /** Undefined if the commit is the first, lost or unreadable. */
 async function parentOf(copies: BlockCopies, commit: Cid): Promise<Cid | undefined> {
   const bytes = await copies.find(digestOf(commit));
-  try {
-    return bytes && decodeCommit(bytes).body.parent;
-  } catch (error) {
-    if (!isWrongCommit(error)) throw error;
-    return undefined;
-  }
+  return unlessSync(isWrongCommit, () => bytes && decodeCommit(bytes).body.parent);
 }
 
 /** Dropping packs with the only copy of some block: the bucket may need it again. */

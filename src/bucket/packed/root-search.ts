@@ -9,6 +9,7 @@ import type { Clock } from "../../base/clock.ts";
 import { hasCode, isDamage, SynclineError, unlessDamaged } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
 import type { Random } from "../../base/random.ts";
+import { unless } from "../../base/unless.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
 import { blockNotFound } from "../../blocks/not-found.ts";
 import { cidFromDigest, digestOf } from "../../format/blocks/cid.ts";
@@ -109,13 +110,9 @@ export async function searchRoot(at: ObjectStore, options: RootSearchOptions): P
 
 /** Undefined if the root can be read and its commit is there. */
 async function lostRootIn(store: ObjectStore, copies: BlockCopies): Promise<LostRoot | undefined> {
-  let object: LostRoot["object"];
-  try {
-    object = await store.get(ROOT_OBJECT);
-  } catch (error) {
-    // A store says so of numbered roots that are gone.
-    if (!hasCode(error, "arbiter_unreachable") && !isDamage(error)) throw error;
-  }
+  // A store says that of numbered roots that are gone.
+  const isLost = (error: unknown) => hasCode(error, "arbiter_unreachable") || isDamage(error);
+  const object = await unless(isLost, () => store.get(ROOT_OBJECT));
   if (object === undefined) return { what: "is missing", object };
   const { bytes } = object;
   const pointer = await unlessDamaged(async () => decodeRoot(bytes));
@@ -295,11 +292,9 @@ const MOST_WRONG = 16;
 
 /** `onNewer` is called for what only a newer version can read. */
 async function unlessWrong<Value>(work: () => Promise<Value>, onNewer?: () => void): Promise<Value | undefined> {
-  try {
-    return await work();
-  } catch (error) {
-    if (!isWrongCommit(error)) throw error;
+  const isExpected = (error: unknown) => {
     if (hasCode(error, "feature_unknown")) onNewer?.();
-    return undefined;
-  }
+    return isWrongCommit(error);
+  };
+  return unless(isExpected, work);
 }

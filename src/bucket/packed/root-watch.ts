@@ -2,6 +2,7 @@
 import type { Clock } from "../../base/clock.ts";
 import { Throttle, WATCH_THROTTLE_MS } from "../../base/throttle.ts";
 import type { Cid } from "../../base/ids.ts";
+import { orElse } from "../../base/unless.ts";
 import { ROOT_OBJECT } from "../../format/blocks/object-name.ts";
 import { decodeRoot } from "../../format/blocks/root-object.ts";
 import type { ObjectStore, Polling } from "../../objects/object-store.ts";
@@ -104,9 +105,5 @@ async function lookAt(store: ObjectStore): Promise<Look> {
 }
 
 function commitIn(bytes: Uint8Array): Cid | undefined {
-  try {
-    return decodeRoot(bytes).commit;
-  } catch {
-    return undefined;
-  }
+  return orElse(undefined, () => decodeRoot(bytes).commit);
 }

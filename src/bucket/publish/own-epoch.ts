@@ -4,7 +4,7 @@
  * commit, a note is enough. An epoch is only sent on a root that lacks it, so a machine restored from an old image finds the
  * number taken and notes nothing.
  */
-import { hasCode } from "../../base/errors.ts";
+import { unless } from "../../base/unless.ts";
 import type { WriterId } from "../../base/ids.ts";
 import type { ChangeSet, SentCommit } from "../../fstree/change-set.ts";
 import type { Bucket } from "../bucket.ts";
@@ -88,11 +88,7 @@ async function madeAgain(
   { body }: VerifiedCommit,
   head: VerifiedCommit,
 ): Promise<EpochTree | undefined> {
-  if (body.parent === undefined) return undefined;
-  try {
-    return await workspace.treeOn(await bucket.commit(body.parent), head);
-  } catch (error) {
-    if (hasCode(error, "block_not_found")) return undefined;
-    throw error;
-  }
+  const { parent } = body;
+  if (parent === undefined) return undefined;
+  return unless("block_not_found", async () => workspace.treeOn(await bucket.commit(parent), head));
 }

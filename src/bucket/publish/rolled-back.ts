@@ -1,5 +1,5 @@
 /** Whether a root lacks what an agent has seen: then the bucket was set back, and must not be merged with. */
-import { hasCode } from "../../base/errors.ts";
+import { unless } from "../../base/unless.ts";
 import type { Cid, Lamport } from "../../base/ids.ts";
 import type { ChangeSet } from "../../fstree/change-set.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
@@ -30,17 +30,10 @@ export async function isRolledBack(
 
 /** Reads the roots of its list of retained commits and of its tree at once. Later reads report a missing one. */
 async function load(nodes: NodeStore, { body }: VerifiedCommit): Promise<void> {
-  await nodes.load([body.kept, body.tree]).catch((error: unknown) => {
-    if (!hasCode(error, "block_not_found")) throw error;
-  });
+  await unless("block_not_found", () => nodes.load([body.kept, body.tree]));
 }
 
 /** Undefined when the commit is gone. */
 async function seqOf(bucket: Bucket, cid: Cid): Promise<Lamport | undefined> {
-  try {
-    return (await bucket.commit(cid)).body.seq;
-  } catch (error) {
-    if (hasCode(error, "block_not_found")) return undefined;
-    throw error;
-  }
+  return unless("block_not_found", async () => (await bucket.commit(cid)).body.seq);
 }

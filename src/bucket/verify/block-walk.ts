@@ -3,7 +3,6 @@
  * all blocks above them ("tainted"), so that a second walk is not needed to find the affected paths.
  */
 import { DigestTable } from "../../base/digest-table.ts";
-import { isDamage } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
 import { WordMemory } from "../../base/word-memory.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
@@ -13,6 +12,7 @@ import { type Commit, decodeCommit } from "../../format/commits/commit.ts";
 import { linkedHeads } from "../../format/commits/heads.ts";
 import { linksOf } from "../../format/blocks/links.ts";
 import { decodeNode } from "../../format/tree/node-decoder.ts";
+import { readableBlocks } from "../readable-blocks.ts";
 import { isWrongCommit } from "../verified-commit.ts";
 import type { OnProgress } from "./report.ts";
 
@@ -89,7 +89,10 @@ export class BlockWalk {
     const fresh = keyed.filter(({ key }) => !this.#walked.has(key, SEEN));
     for (let from = 0; from < fresh.length; from += BATCH) {
       const batch = fresh.slice(from, from + BATCH).filter(({ key }) => !this.#walked.has(key, SEEN));
-      const found = await this.#read(batch.map(({ cid }) => cid));
+      const found = await readableBlocks(
+        this.#blocks,
+        batch.map(({ cid }) => cid),
+      );
       for (const block of batch) {
         if (!this.#walked.has(block.key, SEEN)) await this.#visit(block, found.get(block.cid));
       }
@@ -127,24 +130,6 @@ export class BlockWalk {
       if (isWrongCommit(error)) return `is malformed: ${error.message}`;
       throw error;
     }
-  }
-
-  /** The blocks that exist; a missing one does not prevent reading the others. */
-  async #read(cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>> {
-    try {
-      return await this.#blocks.getMany(cids);
-    } catch (error) {
-      if (!isDamage(error)) throw error;
-    }
-    const found = new Map<Cid, Uint8Array>();
-    for (const cid of cids) {
-      try {
-        found.set(cid, await this.#blocks.get(cid));
-      } catch (error) {
-        if (!isDamage(error)) throw error;
-      }
-    }
-    return found;
   }
 }
 

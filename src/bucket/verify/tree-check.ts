@@ -2,6 +2,7 @@
  * Checks one tree as a filesystem: each row against those that must agree with it (docs/reference/formats.md, Ids and keys;
  * docs/design/merge.md, law 7). An id's rows are adjacent, so one pass in key order suffices, with point reads for others.
  */
+import { unless } from "../../base/unless.ts";
 import { type Cid, type FileId, type FileName, ROOT_ID } from "../../base/ids.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
 import type { ContentSource } from "../../content/source.ts";
@@ -241,13 +242,10 @@ class TreeCheck {
 
   /** The path of a directory, or of a name in it; undefined when it is unknown. */
   async #pathOf(directory: FileId, ...names: FileName[]): Promise<string | undefined> {
-    try {
+    return unless(isDamage, async () => {
       const path = await pathOfDirectory(this.#nodes, this.#tree, directory);
       return path && pathText([...path, ...names]);
-    } catch (error) {
-      if (isDamage(error)) return undefined;
-      throw error;
-    }
+    });
   }
 }
 

@@ -2,6 +2,7 @@
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { FileName } from "../../base/ids.ts";
 import { nameFromBytes, nameToBytes } from "../../base/names.ts";
+import { unlessSync } from "../../base/unless.ts";
 import { parseAddress, pinnedUrl, splitAddress } from "../../bucket/address.ts";
 import { bucketInS3, openRemote, type RemoteOptions } from "../../bucket/open-remote.ts";
 import type { MasterAccess } from "../../net/access.ts";
@@ -89,13 +90,7 @@ function addressUrl(text: string): URL {
 
 /** A bucket's prefix has only text that all servers take; names inside a bucket may be any bytes. */
 function isAddress(text: string): boolean {
-  try {
-    parseAddress(text);
-    return true;
-  } catch (error) {
-    if (!hasCode(error, "bad_address")) throw error;
-    return false;
-  }
+  return unlessSync("bad_address", () => parseAddress(text)) !== undefined;
 }
 
 async function isBucket(address: string, options: RemoteOptions): Promise<boolean> {
@@ -105,7 +100,7 @@ async function isBucket(address: string, options: RemoteOptions): Promise<boolea
     return true;
   } catch (error) {
     // A bucket's folder has a text path; names inside the bucket may be any bytes.
-    if (hasCode(error, "no_such_bucket") || hasCode(error, "bad_address")) return false;
+    if (hasCode(error, "no_such_bucket", "bad_address")) return false;
     throw error;
   }
 }

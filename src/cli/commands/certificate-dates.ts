@@ -1,5 +1,6 @@
 /** Whether the certificates that a server uses are valid now, and for how long. */
 import { X509Certificate } from "node:crypto";
+import { orElse } from "../../base/unless.ts";
 import { printCount } from "../terminal/text.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -19,14 +20,12 @@ export function certificateWarning(pem: string, nowMs: number): string | undefin
 
 /** The time in which all of them are valid. */
 function datesOf(pem: string): [from?: number, to?: number] {
-  try {
+  return orElse([], () => {
     const chain = pem.match(PEM)?.map((text) => new X509Certificate(text)) ?? [];
     if (chain.length === 0) return [];
     const times = (which: "validFrom" | "validTo") => chain.map((each) => Date.parse(each[which]));
     return [Math.max(...times("validFrom")), Math.min(...times("validTo"))];
-  } catch {
-    return [];
-  }
+  });
 }
 
 const PEM = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;

@@ -1,5 +1,6 @@
 /** `syncline conflicts diff`: a patch from the version that kept the name to each that lost the conflict. */
 import { createTwoFilesPatch } from "diff";
+import { orElse } from "../../base/unless.ts";
 import type { Displaced, OpenConflict } from "../../bucket/conflicts/open-conflicts.ts";
 import type { TreeObject } from "../../fstree/fs-reader.ts";
 import { readContent } from "../../content/read.ts";
@@ -59,9 +60,5 @@ async function textOf({ content }: BucketReader, { record }: TreeObject): Promis
   if (record.size > MAX_TEXT_BYTES) return undefined;
   const bytes = await readContent(content, record.content, record.size, 0, record.size);
   if (bytes.includes(0)) return undefined;
-  try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    return undefined;
-  }
+  return orElse(undefined, () => new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes));
 }

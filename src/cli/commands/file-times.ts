@@ -1,6 +1,6 @@
 /** Sets the mtimes of local files as exactly as this machine can. */
 import { lutimes } from "node:fs/promises";
-import { hasCode } from "../../base/errors.ts";
+import { unlessSync } from "../../base/unless.ts";
 import { type FuseAddon, loadAddon } from "../../fuse/addon.ts";
 
 /**
@@ -17,12 +17,7 @@ export async function setModified(path: Buffer, mtimeNs: bigint): Promise<void> 
 let addon: FuseAddon | "none" | undefined;
 
 function loadIfThere(): FuseAddon | "none" {
-  try {
-    return loadAddon();
-  } catch (error) {
-    if (hasCode(error, "fuse_unavailable")) return "none";
-    throw error;
-  }
+  return unlessSync("fuse_unavailable", () => loadAddon(), "none");
 }
 
 const NS_PER_S = 1_000_000_000n;

@@ -4,6 +4,7 @@ import { basename, dirname, join } from "node:path";
 import { SynclineError } from "../../base/errors.ts";
 import type { FileName } from "../../base/ids.ts";
 import { escapeForPrint, nameFromText, nameToBytes, nameToText } from "../../base/names.ts";
+import { unless } from "../../base/unless.ts";
 import { parseAddress } from "../../bucket/address.ts";
 import type { TreeObject } from "../../fstree/fs-reader.ts";
 import { openRealDisk } from "../../sync/disk/real-disk.ts";
@@ -118,9 +119,7 @@ interface Target {
 
 /** Without this check the error would name a temporary file. */
 async function requireFolder(folder: string): Promise<void> {
-  const found = await stat(folder).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== "ENOENT") throw error;
-  });
+  const found = await unless("ENOENT", () => stat(folder));
   if (found !== undefined) return;
   throw new SynclineError("local_io_failed", `The directory ${printText(folder)} does not exist.`, {
     hint: "Create it first: mkdir -p DIR.",

@@ -1,5 +1,6 @@
 /** `syncline init`: makes a bucket. */
 import { existsSync } from "node:fs";
+import { unless } from "../../base/unless.ts";
 import { rootFile } from "../../agent/state/root-file.ts";
 import { stateRoot } from "../../agent/state/state-dir.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
@@ -98,12 +99,7 @@ async function refuseWithinBucket(call: Call<BucketOption>, address: string): Pr
 }
 
 async function bucketAbove(call: Call<BucketOption>, address: string): Promise<BucketPath | undefined> {
-  try {
-    return await locateBucket(call, new URL(`${address}/..`).href, writingAccess(call));
-  } catch (error) {
-    if (hasCode(error, "no_such_bucket")) return undefined;
-    throw error;
-  }
+  return unless("no_such_bucket", () => locateBucket(call, new URL(`${address}/..`).href, writingAccess(call)));
 }
 
 /**
@@ -114,7 +110,7 @@ async function hasRoot(remote: BucketRemote, isRemote: boolean): Promise<boolean
   try {
     return (await remote.readRoot()) !== undefined;
   } catch (error) {
-    if (!hasCode(error, "arbiter_unreachable") && !hasCode(error, "store_unreachable")) throw error;
+    if (!hasCode(error, "arbiter_unreachable", "store_unreachable")) throw error;
     if (isRemote && (await remote.lostRoot?.()) === undefined) throw error;
     return false;
   }

@@ -3,6 +3,7 @@ import { createPrivateKey, X509Certificate } from "node:crypto";
 import { join } from "node:path";
 import type { CertificateFiles } from "../../agent/doors/doors.ts";
 import { readStateFile, writeStateFile } from "../../agent/state/state-file.ts";
+import { orElse } from "../../base/unless.ts";
 import { makeSelfSigned } from "../../crypto/self-signed.ts";
 import type { Certificate } from "../../http/listen.ts";
 import type { Runtime } from "../runtime.ts";
@@ -48,12 +49,10 @@ export function keptFiles(folder: string, name: string): CertificateFiles {
 }
 
 function isGoodFor(pem: Buffer, key: Buffer, names: readonly string[], nowMs: number): boolean {
-  try {
+  return orElse(false, () => {
     const certificate = new X509Certificate(pem);
     if (!certificate.checkPrivateKey(createPrivateKey(key))) return false;
     const covers = (name: string) => (certificate.checkHost(name) ?? certificate.checkIP(name)) !== undefined;
     return Date.parse(certificate.validTo) - nowMs > RENEW_MS && names.every(covers);
-  } catch {
-    return false;
-  }
+  });
 }

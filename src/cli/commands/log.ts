@@ -1,4 +1,5 @@
 /** `syncline log`: the commits of a bucket, newest first. */
+import { unless } from "../../base/unless.ts";
 import { timeText } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { VerifiedCommit } from "../../bucket/verified-commit.ts";
@@ -152,14 +153,9 @@ async function drawGraph(
 
 /** Undefined for the first commit, and if the previous one is not retained, or is lost. */
 async function changesOf({ bucket, nodes }: BucketReader, { body }: VerifiedCommit): Promise<ChangeCounts | undefined> {
-  if (body.parent === undefined) return undefined;
-  try {
-    const before = await bucket.commit(body.parent);
-    return await countChanges(nodes, before.body.tree, body.tree);
-  } catch (error) {
-    if (isGone(error)) return undefined;
-    throw error;
-  }
+  const { parent, tree } = body;
+  if (parent === undefined) return undefined;
+  return unless(isGone, async () => countChanges(nodes, (await bucket.commit(parent)).body.tree, tree));
 }
 
 function valueOf({ cid, body }: VerifiedCommit, changes: ChangeCounts | undefined) {

@@ -2,8 +2,9 @@
 import { hasCode, isDamage, SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
 import { timeText } from "../../base/clock.ts";
+import { unlessSync } from "../../base/unless.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
-import { type BucketAddress, parseAddress, pinnedUrl } from "../../bucket/address.ts";
+import { parseAddress, pinnedUrl } from "../../bucket/address.ts";
 import { openPacked } from "../../bucket/open-remote.ts";
 import type { PackedRemote } from "../../bucket/packed/packed-remote.ts";
 import { putRootBack } from "../../bucket/packed/root-return.ts";
@@ -25,7 +26,7 @@ export async function locateRootless(call: RootCall, text: string): Promise<stri
   try {
     return (await locateBucket(call, text, readingAccess(call))).address;
   } catch (error) {
-    if (!isDamage(error) && !hasCode(error, "no_such_bucket") && !hasCode(error, "arbiter_unreachable")) throw error;
+    if (!isDamage(error) && !hasCode(error, "no_such_bucket", "arbiter_unreachable")) throw error;
     const address = packedAddress(text);
     if (address === undefined || (await searched(call, address)) === undefined) throw error;
     return address;
@@ -164,14 +165,8 @@ const FOLLOWS = {
 };
 
 function packedAddress(text: string): string | undefined {
-  let address: BucketAddress;
-  try {
-    address = parseAddress(text);
-  } catch (error) {
-    if (!(error instanceof SynclineError)) throw error;
-    return undefined;
-  }
-  return address.isPacked ? pinnedUrl(address) : undefined;
+  const address = unlessSync("bad_address", () => parseAddress(text));
+  return address?.isPacked === true ? pinnedUrl(address) : undefined;
 }
 
 function cidIn(text: string): Cid {

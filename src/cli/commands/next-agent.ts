@@ -5,6 +5,7 @@ import { isServed } from "../../agent/control.ts";
 import { LOG_NAME } from "../../agent/state/log-file.ts";
 import { canonicalMount, canonicalPath } from "../../agent/state/state-dir.ts";
 import type { Clock } from "../../base/clock.ts";
+import { orElse } from "../../base/unless.ts";
 import { isIn } from "./synced-folder.ts";
 
 /** A supervisor's name in /proc/PID/comm (proc_pid_comm(5)). */
@@ -56,13 +57,4 @@ function foldersOf(pid: string): string[] {
 /** "" if the process has ended. */
 function textOf(path: string): string {
   return orElse("", () => readFileSync(path, "utf8"));
-}
-
-/** Processes end, and descriptors are closed, at any time. */
-function orElse<Value>(otherwise: Value, read: () => Value): Value {
-  try {
-    return read();
-  } catch {
-    return otherwise;
-  }
 }

@@ -12,6 +12,7 @@ import {
   stateRoot,
   WEBDAV_PLACE,
 } from "../../agent/state/state-dir.ts";
+import { orElse, unless } from "../../base/unless.ts";
 import { parseAddress, pinnedUrl } from "../../bucket/address.ts";
 import { MOUNT_TYPE } from "../../fuse/mount-table.ts";
 import type { Runtime } from "../runtime.ts";
@@ -133,11 +134,7 @@ async function statesOfMoved(states: readonly MountState[], place: string): Prom
 
 /** A bucket's canonical address without its pin; undefined for other text. */
 export function bucketAddress(text: string): string | undefined {
-  try {
-    return pinnedUrl(parseAddress(text)).split("#", 1)[0];
-  } catch {
-    return undefined;
-  }
+  return orElse(undefined, () => pinnedUrl(parseAddress(text)).split("#", 1)[0]);
 }
 
 /** Throws `time_out` if the agent does not answer. */
@@ -146,13 +143,8 @@ async function hasDoor(
   state: MountState,
   isWanted: (door: DoorReport) => boolean,
 ): Promise<boolean> {
-  try {
-    const { doors } = await askServing<"status">(state, { call: "status" }, { clock, ms: ANSWER_MS });
-    return doors.some(isWanted);
-  } catch (error) {
-    if (!hasCode(error, "no_agent")) throw error;
-    return false;
-  }
+  const ask = () => askServing<"status">(state, { call: "status" }, { clock, ms: ANSWER_MS });
+  return (await unless("no_agent", ask))?.doors.some(isWanted) ?? false;
 }
 
 /** The states that an agent serves. */
@@ -175,10 +167,8 @@ async function hasAgent(runtime: Runtime, state: MountState): Promise<boolean> {
   const { stateDir, own, mount, open } = state;
   if (!(await isServed(stateDir)) && !(open && (await nextAgentServes(state, runtime.clock)))) return false;
   if (own) return true;
-  return hasDoor(runtime, state, (door) => door.door === "sync" && door.folder === mount).catch((error: unknown) => {
-    if (hasCode(error, "time_out")) return true;
-    throw error;
-  });
+  const hasFolder = () => hasDoor(runtime, state, (door) => door.door === "sync" && door.folder === mount);
+  return unless("time_out", hasFolder, true);
 }
 
 /**

@@ -4,11 +4,11 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, rmSync,
 import { userInfo } from "node:os";
 import { dirname, join } from "node:path";
 import { Command, CommanderError } from "commander";
+import { unlessSync } from "../../base/unless.ts";
 import { NODE_FLAGS } from "../../runtime/memory.ts";
 import { SynclineError } from "../../base/errors.ts";
 import { homeFolder } from "../../agent/state/state-dir.ts";
 import { supervisorPath } from "../../fuse/supervisor.ts";
-import { failedWith } from "../../base/system-errors.ts";
 import { addCommand, readOptions, type Call, type Program } from "../command.ts";
 import { commandsFor } from "../commands.ts";
 import { configFolder } from "../config-file.ts";
@@ -269,11 +269,6 @@ function activeState(file: string, system: boolean): string | null {
 }
 
 function isOurs(path: string): boolean {
-  try {
-    return readFileSync(path, "utf8").startsWith(UNIT_MARK);
-  } catch (error) {
-    // A folder, or a dangling link.
-    if (failedWith(error, "EISDIR", "ENOENT")) return false;
-    throw error;
-  }
+  // A folder, or a dangling link.
+  return unlessSync(["EISDIR", "ENOENT"], () => readFileSync(path, "utf8").startsWith(UNIT_MARK), false);
 }

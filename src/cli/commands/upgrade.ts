@@ -44,7 +44,7 @@ async function nextAgent(stateDir: string, before: number, clock: Clock): Promis
       const { pid } = await askAgent<"status">(stateDir, { call: "status" }, { clock, ms: ANSWER_MS });
       if (pid !== before) return pid;
     } catch (error) {
-      if (!hasCode(error, "no_agent") && !hasCode(error, "time_out")) throw error;
+      if (!hasCode(error, "no_agent", "time_out")) throw error;
     }
   }
   throw new SynclineError("time_out", `The next agent did not answer within ${START_MS / 1000} s.`, {

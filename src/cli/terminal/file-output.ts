@@ -6,6 +6,7 @@ import { fstatSync, writeSync } from "node:fs";
 import { Writable } from "node:stream";
 import { isatty } from "node:tty";
 import { systemFailure } from "../../base/system-errors.ts";
+import { orElse } from "../../base/unless.ts";
 
 /** The stream for a descriptor; undefined for pipes, sockets and terminals, which Node.js handles. */
 export function fileOutput(descriptor: number): Writable | undefined {
@@ -34,11 +35,9 @@ export function writingWith(writeSome: (bytes: Uint8Array, from: number) => numb
 }
 
 function isFile(descriptor: number): boolean {
-  try {
+  // Node.js reports a descriptor that is none, or opens it.
+  return orElse(false, () => {
     const stat = fstatSync(descriptor);
     return stat.isFile() || stat.isBlockDevice() || (stat.isCharacterDevice() && !isatty(descriptor));
-  } catch {
-    // Node.js reports a descriptor that is none, or opens it.
-    return false;
-  }
+  });
 }

@@ -13,6 +13,7 @@ import { CID } from "multiformats/cid";
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
 import { MAX_BLOCK_ACCEPTED, MAX_CAR_HEADER_BYTES } from "../../base/limits.ts";
+import { orElse } from "../../base/unless.ts";
 import { CID_BYTES, cidFromBytes, cidToBytes } from "./cid.ts";
 import { encodeCbor, Link } from "./dag-cbor.ts";
 
@@ -265,11 +266,7 @@ function checkHeader(bytes: Uint8Array): void {
 
 /** The text of the CID at the start of these bytes. */
 function foreignCid(bytes: Uint8Array): string | undefined {
-  try {
-    return CID.decodeFirst(bytes)[0].toString();
-  } catch {
-    return undefined;
-  }
+  return orElse(undefined, () => CID.decodeFirst(bytes)[0].toString());
 }
 
 function invalid(what: string, cause?: unknown): SynclineError {

@@ -79,7 +79,7 @@ async function ifThere<Value>(
   try {
     return decode(await blocks.get(cid));
   } catch (error) {
-    if (isGone(error) || hasCode(error, "format_invalid") || hasCode(error, "feature_unknown")) return undefined;
+    if (isGone(error) || hasCode(error, "format_invalid", "feature_unknown")) return undefined;
     throw error;
   }
 }

@@ -4,6 +4,7 @@ import { BoundedMap } from "../../base/bounded-map.ts";
 import type { Clock } from "../../base/clock.ts";
 import { KNOWN_BEARERS, QUOTA_CACHE_MS, QUOTA_PATIENCE_MS, QUOTA_RETRY_MS } from "../limits.ts";
 import { describeError, type Log } from "../../base/log.ts";
+import { orElse } from "../../base/unless.ts";
 import { Refusal } from "../http/refusal.ts";
 
 export interface QuotaGateOptions {
@@ -86,11 +87,9 @@ interface Asked {
 const MAX_ANSWER_CHARS = 65_536;
 
 function verdictIn(text: string): Verdict {
-  try {
+  return orElse("unknown", () => {
     const value: unknown = JSON.parse(text);
     if (typeof value !== "object" || value === null || !("canUpload" in value)) return "unknown";
     return value.canUpload === true ? "yes" : value.canUpload === false ? "no" : "unknown";
-  } catch {
-    return "unknown";
-  }
+  });
 }

@@ -35,7 +35,7 @@ async function totalsOf(blocks: OwnerBlocks, commit: Cid): Promise<Totals | null
   try {
     return decodeCommit(await blocks.get(commit)).body.totals;
   } catch (error) {
-    if (isGone(error) || hasCode(error, "format_invalid") || hasCode(error, "feature_unknown")) return null;
+    if (isGone(error) || hasCode(error, "format_invalid", "feature_unknown")) return null;
     throw error;
   }
 }

@@ -3,6 +3,7 @@
  * a pack of its intact blocks, named by its contents, so that a repeated copy finds it. The folder must be held; it is only
  * read.
  */
+import { unless, unlessSync } from "../../base/unless.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { Wallet } from "../../base/ids.ts";
 import { isUnreadableSector } from "../../base/system-errors.ts";
@@ -129,14 +130,10 @@ async function put(copy: FolderCopy, object: string, body: readonly Uint8Array[]
 
 /** Whether the object has this size and this end, which names the footer's hash. */
 async function isThere(objects: ObjectStore, object: string, size: number, tail: Uint8Array): Promise<boolean> {
-  try {
-    const there = await objects.getTail(object, PACK_TAIL_BYTES);
-    if (there.size === size && Buffer.compare(there.bytes, tail) === 0) return true;
-    throw otherObject(objects, object);
-  } catch (error) {
-    if (hasCode(error, "object_not_found")) return false;
-    throw error;
-  }
+  const there = await unless("object_not_found", () => objects.getTail(object, PACK_TAIL_BYTES));
+  if (there === undefined) return false;
+  if (there.size === size && Buffer.compare(there.bytes, tail) === 0) return true;
+  throw otherObject(objects, object);
 }
 
 function otherObject(objects: ObjectStore, object: string): SynclineError {
@@ -157,12 +154,8 @@ async function readWhole(file: PackFile, size: number): Promise<Buffer> {
 
 /** Undefined: the footer is damaged. */
 async function footerRows(file: PackFile): Promise<PackRow[] | undefined> {
-  try {
-    return [...(await footerOf(file))];
-  } catch (error) {
-    if (hasCode(error, "format_invalid") || isUnreadableSector(error)) return undefined;
-    throw error;
-  }
+  const isDamaged = (error: unknown) => hasCode(error, "format_invalid") || isUnreadableSector(error);
+  return unless(isDamaged, async () => [...(await footerOf(file))]);
 }
 
 async function rowsWithoutFooter({ disk }: FolderCopy, name: string, file: PackFile, { isSealed, folder, index }: At) {
@@ -177,15 +170,6 @@ async function rowsWithoutFooter({ disk }: FolderCopy, name: string, file: PackF
 
 /** Without an index, or with an unreadable one, journals and footers tell it all. */
 function openIndexOf(path: string, databases: Databases) {
-  const index = databases.exists(path) ? readIndex(path, databases) : undefined;
+  const index = databases.exists(path) ? unlessSync(isUnreadable, () => new BlockIndex(path, databases)) : undefined;
   return { index, [Symbol.dispose]: () => index?.close() };
-}
-
-function readIndex(path: string, databases: Databases): BlockIndex | undefined {
-  try {
-    return new BlockIndex(path, databases);
-  } catch (error) {
-    if (isUnreadable(error)) return undefined;
-    throw error;
-  }
 }

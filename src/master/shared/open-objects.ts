@@ -6,7 +6,7 @@ import type { Clock } from "../../base/clock.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { Wallet } from "../../base/ids.ts";
 import type { Random } from "../../base/random.ts";
-import { failedWith } from "../../base/system-errors.ts";
+import { unless } from "../../base/unless.ts";
 import { parseAddress, type S3Address } from "../../bucket/address.ts";
 import { unreachable } from "../../objects/disk.ts";
 import { FileObjectStore, type FileObjectStoreOptions } from "../../objects/file-object-store.ts";
@@ -78,10 +78,7 @@ function openFolder(path: string, address: string, ports: Ports): MasterObjects 
     of: (owner) =>
       new OwnerFolder({ path: join(path, "owners", owner), address: `${address}/owners/${owner}`, ...ports }, top),
     async owners() {
-      const names = await readdir(join(path, "owners")).catch((error: unknown): string[] => {
-        if (failedWith(error, "ENOENT")) return [];
-        throw error;
-      });
+      const names = await unless("ENOENT", () => readdir(join(path, "owners")), []);
       return names.filter((name) => OWNER.test(`owners/${name}/`)).toSorted() as Wallet[];
     },
     [Symbol.asyncDispose]: () => top[Symbol.asyncDispose](),

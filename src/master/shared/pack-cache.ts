@@ -5,6 +5,7 @@
 import Database from "better-sqlite3";
 import { type LogEntry, PACK_STATES, type PackState } from "../../arbiter/arbiter.ts";
 import { SQLITE_CACHE_KIB } from "../../base/limits.ts";
+import { unlessSync } from "../../base/unless.ts";
 import type { PackRow } from "../../format/blocks/pack.ts";
 import type { Databases } from "../../objects/databases.ts";
 import { BLOCK_OVERHEAD_BYTES } from "../limits.ts";
@@ -242,17 +243,15 @@ export class PackCache {
 }
 
 function knownRootsIn(path: string, databases: Databases): KnownRoot[] {
-  try {
+  const read = () => {
     const db = databases.open(path);
     try {
       return new KnownRoots(db).list();
     } finally {
       db.close();
     }
-  } catch (error) {
-    if (!isUnreadable(error)) throw error;
-    return [];
-  }
+  };
+  return unlessSync(isUnreadable, read, []);
 }
 
 const PACKS = "SELECT name AS pack, state, bytes, created_ms AS createdMs FROM packs";

@@ -2,6 +2,7 @@
  * Finds the commits in one owner's packs when neither roots nor a log are left: signed ones, by bucket, and which of them
  * have everything that they reach. Rows do not say what a block is, so each small block is tried.
  */
+import { unless, unlessSync } from "../../base/unless.ts";
 import { hasCode } from "../../base/errors.ts";
 import type { Budget } from "../../base/budget.ts";
 import type { Cid, Wallet } from "../../base/ids.ts";
@@ -24,6 +25,7 @@ import { partOf, planReads } from "../../packs/ranged-reads.ts";
 import { checkComplete } from "../roots/completeness.ts";
 import { objectOf } from "./pack-objects.ts";
 import type { SharedBlocks } from "./shared-blocks.ts";
+import { unlessGone } from "./shared-reader.ts";
 
 export interface RescueOptions {
   readonly owner: Wallet;
@@ -90,11 +92,12 @@ async function* commitsIn({ blocks, objects, pace, onBytes }: RescueOptions): As
       .filter(({ length }) => length >= MIN_COMMIT_BYTES && length <= MAX_COMMIT_BYTES);
     for (const read of planReads(rows.map((row) => [cidFromDigest("dag-cbor", row.digest), row] as const))) {
       await pace.breathe();
-      const bytes = await rangeOf(objects, pack, read);
+      const bytes = (await unlessGone(() => objects.getRanges(objectOf(pack), [read])))?.[0];
       for (const [, row] of bytes === undefined ? [] : read.blocks) {
         // A copy: a view would keep the whole read in memory.
         const block = partOf(read, bytes ?? new Uint8Array(), row);
-        const commit = looksLikeCommit(block) && isBlockOf(row, block) ? commitOf(new Uint8Array(block)) : undefined;
+        if (!looksLikeCommit(block) || !isBlockOf(row, block)) continue;
+        const commit = unlessSync(["format_invalid", "feature_unknown"], () => decodeCommit(new Uint8Array(block)));
         if (commit !== undefined) yield commit;
       }
     }
@@ -104,25 +107,6 @@ async function* commitsIn({ blocks, objects, pace, onBytes }: RescueOptions): As
 
 /** Signature, certificate and links alone have more. */
 const MIN_COMMIT_BYTES = 128;
-
-/** Undefined: the pack is gone or too short. */
-async function rangeOf(objects: ObjectStore, pack: string, range: { offset: number; length: number }) {
-  try {
-    return (await objects.getRanges(objectOf(pack), [range]))[0];
-  } catch (error) {
-    if (hasCode(error, "object_not_found") || hasCode(error, "block_corrupt")) return undefined;
-    throw error;
-  }
-}
-
-function commitOf(bytes: Uint8Array): Commit | undefined {
-  try {
-    return decodeCommit(bytes);
-  } catch (error) {
-    if (hasCode(error, "format_invalid") || hasCode(error, "feature_unknown")) return undefined;
-    throw error;
-  }
-}
 
 /** As a swap's check (roots/swap-check.ts), without the certificate's expiry: it counts at swaps only. */
 class SignatureCheck {
@@ -159,13 +143,8 @@ class SignatureCheck {
 
 const INVALID = ["format_invalid", "feature_unknown", "bad_signature", "key_invalid", "device_not_certified"] as const;
 
-async function unlessInvalid<Result>(work: () => Promise<Result>): Promise<Result | undefined> {
-  try {
-    return await work();
-  } catch (error) {
-    if (isGone(error) || INVALID.some((code) => hasCode(error, code))) return undefined;
-    throw error;
-  }
+function unlessInvalid<Result>(work: () => Promise<Result>): Promise<Result | undefined> {
+  return unless((error) => isGone(error) || hasCode(error, ...INVALID), work);
 }
 
 async function bucketOf(options: RescueOptions, genesis: Cid, found: readonly FoundCommit[]): Promise<FoundBucket> {

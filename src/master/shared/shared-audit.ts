@@ -182,7 +182,7 @@ class OwnerAudit {
         try {
           return (await this.#objects.getRanges(name, [range]))[0] ?? new Uint8Array();
         } catch (error) {
-          if (!hasCode(error, "object_not_found") && !hasCode(error, "block_corrupt")) failed = error as Error;
+          if (!hasCode(error, "object_not_found", "block_corrupt")) failed = error as Error;
           throw error;
         }
       },

@@ -2,9 +2,9 @@
  * Reads blocks from the packs of one owner. Nodes are small and lie side by side: they are read in windows that stay in
  * memory for a while, since walks read most of them one after another.
  */
+import { unless } from "../../base/unless.ts";
 import { BoundedMap } from "../../base/bounded-map.ts";
 import { mapConcurrent } from "../../base/concurrency.ts";
-import { hasCode } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
 import { partOf, planReads } from "../../packs/ranged-reads.ts";
@@ -90,11 +90,6 @@ export class SharedReader {
 }
 
 /** Undefined: a pack is gone or too short. */
-export async function unlessGone<Result>(read: () => Promise<Result>): Promise<Result | undefined> {
-  try {
-    return await read();
-  } catch (error) {
-    if (hasCode(error, "object_not_found") || hasCode(error, "block_corrupt")) return undefined;
-    throw error;
-  }
+export function unlessGone<Result>(read: () => Promise<Result>): Promise<Result | undefined> {
+  return unless(["object_not_found", "block_corrupt"], read);
 }

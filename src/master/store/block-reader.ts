@@ -3,6 +3,7 @@
  * pack's footer, since the index may be wrong; if that does not help, the block is damaged. Where the disk cannot read
  * neighbors, each is read by itself, so that only the blocks on bad sectors are damaged.
  */
+import { unless } from "../../base/unless.ts";
 import { groupBy } from "../../base/collections.ts";
 import { mapConcurrent } from "../../base/concurrency.ts";
 import { SynclineError } from "../../base/errors.ts";
@@ -48,7 +49,7 @@ async function readRun(
   const { handles, folder } = options;
   const memory = room?.(read.length);
   const bytes = await handles.use(folder, pack, (file) =>
-    unlessUnreadable(() => file.read(read.offset, read.length, memory)),
+    unless(isUnreadableSector, () => file.read(read.offset, read.length, memory)),
   );
   for (const [cid, place] of read.blocks) {
     const part = bytes && partOf(read, bytes, place);
@@ -82,14 +83,5 @@ async function readByFooter(file: PackFile, cid: Cid, place: Place): Promise<{ b
   });
   const { offset, length } = footer?.find(digestOf(cid)) ?? place;
   const read = () => file.read(offset, length);
-  return { bytes: isAway ? await read() : await unlessUnreadable(read) };
-}
-
-async function unlessUnreadable(read: () => Promise<Uint8Array>): Promise<Uint8Array | undefined> {
-  try {
-    return await read();
-  } catch (error) {
-    if (!isUnreadableSector(error)) throw error;
-    return undefined;
-  }
+  return { bytes: isAway ? await read() : await unless(isUnreadableSector, read) };
 }

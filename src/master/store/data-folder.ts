@@ -1,6 +1,7 @@
 /** A master's data folder: locked by one process, and marked with its format version. */
 import { join } from "node:path";
 import { SynclineError } from "../../base/errors.ts";
+import { orElse } from "../../base/unless.ts";
 import { GENESIS_OBJECT } from "../../format/blocks/object-name.ts";
 import { storeError } from "../../objects/disk.ts";
 import { type Databases, systemDatabases } from "../../objects/databases.ts";
@@ -107,10 +108,8 @@ async function writeMarker(path: string, dir: string, disk: PackDisk): Promise<v
 const MAX_MARKER_BYTES = 4096;
 
 function formatOf(text: string): number | undefined {
-  try {
+  return orElse(undefined, () => {
     const { format } = JSON.parse(text) as { format?: unknown };
     return typeof format === "number" ? format : undefined;
-  } catch {
-    return undefined;
-  }
+  });
 }

@@ -1,9 +1,9 @@
 /** The disk under a master's pack files: a port, so that tests can fill it, make it fail, or stop it at any call. */
 import { constants } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
+import { unless } from "../../base/unless.ts";
 import type { PackFooter } from "../../format/blocks/pack.ts";
 import { readFooter } from "../../packs/pack-footer.ts";
-import { failedWith } from "../../base/system-errors.ts";
 import { makeDurableFolder, readUpTo, syncFolder, systemDisk, writeParts } from "../../objects/disk.ts";
 
 /** Calls throw the system's errors; ENOSPC and EDQUOT when there is no space. */
@@ -43,28 +43,16 @@ export async function footerOf(file: PackFile): Promise<PackFooter> {
 
 export const systemPackDisk: PackDisk = {
   list: async (folder) => {
-    try {
-      return await systemDisk.readdir(folder);
-    } catch (cause) {
-      if (failedWith(cause, "ENOENT")) return [];
-      throw cause;
-    }
+    return unless("ENOENT", () => systemDisk.readdir(folder), []);
   },
   makeFolder: (folder) => makeDurableFolder(systemDisk, folder, 0o700),
   create: async (path) => packFile(await systemDisk.open(path, CREATE, 0o600)),
   open: async (path, access) => {
-    try {
-      return packFile(await systemDisk.open(path, access === "read" ? "r" : "r+"));
-    } catch (cause) {
-      if (failedWith(cause, "ENOENT")) return undefined;
-      throw cause;
-    }
+    return unless("ENOENT", async () => packFile(await systemDisk.open(path, access === "read" ? "r" : "r+")));
   },
   rename: (from, to) => systemDisk.rename(from, to),
   remove: async (path) => {
-    await systemDisk.unlink(path).catch((cause: unknown) => {
-      if (!failedWith(cause, "ENOENT")) throw cause;
-    });
+    await unless("ENOENT", () => systemDisk.unlink(path));
   },
   syncFolder: (folder) => syncFolder(systemDisk, folder),
 };

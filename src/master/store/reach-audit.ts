@@ -1,5 +1,6 @@
 /** Walks everything that a bucket's root reaches, and reports blocks not stored intact. */
 import type { Cid } from "../../base/ids.ts";
+import { orElse } from "../../base/unless.ts";
 import { isIntact } from "../../blocks/verified-reader.ts";
 import { codecOf, digestKey, digestOf } from "../../format/blocks/cid.ts";
 import type { BlockIndex, Place } from "./block-index.ts";
@@ -54,9 +55,5 @@ async function linksAt(
 ): Promise<Cid[] | undefined> {
   const bytes = await read(place);
   if (bytes === undefined || !isIntact(cid, bytes)) return undefined;
-  try {
-    return reachedLinks(cid, bytes, isRoot).slice(0);
-  } catch {
-    return undefined;
-  }
+  return orElse(undefined, () => reachedLinks(cid, bytes, isRoot).slice(0));
 }

@@ -4,7 +4,7 @@
  * master does not know what links mean, so it recognizes commits by shape. Clients that imitate it only hide their own
  * blocks.
  */
-import { hasCode } from "../../base/errors.ts";
+import { unlessSync } from "../../base/unless.ts";
 import type { Cid } from "../../base/ids.ts";
 import { decodeCommit, looksLikeCommit } from "../../format/commits/commit.ts";
 import type { LinkList } from "../../format/blocks/link-scan.ts";
@@ -20,10 +20,5 @@ export function reachedLinks(cid: Cid, bytes: Uint8Array, isRoot: boolean): Link
 /** The list of kept commits, if this is a commit. */
 function keptListOf(bytes: Uint8Array): Cid | undefined {
   if (!looksLikeCommit(bytes)) return undefined;
-  try {
-    return decodeCommit(bytes).body.kept;
-  } catch (error) {
-    if (hasCode(error, "format_invalid") || hasCode(error, "feature_unknown")) return undefined;
-    throw error;
-  }
+  return unlessSync(["format_invalid", "feature_unknown"], () => decodeCommit(bytes).body.kept);
 }

@@ -2,7 +2,8 @@
  * Checks before a master serves that its table of roots is not an old one: otherwise collections would delete what only
  * newer roots reach. The caller must hold the folder.
  */
-import { hasCode, SynclineError } from "../../base/errors.ts";
+import { unless } from "../../base/unless.ts";
+import { SynclineError } from "../../base/errors.ts";
 import type { Wallet } from "../../base/ids.ts";
 import { type Databases, systemDatabases } from "../../objects/databases.ts";
 import { allRoots, type RootRow, type RootTable } from "../../roots/root-store.ts";
@@ -53,12 +54,7 @@ export async function acceptRoots({ dir, roots, owners, databases }: RootsCheck)
 
 /** Undefined if one of them is damaged: collection is off for that owner, and others are served. */
 async function readableRoots(roots: RootsCheck["roots"], owner: Wallet): Promise<RootRow[] | undefined> {
-  try {
-    return await allRoots(roots, owner);
-  } catch (error) {
-    if (!hasCode(error, "store_corrupt")) throw error;
-    return undefined;
-  }
+  return unless("store_corrupt", () => allRoots(roots, owner));
 }
 
 /** Undefined if the index is missing or unreadable: it will be rebuilt, without known roots. */
@@ -68,17 +64,14 @@ async function withKnownRoots<Result>(
 ): Promise<Result | undefined> {
   const path = indexPath(ownerFolder(dir, owner));
   if (!databases.exists(path)) return undefined;
-  try {
+  return unless(isUnreadable, () => {
     const index = new BlockIndex(path, databases);
     try {
       return work(index.roots);
     } finally {
       index.close();
     }
-  } catch (error) {
-    if (!isUnreadable(error)) throw error;
-    return undefined;
-  }
+  });
 }
 
 function lostTable(): SynclineError {

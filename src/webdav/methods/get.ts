@@ -1,5 +1,6 @@
 /** GET and HEAD: a file's bytes, whole or in ranges. */
 import type { OutgoingHttpHeaders } from "node:http";
+import { unlessSync } from "../../base/unless.ts";
 import type { FileName } from "../../base/ids.ts";
 import type { Attributes, FileSystem } from "../../vfs/filesystem.ts";
 import { answer, type Call } from "../call.ts";
@@ -179,13 +180,8 @@ class FileBody {
     const { access, etags } = this.#call;
     const promised = this.#promised;
     const hasStill = (fs: FileSystem) => {
-      try {
-        return etags.has(fs, promised);
-      } catch (error) {
-        // Others removed or replaced it.
-        if (isStale(error)) return false;
-        throw error;
-      }
+      // Others removed or replaced it.
+      return unlessSync(isStale, () => etags.has(fs, promised), false);
     };
     const buffer = await this.#buffers.take();
     const target = buffer.subarray(0, length);

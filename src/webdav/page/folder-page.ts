@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import type { IncomingMessage } from "node:http";
 import { createRequire } from "node:module";
+import { unlessSync } from "../../base/unless.ts";
 import type { Ino, WriterId } from "../../base/ids.ts";
 import { plainNameOf } from "../../bucket/conflicts/marked-name.ts";
 import { answer, type Call, type FolderPage } from "../call.ts";
@@ -29,7 +30,7 @@ export function createFolderPage(origins: CopyOrigins): FolderPage {
     const names = new Map<WriterId, string>();
     const machineOf = async (copy: ListedAttributes) => {
       // Its number may have to be looked up.
-      const writer = await call.access.run(() => unlessGone(() => origins.conflictWriter(copy.ino)));
+      const writer = await call.access.run(() => unlessSync(isStale, () => origins.conflictWriter(copy.ino)));
       if (writer === undefined) return undefined;
       const name = names.get(writer) ?? (await origins.machineName(writer));
       names.set(writer, name);
@@ -56,15 +57,6 @@ export function createFolderPage(origins: CopyOrigins): FolderPage {
 /** Programs accept anything; browsers ask for HTML. */
 export function wantsPage({ headers, url }: IncomingMessage): boolean {
   return /\btext\/html\b/i.test(headers.accept ?? "") || ASSET_FILES.has(url ?? "");
-}
-
-function unlessGone<Result>(work: () => Result): Result | undefined {
-  try {
-    return work();
-  } catch (error) {
-    if (isStale(error)) return undefined;
-    throw error;
-  }
 }
 
 function inOrder(a: ShownEntry, b: ShownEntry): number {
