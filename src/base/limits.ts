@@ -51,8 +51,6 @@ export const MIN_HOLE_BYTES = 64 * KiB;
 /** A chunk list of 2^53 bytes in 64 KiB chunks has fewer levels, 32 entries a node. */
 export const MAX_LIST_LEVEL = 8;
 export const MAX_LIST_ENTRIES = 512;
-/** Streams of unknown length are held in memory up to this. */
-export const MAX_STREAM_BYTES = 64 * MiB;
 
 // Packs (docs/reference/formats.md, A bucket in an object store)
 export const PACK_TARGET_BYTES = 16 * MiB;

@@ -39,13 +39,6 @@ export async function* walkContent(source: ContentSource, content: Content, size
   if (isSkipped !== true) yield* walkNode(source, root, 0);
 }
 
-/** The CIDs of all blocks of a content. */
-export async function* contentBlocks(source: ContentSource, content: Content, size: number): AsyncGenerator<Cid> {
-  for await (const { cid } of walkContent(source, content, size)) {
-    if (cid !== undefined) yield cid;
-  }
-}
-
 /**
  * Checks every node of a chunk list, each once, and returns how many bytes of the file are not in holes. Chunks are not read:
  * those whose length `lengthOf` knows are compared with their entries. Throws `format_invalid` and as the source.

@@ -1,6 +1,5 @@
 /** Makes content from a file's bytes: inline if short, else chunks, with a list if there are several. */
 import { SynclineError } from "../base/errors.ts";
-import { MAX_STREAM_BYTES } from "../base/limits.ts";
 import { addressOf } from "../blocks/block-codec.ts";
 import type { BlockSink } from "../blocks/block-store.ts";
 import type { ListEntry } from "../format/files/chunk-list.ts";
@@ -90,22 +89,6 @@ export function isOneChunk(config: ContentConfig, size: number): boolean {
 /** The content of bytes in memory. */
 export function writeBytes(sink: BlockSink, config: ContentConfig, bytes: Uint8Array): Promise<Content> {
   return writeContent(sink, config, { size: bytes.length, stretches: [bytes] });
-}
-
-/** A stream of unknown length as input, held in memory until its end. Throws `limit_exceeded` above 64 MiB. */
-export async function inputOfStream(stream: AsyncIterable<Uint8Array>): Promise<ContentInput> {
-  const stretches: Uint8Array[] = [];
-  let size = 0;
-  for await (const bytes of stream) {
-    size += bytes.length;
-    if (size > MAX_STREAM_BYTES) {
-      throw new SynclineError("limit_exceeded", "A stream of unknown length is larger than 64 MiB.", {
-        hint: "Write the stream to a file first, then put that file.",
-      });
-    }
-    stretches.push(bytes);
-  }
-  return { size, stretches };
 }
 
 /** Puts a chunk's block, unless the old file has it, and returns its list entry. */

@@ -79,10 +79,6 @@ export async function placeAction(
   return { kind, path, target, token, pick: to.name, padding };
 }
 
-export function isKind(text: string): text is Kind {
-  return KINDS.some((kind) => kind === text);
-}
-
 const NEW: ReadonlySet<string> = new Set(["create", "makeDirectory", "unnamed", "symlink"]);
 
 /** Performs the operation. Returns 0 or a Linux error number; `tokens` notes the versions made and destroyed. */

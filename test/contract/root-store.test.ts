@@ -6,7 +6,7 @@ import type { MasterConnection } from "../../src/net/master-connection.ts";
 import { FileObjectStore } from "../../src/objects/file-object-store.ts";
 import { MemoryObjectStore } from "../../src/objects/memory-object-store.ts";
 import { HttpRootStore } from "../../src/roots/http-root-store.ts";
-import { MemoryRootStore } from "../../src/roots/memory-root-store.ts";
+import { MemoryRootStore } from "../support/memory-root-store.ts";
 import { ObjectRootStore, ONLY_BUCKET } from "../../src/roots/object-root-store.ts";
 import type { BucketName } from "../../src/roots/root-store.ts";
 import { SqliteRootStore } from "../../src/roots/sqlite-root-store.ts";

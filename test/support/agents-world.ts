@@ -6,7 +6,7 @@ import * as fc from "fast-check";
 import type { Clock } from "../../src/base/clock.ts";
 import { systemClock } from "../../src/base/clock.ts";
 import { verifyBucket } from "../../src/bucket/verify.ts";
-import { isKind, perform, placeAction, USUAL_PADDING } from "../../src/simulate/actions.ts";
+import { KINDS, perform, placeAction, USUAL_PADDING } from "../../src/simulate/actions.ts";
 import { Tokens, tokensIn } from "../../src/simulate/judges/tokens.ts";
 import type { Action, PlacedAction } from "../../src/simulate/actions.ts";
 import { anyAction } from "./agent-operations.ts";
@@ -102,11 +102,12 @@ export class World {
       const [name, what = "", path = "", target = ""] = line.split(" ");
       const agent = this.agents.find((other) => other.name === name);
       const event = EVENTS.find((other) => other === what);
+      const kind = KINDS.find((other) => other === what);
       if (agent !== undefined && what === "look") await agent.mount.show(path);
       else if (agent !== undefined && event !== undefined) await this.#happen(agent, event);
-      else if (agent !== undefined && isKind(what))
+      else if (agent !== undefined && kind !== undefined)
         await this.#do(agent, {
-          kind: what,
+          kind,
           path,
           target,
           token: this.tokens.next(agent.name),

@@ -79,12 +79,6 @@ export function decodeChunkList(bytes: Uint8Array): ChunkList {
   return new DecodedList(bytes, level, ends, links, data);
 }
 
-/** The CIDs that a node links to, in order: for walks that do not read files. Throws `format_invalid`. */
-export function chunkListLinks(bytes: Uint8Array): Cid[] {
-  const node = decodeChunkList(bytes);
-  return Array.from(node.ends, (_, index) => node.entry(index).cid).filter((cid) => cid !== undefined);
-}
-
 const VERSION = 1;
 const UINT = 0;
 const ARRAY = 4;

@@ -7,7 +7,7 @@ import type { Entry } from "../../../src/tree/entry.ts";
 import { sameContents } from "../../../src/tree/entry.ts";
 import { mergeTrees } from "../../../src/tree/merge.ts";
 import { get, lastBefore, peekGet, peekRange, range } from "../../../src/tree/read.ts";
-import { walkTree } from "../../../src/tree/walk.ts";
+import { walkTree } from "../../support/walk-tree.ts";
 import type { Model, TestTrees } from "../../support/trees.ts";
 import {
   arbitraryModel,

@@ -9,7 +9,7 @@ import { skipSeq } from "../../../../src/format/commits/commit-body.ts";
 import { BucketRoots } from "../../../../src/master/roots/bucket-roots.ts";
 import { RootAlarm } from "../../../../src/master/roots/root-alarm.ts";
 import { bucketRoutes } from "../../../../src/master/roots/routes.ts";
-import { MemoryRootStore } from "../../../../src/roots/memory-root-store.ts";
+import { MemoryRootStore } from "../../../support/memory-root-store.ts";
 import { certify, CommitChain } from "../../../support/commit-chain.ts";
 import type { MadeCommit } from "../../../support/commit-chain.ts";
 import { answerOf } from "../../../support/fake-call.ts";

@@ -4,7 +4,7 @@ import { silentLog } from "../../../../src/base/log.ts";
 import { BucketRoots } from "../../../../src/master/roots/bucket-roots.ts";
 import { RootAlarm } from "../../../../src/master/roots/root-alarm.ts";
 import type { OtherMasters } from "../../../../src/master/storage.ts";
-import { MemoryRootStore } from "../../../../src/roots/memory-root-store.ts";
+import { MemoryRootStore } from "../../../support/memory-root-store.ts";
 import type { BucketName } from "../../../../src/roots/root-store.ts";
 import { rootCid } from "../../../contract/root-store.ts";
 import { ManualClock } from "../../../support/manual-clock.ts";

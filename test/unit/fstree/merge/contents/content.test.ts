@@ -11,7 +11,7 @@ import { peekContent, readContent, streamContent, streamParts } from "../../../.
 import { peekDataBytes, seekContent } from "../../../../../src/content/seek.ts";
 import { walkContent } from "../../../../../src/content/walk.ts";
 import type { ReadData } from "../../../../../src/content/segment.ts";
-import { inputOfStream, writeBytes, writeContent } from "../../../../../src/content/write.ts";
+import { writeBytes, writeContent } from "../../../../../src/content/write.ts";
 import { cidOf, codecOf } from "../../../../../src/format/blocks/cid.ts";
 import type { Content } from "../../../../../src/format/files/record.ts";
 import { failure } from "../../../../contract/block-store.ts";
@@ -77,14 +77,6 @@ describe("content", () => {
     expect(await seek(TiB, "hole")).toBeUndefined();
     expect(peekDataBytes(source, content, TiB)).toBe(MiB);
     expect(blocks.putBytes).toBeLessThan(MiB + 2 * KiB);
-  });
-
-  test("a stream of unknown length is accepted up to 64 MiB", async () => {
-    async function* stream(count: number) {
-      for (let index = 0; index < count; index++) yield new Uint8Array(MiB);
-    }
-    expect((await inputOfStream(stream(64))).size).toBe(64 * MiB);
-    expect(hasCode(await failure(inputOfStream(stream(65))), "limit_exceeded")).toBe(true);
   });
 
   test("bytes past the content are zeros, and content longer than its file is refused", async () => {

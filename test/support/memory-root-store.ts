@@ -1,6 +1,13 @@
-/** A RootStore that forgets: for tests and simulations. */
-import type { Cid } from "../base/ids.ts";
-import { bucketKey, type BucketName, type Root, type RootRow, type RootTable, type SwapOutcome } from "./root-store.ts";
+/** A RootStore that forgets. */
+import type { Cid } from "../../src/base/ids.ts";
+import {
+  bucketKey,
+  type BucketName,
+  type Root,
+  type RootRow,
+  type RootTable,
+  type SwapOutcome,
+} from "../../src/roots/root-store.ts";
 
 interface Held extends RootRow {
   readonly owner: string;

@@ -1,16 +1,13 @@
-/**
- * Visits every node of a tree, for `verify`, and checks each against its parent and the boundary rule. Reports damage with
- * the keys it hides, and continues beside it.
- */
-import { SynclineError } from "../base/errors.ts";
-import type { Cid } from "../base/ids.ts";
-import type { Node } from "../format/tree/node.ts";
-import { bytesBefore } from "../format/tree/node-encoder.ts";
-import type { Boundary, TreeConfig } from "./boundary.ts";
-import type { NodeStore } from "./node-store.ts";
-import { type Bounds, childOf, frontOf, type Opened, type Subtree } from "./subtree.ts";
+/** Visits every node of a tree, and checks each against its parent and the boundary rule. */
+import { SynclineError } from "../../src/base/errors.ts";
+import type { Cid } from "../../src/base/ids.ts";
+import type { Node } from "../../src/format/tree/node.ts";
+import { bytesBefore } from "../../src/format/tree/node-encoder.ts";
+import type { Boundary, TreeConfig } from "../../src/tree/boundary.ts";
+import type { NodeStore } from "../../src/tree/node-store.ts";
+import { type Bounds, childOf, frontOf, type Opened, type Subtree } from "../../src/tree/subtree.ts";
 
-export type WalkStep =
+type WalkStep =
   | {
       readonly kind: "node";
       readonly cid: Cid;
@@ -49,7 +46,7 @@ export async function* walkTree(nodes: NodeStore, config: TreeConfig, root: Cid)
 }
 
 /** What is wrong with the node's end, if anything: it must end where the rule first ends it. */
-export function boundaryFault(node: Node, boundary: Boundary, last: boolean): SynclineError | undefined {
+function boundaryFault(node: Node, boundary: Boundary, last: boolean): SynclineError | undefined {
   let before = 0;
   for (let index = 0; index < node.count; index++) {
     const after = bytesBefore(node, index + 1);
