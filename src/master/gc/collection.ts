@@ -6,19 +6,14 @@
  * for the current roots, and from then on only marked nodes count as complete. A later swap that reaches garbage must check
  * each of those blocks: it finds the block gone, or its check keeps the block.
  */
-import { Budget } from "../../base/budget.ts";
 import type { Clock } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
-import type { Cid, Wallet } from "../../base/ids.ts";
-import { WALK_SLICE_MS, WALKS_BYTES } from "../limits.ts";
-import { TimeSlice } from "../../base/time-slice.ts";
-import { allRoots, type RootRow, type RootTable } from "../../roots/root-store.ts";
-import { checkComplete } from "../roots/completeness.ts";
-import { type RootAlarm, wentBack } from "../roots/root-alarm.ts";
+import type { Wallet } from "../../base/ids.ts";
+import type { RootTable } from "../../roots/root-store.ts";
+import type { RootAlarm } from "../roots/root-alarm.ts";
 import type { ClosedGate, GatePatience, SwapGate } from "../roots/swap-gate.ts";
-import { rolledBack } from "../store/known-roots.ts";
 import type { BlockStores, CollectedBlocks, Collecting, CollectionProgress } from "../store/owner-blocks.ts";
-import { protectBesidesReached } from "./protected-blocks.ts";
+import { RootMarks } from "./root-marks.ts";
 
 export interface CollectionOptions extends CollectionCall {
   readonly stores: BlockStores<CollectedBlocks>;
@@ -76,25 +71,22 @@ class Collection {
   readonly #options: CollectionOptions;
   readonly #owner: Wallet;
   readonly #collecting: Collecting;
-  readonly #memory = new Budget(WALKS_BYTES);
-  /** As last read. */
-  #rows: readonly RootRow[] = [];
-  /** Bucket → its root that is marked. */
-  readonly #marked = new Map<string, Cid>();
+  readonly #roots: RootMarks;
 
   constructor(options: CollectionOptions, owner: Wallet, collecting: Collecting) {
     this.#options = options;
     this.#owner = owner;
     this.#collecting = collecting;
+    this.#roots = new RootMarks({ ...options, owner, known: () => collecting.roots, into: collecting });
   }
 
-  /** Undefined: no root says what must stay. The table of roots may be lost, so nothing may be deleted. */
+  /** Undefined: there are no roots. */
   async run(dryRun: boolean): Promise<CollectionReport | undefined> {
     const collecting = this.#collecting;
     const { signal } = this.#options;
-    await this.#checkRoots();
-    await this.#markRoots(this.#pace());
-    if (this.#marked.size === 0) return undefined;
+    await this.#roots.check();
+    await this.#roots.mark();
+    if (this.#roots.isEmpty) return undefined;
     if (!dryRun) await this.#betweenSwaps();
     const swept = dryRun ? await collecting.preview(signal) : await collecting.sweep(signal);
     const plan = collecting.plan(swept);
@@ -109,26 +101,15 @@ class Collection {
     };
   }
 
-  /** Throws `root_rolled_back`. */
-  async #checkRoots(): Promise<void> {
-    const { alarm } = this.#options;
-    // In this order: otherwise a swap in between would look like a rollback of the table.
-    const known = this.#collecting.roots.list();
-    const buckets = rolledBack(known, await this.#roots()).map(({ bucket }) => bucket);
-    if (buckets.length === 0) return alarm.clear(this.#owner);
-    alarm.raise(this.#owner, buckets);
-    throw wentBack(buckets);
-  }
-
   /** Marks what the current roots reach, and begins the sweep while no swap is in progress. */
   async #betweenSwaps(): Promise<void> {
     const { gate, clock, signal } = this.#options;
     for (let attempt = 0; attempt < SWAPS_TRIES; attempt++) {
       if (attempt > 0) await clock.sleep(SWAPS_PAUSE_MS, signal);
-      await this.#markRoots(this.#pace());
+      await this.#roots.mark();
       using closed = await gate.close(this.#owner, SWAPS, clock);
       if (closed === undefined || !(await this.#markInTime(closed))) continue;
-      this.#collecting.roots.advance(this.#rows);
+      this.#collecting.roots.advance(this.#roots.rows);
       this.#collecting.beginSweep();
       return;
     }
@@ -143,52 +124,13 @@ class Collection {
       if (!closed.isClosed) throw new TooLong();
     };
     try {
-      await this.#markRoots({ breathe });
+      await this.#roots.mark({ breathe });
       return closed.isClosed;
     } catch (error) {
       if (error instanceof TooLong) return false;
       throw error;
     }
   }
-
-  async #markRoots(pace: Pick<TimeSlice, "breathe">): Promise<void> {
-    this.#rows = await this.#roots();
-    for (const { bucket, commit } of this.#rows) {
-      if (this.#marked.get(bucket) === commit) continue;
-      const { marks } = this.#collecting;
-      const protect = (cids: readonly Cid[]) => this.#collecting.protect(cids);
-      const isProtected = (cid: Cid) => this.#collecting.isProtected(cid);
-      const found = await checkComplete({ blocks: marks, era: 0, pace, memory: this.#memory, anyDepth: true }, commit);
-      if (found.kind !== "complete") throw damaged(bucket, found.kind === "missing" ? found.missing[0] : found.cid);
-      await protectBesidesReached({ blocks: marks, protect, isProtected, pace }, commit);
-      this.#marked.set(bucket, commit);
-    }
-  }
-
-  #roots(): Promise<RootRow[]> {
-    return allRoots(this.#options.roots, this.#owner);
-  }
-
-  #pace(): Pick<TimeSlice, "breathe"> {
-    const { clock, signal, onProgress } = this.#options;
-    const collecting = this.#collecting;
-    const pace = new TimeSlice(clock, WALK_SLICE_MS);
-    return {
-      breathe() {
-        signal.throwIfAborted();
-        onProgress?.(collecting.progress);
-        return pace.breathe();
-      },
-    };
-  }
 }
 
 class TooLong extends Error {}
-
-function damaged(bucket: string, cid: Cid | undefined): SynclineError {
-  return new SynclineError(
-    "store_corrupt",
-    `Bucket ${bucket} reaches ${cid}, which is missing or damaged. None of its owner's garbage was collected.`,
-    { hint: "Run `syncline verify --repair` on the bucket, then collect again." },
-  );
-}

@@ -3,14 +3,13 @@ import type Database from "better-sqlite3";
 import type { Cid } from "../../base/ids.ts";
 import { codecOf, digestOf } from "../../format/blocks/cid.ts";
 import type { Databases } from "../../objects/databases.ts";
-import type { WalkedBlocks } from "../store/owner-blocks.ts";
+import type { CollectionProgress, WalkedBlocks } from "../store/owner-blocks.ts";
 import type { SharedBlocks } from "./shared-blocks.ts";
 
 export class CollectionMarks implements Disposable {
   /** For a walk: nodes are complete once they are marked with everything below them. Condemned blocks count. */
-  readonly blocks: WalkedBlocks;
-  /** Blocks marked so far. */
-  count = 0;
+  readonly marks: WalkedBlocks;
+  #count = 0;
   readonly #db: Database.Database;
   readonly #node: Database.Statement<[Uint8Array], { node: 0 | 1 }>;
   readonly #put: Database.Statement<[Uint8Array, 0 | 1]>;
@@ -23,7 +22,7 @@ export class CollectionMarks implements Disposable {
       "INSERT INTO marks VALUES (?, ?) ON CONFLICT DO UPDATE SET node = max(node, excluded.node)",
     );
     const find = (cid: Cid) => blocks.cache.find(digestOf(cid));
-    this.blocks = {
+    this.marks = {
       get: (cid) => blocks.get(cid),
       size: async (cid) => find(cid)?.length,
       complete: async (cids) => new Set(cids.filter((cid) => codecOf(cid) !== "raw" && this.#isNode(cid))),
@@ -41,12 +40,17 @@ export class CollectionMarks implements Disposable {
   }
 
   /** Keeps these blocks, but not what they link to. */
-  protect(cids: readonly Cid[]): void {
+  async protect(cids: readonly Cid[]): Promise<void> {
     this.#mark(cids, 0);
   }
 
-  isReached(cid: Cid): boolean {
+  isProtected(cid: Cid): boolean {
     return this.has(digestOf(cid));
+  }
+
+  /** How much will be marked is unknown. */
+  get progress(): CollectionProgress {
+    return { blocks: this.#count, of: this.#count };
   }
 
   has(digest: Uint8Array): boolean {
@@ -65,7 +69,7 @@ export class CollectionMarks implements Disposable {
     this.#db.transaction(() => {
       for (const cid of cids) {
         const digest = digestOf(cid);
-        if (!this.has(digest)) this.count++;
+        if (!this.has(digest)) this.#count++;
         this.#put.run(digest, node);
       }
     })();

@@ -12,21 +12,14 @@
  * and a root swapped later was checked in that era.
  */
 import { type Arbiter, type LogEntry, PACK_STATES } from "../../arbiter/arbiter.ts";
-import { Budget } from "../../base/budget.ts";
 import type { Clock } from "../../base/clock.ts";
 import { nextTurn } from "../../base/concurrency.ts";
 import { SynclineError } from "../../base/errors.ts";
-import type { Cid } from "../../base/ids.ts";
-import { TimeSlice } from "../../base/time-slice.ts";
 import type { Databases } from "../../objects/databases.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
-import { allRoots, type RootRow } from "../../roots/root-store.ts";
-import { protectBesidesReached } from "../gc/protected-blocks.ts";
 import type { CollectionReport } from "../gc/collection.ts";
-import { WALK_SLICE_MS, WALKS_BYTES } from "../limits.ts";
-import { checkComplete } from "../roots/completeness.ts";
-import { type RootAlarm, wentBack } from "../roots/root-alarm.ts";
-import { rolledBack } from "../store/known-roots.ts";
+import { RootMarks } from "../gc/root-marks.ts";
+import type { RootAlarm } from "../roots/root-alarm.ts";
 import type { CollectionProgress } from "../store/owner-blocks.ts";
 import { CollectionMarks } from "./collection-marks.ts";
 import { readLog } from "./pack-log.ts";
@@ -63,13 +56,13 @@ export async function collectShared(options: SharedCollectionOptions, dryRun: bo
 class SharedCollection {
   readonly #options: SharedCollectionOptions;
   readonly #marks: CollectionMarks;
-  readonly #memory = new Budget(WALKS_BYTES);
-  /** Bucket → its root that is marked. */
-  readonly #marked = new Map<string, Cid>();
+  readonly #roots: RootMarks;
 
   constructor(options: SharedCollectionOptions, marks: CollectionMarks) {
     this.#options = options;
     this.#marks = marks;
+    const { arbiter, blocks } = options;
+    this.#roots = new RootMarks({ ...options, roots: arbiter.roots, known: () => blocks.cache.roots, into: marks });
   }
 
   async run(dryRun: boolean): Promise<CollectionReport> {
@@ -78,10 +71,9 @@ class SharedCollection {
     // Read before the roots: every root that is swapped later is checked in this era or a newer one.
     const { era } = blocks.cache;
     const packs = await this.#log();
-    await this.#checkRoots();
+    await this.#roots.check();
     await this.#markRoots();
-    // Without roots nothing says what must stay, so nothing is deleted.
-    if (this.#marked.size === 0) return reportOf([], [], 0);
+    if (this.#roots.isEmpty) return reportOf([], [], 0);
     const nowMs = blocks.follower.earlierMs;
     const isOld = (pack: string) => nowMs - (packs.get(pack)?.createdMs ?? nowMs) > leaseMs;
     if (!dryRun) {
@@ -110,31 +102,9 @@ class SharedCollection {
     return readLog(this.#options.arbiter, this.#options.owner);
   }
 
-  async #checkRoots(): Promise<void> {
-    const { blocks, alarm, owner } = this.#options;
-    // In this order: otherwise a swap in between would look like a rollback of the table.
-    const known = blocks.cache.roots.list();
-    const buckets = rolledBack(known, await this.#roots()).map(({ bucket }) => bucket);
-    if (buckets.length === 0) return alarm.clear(owner);
-    alarm.raise(owner, buckets);
-    throw wentBack(buckets);
-  }
-
   async #markRoots(): Promise<void> {
-    const { blocks: marked } = this.#marks;
-    const pace = this.#pace();
-    const rows = await this.#roots();
-    for (const { bucket, commit } of rows) {
-      if (this.#marked.get(bucket) === commit) continue;
-      const walking = { blocks: marked, era: 0, pace, memory: this.#memory, anyDepth: true };
-      const found = await checkComplete(walking, commit);
-      if (found.kind !== "complete") throw damaged(bucket, found.kind === "missing" ? found.missing[0] : found.cid);
-      const protect = async (cids: readonly Cid[]) => this.#marks.protect(cids);
-      const isProtected = (cid: Cid) => this.#marks.isReached(cid);
-      await protectBesidesReached({ blocks: marked, protect, isProtected, pace }, commit);
-      this.#marked.set(bucket, commit);
-    }
-    this.#options.blocks.cache.roots.advance(rows);
+    await this.#roots.mark();
+    this.#options.blocks.cache.roots.advance(this.#roots.rows);
   }
 
   /** Makes condemned packs live again that hold the only copy of something marked. */
@@ -217,26 +187,9 @@ class SharedCollection {
     }
   }
 
-  #roots(): Promise<RootRow[]> {
-    return allRoots(this.#options.arbiter.roots, this.#options.owner);
-  }
-
   async #breathe(): Promise<void> {
     await nextTurn();
     this.#options.signal.throwIfAborted();
-  }
-
-  #pace(): Pick<TimeSlice, "breathe"> {
-    const { clock, signal, onProgress } = this.#options;
-    const marks = this.#marks;
-    const pace = new TimeSlice(clock, WALK_SLICE_MS);
-    return {
-      breathe() {
-        signal.throwIfAborted();
-        onProgress?.({ blocks: marks.count, of: marks.count });
-        return pace.breathe();
-      },
-    };
   }
 }
 
@@ -256,12 +209,4 @@ function reportOf(uses: readonly PackUse[], going: readonly PackUse[], copied: n
 
 function lengthOf(rows: readonly { readonly length: number }[]): number {
   return rows.reduce((sum, { length }) => sum + length, 0);
-}
-
-function damaged(bucket: string, cid: Cid | undefined): SynclineError {
-  return new SynclineError(
-    "store_corrupt",
-    `Bucket ${bucket} reaches ${cid}, which is missing or damaged. None of its owner's garbage was collected.`,
-    { hint: "Run `syncline verify --repair` on the bucket, then collect again." },
-  );
 }
