@@ -1,7 +1,5 @@
 /** An agent: one bucket, and the doors to it. */
-import type { Clock } from "../base/clock.ts";
-import type { Log } from "../base/log.ts";
-import type { Random } from "../base/random.ts";
+import type { Ports } from "../base/ports.ts";
 import type { WalletSigner } from "../crypto/wallet.ts";
 import type { Supervision } from "../fuse/supervisor.ts";
 import type { MasterAccess } from "../net/access.ts";
@@ -10,7 +8,7 @@ import type { DoorReport, DoorSetup } from "./doors/doors.ts";
 import type { AgentStatus, FlushReport, UnmountReport } from "./reports.ts";
 import type { SharedBytes } from "./threads/shared-bytes.ts";
 
-export interface AgentOptions {
+export interface AgentOptions extends Ports {
   readonly address: string;
   /** At least one, at most one of each kind, in the order in which they are opened and closed. */
   readonly doors: readonly DoorSetup[];
@@ -44,9 +42,6 @@ export interface AgentOptions {
   readonly answers?: (own: ControlAnswers) => ControlAnswers;
   /** Called with the step of the start that is under way. */
   readonly onStep?: (what: string) => void;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Log;
 }
 
 export interface Agent {

@@ -1,10 +1,8 @@
 /** Writes to a bucket without a mount, with a command's own slot, its own device and an unused epoch number. */
 import { join } from "node:path";
-import type { Clock } from "../base/clock.ts";
 import type { Cid } from "../base/ids.ts";
 import { SynclineError } from "../base/errors.ts";
-import type { Log } from "../base/log.ts";
-import type { Random } from "../base/random.ts";
+import type { Ports } from "../base/ports.ts";
 import type { Bucket } from "../bucket/bucket.ts";
 import type { Writer } from "../bucket/publish/next-commit.ts";
 import type { PublishOutcome } from "../bucket/publish/outcome.ts";
@@ -18,7 +16,7 @@ import { openCommandState } from "./state/state-dir.ts";
 import { readStateFile, writeStateFile } from "./state/state-file.ts";
 import { openToWrite } from "./writing-bucket.ts";
 
-export interface CommandWriterOptions {
+export interface CommandWriterOptions extends Ports {
   readonly address: string;
   /** Folder of all states. */
   readonly stateRoot: string;
@@ -27,9 +25,6 @@ export interface CommandWriterOptions {
   readonly wallet: () => Promise<WalletSigner>;
   readonly machine?: string | undefined;
   readonly access?: MasterAccess | undefined;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Log;
 }
 
 export interface CommandWriter extends AsyncDisposable {

@@ -1,8 +1,7 @@
 /** A bucket ready to use: its storage behind verification, retries and, when asked for, a cache on disk. */
-import type { Clock } from "../base/clock.ts";
 import type { Cid, PackName, WriterId } from "../base/ids.ts";
-import { describeError, type Log } from "../base/log.ts";
-import type { Random } from "../base/random.ts";
+import { describeError } from "../base/log.ts";
+import type { Ports } from "../base/ports.ts";
 import type { Block, BlockReader } from "../blocks/block-store.ts";
 import { CachedReader } from "../blocks/cached-reader.ts";
 import { systemDisk } from "../objects/disk.ts";
@@ -35,11 +34,8 @@ export interface CacheOptions {
   readonly inFolder?: (cids: readonly Cid[]) => Promise<ReadonlyMap<Cid, Uint8Array>>;
 }
 
-export interface OpenBucketOptions {
+export interface OpenBucketOptions extends Ports {
   readonly address: string;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Log;
   /** How to sign in to a master; unused for a bucket in a folder. */
   readonly access?: MasterAccess | undefined;
   /** The uploading writer; absent for reading. */

@@ -3,12 +3,11 @@ import type { Clock } from "../base/clock.ts";
 import { hasCode } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import { BACKOFF_FIRST_MS, BACKOFF_MAX_MS, READ_ATTEMPTS } from "../base/limits.ts";
+import type { Ports } from "../base/ports.ts";
 import type { Random } from "../base/random.ts";
 import type { BlockReader } from "./block-store.ts";
 
-export interface RetryOptions {
-  readonly clock: Clock;
-  readonly random: Random;
+export interface RetryOptions extends Pick<Ports, "clock" | "random"> {
   /** Makes READ_ATTEMPTS, and as many more as fit into this time. */
   readonly patienceMs?: number | undefined;
   /** Makes `inner` forget what it read before: its memory may hold the damage. */

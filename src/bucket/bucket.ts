@@ -4,10 +4,9 @@
  * Storage is never trusted: blocks are checked against their addresses, the genesis against its owner, and a commit against
  * the certificate of its device.
  */
-import type { Clock } from "../base/clock.ts";
 import { SynclineError } from "../base/errors.ts";
 import { type Cid, type Lamport, ROOT_ID } from "../base/ids.ts";
-import type { Random } from "../base/random.ts";
+import type { Ports } from "../base/ports.ts";
 import { nodesInto } from "../blocks/block-codec.ts";
 import type { Block, BlockReader, BlockSink } from "../blocks/block-store.ts";
 import { type ContentConfig, createContentConfig } from "../content/config.ts";
@@ -40,13 +39,11 @@ export interface CurrentRoot {
   readonly commit: VerifiedCommit;
 }
 
-export interface CreateOptions {
+export interface CreateOptions extends Pick<Ports, "clock" | "random"> {
   readonly owner: WalletSigner;
   readonly device: DeviceKey;
   /** Until when the device may write: seconds since 1970. */
   readonly notAfter: number;
-  readonly clock: Clock;
-  readonly random: Random;
   /** Of the root directory. */
   readonly mode: number;
   readonly uid: number;

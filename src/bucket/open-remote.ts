@@ -1,9 +1,8 @@
 /** Opens the bucket at an address: the only place that knows which storage an address means. */
-import type { Clock } from "../base/clock.ts";
 import { mapConcurrent } from "../base/concurrency.ts";
 import { hasCode, SynclineError } from "../base/errors.ts";
 import type { PackName, WriterId } from "../base/ids.ts";
-import type { Random } from "../base/random.ts";
+import type { Ports } from "../base/ports.ts";
 import { ROOT_OBJECT } from "../format/blocks/object-name.ts";
 import { decodeRootHint } from "../format/blocks/root-hint.ts";
 import { decodeRoot } from "../format/blocks/root-object.ts";
@@ -20,9 +19,7 @@ import type { LocalBlocks } from "./http/http-upload.ts";
 import { PackedRemote } from "./packed/packed-remote.ts";
 import type { BucketRemote } from "./remote.ts";
 
-export interface RemoteOptions {
-  readonly clock: Clock;
-  readonly random: Random;
+export interface RemoteOptions extends Pick<Ports, "clock" | "random"> {
   /** The uploading writer; absent for reading. */
   readonly writer?: (() => WriterId) | undefined;
   /** Access to a master; a bucket in a folder needs none. */

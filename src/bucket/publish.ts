@@ -2,13 +2,11 @@
  * Publishes a sealed epoch: reads the root, merges if it moved, uploads, swaps, retries if others were faster. Returns an
  * outcome; the caller keeps the epoch until "published". An epoch whose tree the root already has needs no commit.
  */
-import type { Clock } from "../base/clock.ts";
 import { hasCode, SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import { NOTED_BESIDE_BYTES, PUBLISH_ATTEMPTS, PUBLISH_NODE_CACHE_BYTES } from "../base/limits.ts";
 import { NodeStore } from "../tree/node-store.ts";
-import type { Log } from "../base/log.ts";
-import type { Random } from "../base/random.ts";
+import type { Ports } from "../base/ports.ts";
 import type { Bucket, CurrentRoot } from "./bucket.ts";
 import type { VerifiedCommit } from "./verified-commit.ts";
 import type { ChangeSet, DataReader, SentCommit } from "../fstree/change-set.ts";
@@ -26,12 +24,9 @@ import { type EpochTree, type MergeSnapshots, Workspace } from "./publish/worksp
 import type { SwapOutcome } from "../roots/root-store.ts";
 import type { PreparedSwap, UploadSession } from "./remote.ts";
 
-export interface PublishContext {
+export interface PublishContext extends Ports {
   readonly bucket: Bucket;
   readonly writer: Writer;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Log;
   readonly merge?: MergeSnapshots;
 }
 

@@ -1,12 +1,13 @@
 /** A command's environment: variables, terminal, clock. Taken from the process once, so that tests can replace it. */
 import type { Readable, Writable } from "node:stream";
-import { type Clock, systemClock } from "../base/clock.ts";
-import { type Random, systemRandom } from "../base/random.ts";
+import { systemClock } from "../base/clock.ts";
+import type { Ports } from "../base/ports.ts";
+import { systemRandom } from "../base/random.ts";
 import { StartFiles } from "./start-files.ts";
 import { fileOutput } from "./terminal/file-output.ts";
 import { unreadable } from "./terminal/standard-input.ts";
 
-export interface Runtime {
+export interface Runtime extends Pick<Ports, "clock" | "random"> {
   /** Without SYNCLINE_KEY, so that no child inherits it. */
   readonly env: NodeJS.ProcessEnv;
   /** What SYNCLINE_KEY held. */
@@ -20,8 +21,6 @@ export interface Runtime {
   readonly stderr: Writable & { readonly isTTY?: boolean; readonly columns?: number };
   /** A background process stays in this process's session until it is ready. */
   readonly keepsSession?: boolean;
-  readonly clock: Clock;
-  readonly random: Random;
   /** Calls `cleanUp`, which must be synchronous, if a signal ends the process before the handle is disposed. */
   ifInterrupted(cleanUp: () => void): Disposable;
 }

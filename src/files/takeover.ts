@@ -1,8 +1,7 @@
 /** Moves an object to a name that may be taken. The old object is first moved aside, and can be removed later. */
 import type { FileName, Ino } from "../base/ids.ts";
-import type { Clock } from "../base/clock.ts";
-import { describeError, type Log } from "../base/log.ts";
-import type { Random } from "../base/random.ts";
+import { describeError } from "../base/log.ts";
+import type { Ports } from "../base/ports.ts";
 import { type Attributes, type FileSystem, RENAME_NOREPLACE } from "../vfs/filesystem.ts";
 import { removeWhole } from "./remove.ts";
 import type { Access } from "./access.ts";
@@ -21,12 +20,9 @@ interface Aside extends Named {
 }
 
 /** How a takeover reaches the filesystem. */
-export interface TakeoverPorts {
+export interface TakeoverPorts extends Ports {
   readonly access: Access;
   readonly unfinished: UnfinishedWork;
-  readonly random: Random;
-  readonly clock: Clock;
-  readonly log: Log;
 }
 
 export class Takeover {

@@ -1,18 +1,15 @@
 /** How a bucket is mounted: the caller's options and their defaults. */
-import type { Clock } from "../base/clock.ts";
-import type { Log } from "../base/log.ts";
+import type { Ports } from "../base/ports.ts";
 import type { SessionSettings } from "./addon.ts";
 import type { IndexRule } from "./index-programs.ts";
 import { AS_STORED, type OwnerRule } from "./owners.ts";
 import type { Supervision } from "./supervisor.ts";
 
-export interface FuseOptions {
+export interface FuseOptions extends Pick<Ports, "clock" | "log"> {
   /** An existing directory; see `prepareMountPoint`. */
   readonly mountPoint: string;
   /** What `mount` and `df` show as the device: the bucket's address. */
   readonly source: string;
-  readonly log: Log;
-  readonly clock: Clock;
   readonly readOnly?: boolean;
   /** Whether the kernel refuses to run programs from it. */
   readonly noexec?: boolean;

@@ -1,5 +1,4 @@
 /** A master: the HTTP surface (docs/reference/protocol.md) over storage that is handed in. */
-import type { Clock } from "../base/clock.ts";
 import type { Wallet } from "../base/ids.ts";
 import {
   ANSWER_BATCH_BYTES,
@@ -18,8 +17,7 @@ import {
   TEXTS_BYTES,
   WALK_STEPS,
 } from "./limits.ts";
-import type { Log } from "../base/log.ts";
-import type { Random } from "../base/random.ts";
+import type { Ports } from "../base/ports.ts";
 import { closeAll } from "../base/resources.ts";
 import { Quota } from "./account/quota.ts";
 import { accountRoutes } from "./account/routes.ts";
@@ -55,7 +53,7 @@ export interface MasterOptions extends MasterRules {
 }
 
 /** All options except how it is reached. */
-export interface MasterRules {
+export interface MasterRules extends Ports {
   /** Owned by the master, which closes it when it stops or fails to start. */
   readonly storage: MasterStorage;
   /** Wallets that are served. */
@@ -69,9 +67,6 @@ export interface MasterRules {
   /** The quota API, asked before `/v0/block` stores anything. */
   readonly quotaApi?: { readonly url: string; readonly open: boolean } | undefined;
   readonly version: string;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Log;
   /** Collects this thread's garbage. Absent: left to V8. */
   readonly collect?: Collect;
   /** False only in a drill that shows what the comparison prevents. */

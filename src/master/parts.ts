@@ -1,7 +1,5 @@
 /** What a master's routes share: made once in master.ts, and passed to each list of routes. */
-import type { Clock } from "../base/clock.ts";
-import type { Log } from "../base/log.ts";
-import type { Random } from "../base/random.ts";
+import type { Ports } from "../base/ports.ts";
 import type { RootStore } from "../roots/root-store.ts";
 import type { Quota } from "./account/quota.ts";
 import type { Slabs } from "./blocks/slabs.ts";
@@ -17,7 +15,7 @@ import type { BucketRoots } from "./roots/bucket-roots.ts";
 import type { RootAlarm } from "./roots/root-alarm.ts";
 import type { BlockStores } from "./store/owner-blocks.ts";
 
-export interface MasterParts {
+export interface MasterParts extends Ports {
   readonly stores: BlockStores;
   readonly roots: RootStore;
   readonly alarm: RootAlarm;
@@ -45,7 +43,4 @@ export interface MasterParts {
   readonly publicBlocks: boolean;
   readonly compareAndSwap: boolean;
   readonly version: string;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Log;
 }

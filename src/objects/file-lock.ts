@@ -9,11 +9,11 @@
 import type { FileHandle } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { unless } from "../base/unless.ts";
-import { type Clock, timeText } from "../base/clock.ts";
+import { timeText } from "../base/clock.ts";
 import { SerialQueue } from "../base/concurrency.ts";
 import type { SynclineError } from "../base/errors.ts";
 import { LOCK_WAIT_MS } from "../base/limits.ts";
-import type { Random } from "../base/random.ts";
+import type { Ports } from "../base/ports.ts";
 import { failedWith } from "../base/system-errors.ts";
 import { type Disk, NO_LINKS, readRanges } from "./disk.ts";
 import type { DurableFolder } from "./durable-folder.ts";
@@ -21,10 +21,8 @@ import { alive, locked, unusable } from "./lock-errors.ts";
 import { describeHolder, type LockHolder, type LockOwner, parseHolder } from "./lock-holder.ts";
 import { isGone, type ProcessIdentity, readOwnIdentity } from "./process-identity.ts";
 
-export interface FileLockOptions {
+export interface FileLockOptions extends Pick<Ports, "clock" | "random"> {
   readonly disk: Disk;
-  readonly clock: Clock;
-  readonly random: Random;
   readonly path: string;
   /** Of the lock: for temporary files beside it. */
   readonly folder: Pick<DurableFolder, "openTemporary" | "withdraw">;

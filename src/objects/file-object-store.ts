@@ -9,7 +9,7 @@ import { dirname, join } from "node:path";
 import { BoundedMap } from "../base/bounded-map.ts";
 import type { Clock } from "../base/clock.ts";
 import { hasCode, SynclineError } from "../base/errors.ts";
-import type { Random } from "../base/random.ts";
+import type { Ports } from "../base/ports.ts";
 import { failedWith } from "../base/system-errors.ts";
 import { GENESIS_OBJECT, ROOT_OBJECT } from "../format/blocks/object-name.ts";
 import { readOrSalvage, throwUnread } from "./bad-sector.ts";
@@ -32,12 +32,10 @@ import type {
 } from "./object-store.ts";
 import { mayHaveHappened, type ReplaceProgress, untilPutEnds } from "./put-end.ts";
 
-export interface FileObjectStoreOptions {
+export interface FileObjectStoreOptions extends Pick<Ports, "clock" | "random"> {
   readonly path: string;
   /** For display. */
   readonly address: string;
-  readonly clock: Clock;
-  readonly random: Random;
   readonly disk?: Disk;
   /** The mode of the folder, where `initialize` makes it. Absent: as the umask has it. */
   readonly mode?: number;

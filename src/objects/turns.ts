@@ -8,8 +8,8 @@
  */
 import { join } from "node:path";
 import { unless } from "../base/unless.ts";
-import type { Clock } from "../base/clock.ts";
 import { hasCode } from "../base/errors.ts";
+import type { Ports } from "../base/ports.ts";
 import type { Random } from "../base/random.ts";
 import { failedWith } from "../base/system-errors.ts";
 import { blake3 } from "../crypto/hash.ts";
@@ -18,10 +18,8 @@ import type { WatchFile } from "./folder-watch.ts";
 import type { Turn } from "./object-store.ts";
 import { isGone, type ProcessIdentity, readOwnIdentity } from "./process-identity.ts";
 
-export interface TurnsOptions {
+export interface TurnsOptions extends Pick<Ports, "clock" | "random"> {
   readonly disk: Disk;
-  readonly clock: Clock;
-  readonly random: Random;
   /** The line's folder inside an existing folder; made if necessary. */
   readonly path: string;
   /** Reports when a file disappears; may miss that, or call without it. */

@@ -8,13 +8,12 @@ import type { Clock } from "../base/clock.ts";
 import { SynclineError } from "../base/errors.ts";
 import { EPOCH_OBJECTS, PACE_MAX_MS, PACE_MS, PACED_MS } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
+import type { Ports } from "../base/ports.ts";
 
 /** Changes that free space may exceed the most objects by this factor. */
 const URGENT = 1.125;
 
-export interface BackPressureOptions {
-  readonly clock: Clock;
-  readonly log: Log;
+export interface BackPressureOptions extends Pick<Ports, "clock" | "log"> {
   /** The most changed objects that an epoch should have. */
   readonly objects?: number | undefined;
   /** The most changed objects that memory should hold, with what their long values count as. */

@@ -2,18 +2,16 @@
  * The overlay's background work: inode rows to the tables, checkpoints, spare journal segments, and the removal of unused
  * data files. One piece at a time, with calls in between. Work that fails, for lack of space for instance, is tried again.
  */
-import type { Clock } from "../base/clock.ts";
 import type { Ino } from "../base/ids.ts";
 import { INODE_BATCH, SWEEP_FILES, SWEEP_MS, WAITING_INODES } from "../base/limits.ts";
-import { describeError, type Log } from "../base/log.ts";
+import { describeError } from "../base/log.ts";
+import type { Ports } from "../base/ports.ts";
 import type { Checkpointer } from "./journal/checkpointer.ts";
 import type { DataFiles } from "./data/data-files.ts";
 import type { Journal } from "./journal/journal.ts";
 import type { OverlayState } from "./state.ts";
 
-export interface HousekeepingParts {
-  readonly clock: Clock;
-  readonly log: Log;
+export interface HousekeepingParts extends Pick<Ports, "clock" | "log"> {
   readonly state: OverlayState;
   readonly checkpointer: Checkpointer;
   readonly journal: Journal;

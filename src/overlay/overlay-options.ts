@@ -1,16 +1,13 @@
 /** What an overlay is opened with. */
-import type { Clock } from "../base/clock.ts";
 import type { Random } from "../base/random.ts";
-import type { Log } from "../base/log.ts";
+import type { Ports } from "../base/ports.ts";
 import type { BaseRoot } from "./journal/journal-record.ts";
 import type { OverlayStorage } from "./disk/storage.ts";
 
-export interface OverlayOptions {
+export interface OverlayOptions extends Pick<Ports, "clock" | "log"> {
   readonly storage: OverlayStorage;
   /** The base of a new state. */
   readonly base: BaseRoot;
-  readonly clock: Clock;
-  readonly log: Log;
   readonly limits?: Partial<OverlayLimits>;
   /** The system's by default. */
   readonly random?: Random;

@@ -1,7 +1,6 @@
 /** `syncline gc` on a simulated machine. */
 import { withKnownGenesis } from "../agent/open-bucket.ts";
-import type { Clock } from "../base/clock.ts";
-import type { Random } from "../base/random.ts";
+import type { Ports } from "../base/ports.ts";
 import { RetryReader } from "../blocks/retry-reader.ts";
 import { VerifiedReader } from "../blocks/verified-reader.ts";
 import { Bucket } from "../bucket/bucket.ts";
@@ -14,10 +13,8 @@ import type { ObjectStore } from "../objects/object-store.ts";
 import type { Beginning } from "./beginning.ts";
 import type { Sabotage } from "./sabotage.ts";
 
-export interface CollectingOptions {
+export interface CollectingOptions extends Pick<Ports, "clock" | "random"> {
   readonly store: ObjectStore;
-  readonly clock: Clock;
-  readonly random: Random;
   readonly beginning: Beginning;
   /** A writer for this collection only. */
   readonly writer: Writer;

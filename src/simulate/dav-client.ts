@@ -3,16 +3,13 @@
  * later versions survive. Folders are removed with their contents of that moment.
  */
 import { ERRNO } from "../base/errno.ts";
-import type { Clock } from "../base/clock.ts";
 import { SynclineError } from "../base/errors.ts";
-import type { Random } from "../base/random.ts";
+import type { Ports } from "../base/ports.ts";
 import { FsError } from "../vfs/filesystem.ts";
 import { type DavAnswer, type DavDoor, type DavRequest, urlOf } from "./dav-door.ts";
 
-export interface DavClientOptions {
+export interface DavClientOptions extends Pick<Ports, "clock" | "random"> {
   readonly door: DavDoor;
-  readonly clock: Clock;
-  readonly random: Random;
   /** Told whether the request under way names the versions that it removes; the program then counts these itself. */
   readonly isCareful: (careful: boolean) => void;
   /** Whether the door ignores a request's conditions. */

@@ -5,7 +5,6 @@
  *
  * Works in the background, and only with tree nodes that are on this machine. Rows that these cannot decide stay.
  */
-import type { Clock } from "../base/clock.ts";
 import type { Cid, Ino } from "../base/ids.ts";
 import {
   EPOCH_OBJECTS,
@@ -14,7 +13,8 @@ import {
   GONE_INODES_WAIT_MS,
   TABLES_LOG_ROWS,
 } from "../base/limits.ts";
-import { describeError, type Log } from "../base/log.ts";
+import { describeError } from "../base/log.ts";
+import type { Ports } from "../base/ports.ts";
 import type { BlockReader } from "../blocks/block-store.ts";
 import { blockNotFound } from "../blocks/not-found.ts";
 import { goneFrom } from "../fstree/gone-objects.ts";
@@ -24,12 +24,10 @@ import type { Overlay } from "../overlay/overlay.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import type { Objects } from "./objects.ts";
 
-export interface GoneInodesOptions {
+export interface GoneInodesOptions extends Pick<Ports, "clock" | "log"> {
   readonly objects: Objects;
   /** The blocks among `cids` that are on this machine. */
   readonly held: (cids: readonly Cid[]) => Promise<ReadonlyMap<Cid, Uint8Array>>;
-  readonly clock: Clock;
-  readonly log: Log;
   readonly signal: AbortSignal;
 }
 

@@ -1,8 +1,7 @@
 /** Opens a state folder as a filesystem over a bucket: recovers unpublished changes, or starts from the given root. */
-import type { Clock } from "../base/clock.ts";
 import { CLEAN_INODES, CONTENT_BYTES, READ_TIMEOUT_MS } from "../base/limits.ts";
 import type { Random } from "../base/random.ts";
-import type { Log } from "../base/log.ts";
+import type { Ports } from "../base/ports.ts";
 import type { BlockReader } from "../blocks/block-store.ts";
 import type { BaseRoot } from "../overlay/journal/journal-record.ts";
 import { Overlay } from "../overlay/overlay.ts";
@@ -12,14 +11,12 @@ import { Loader } from "./loader.ts";
 import { Objects } from "./objects.ts";
 import { Vfs } from "./vfs.ts";
 
-export interface VfsOptions {
+export interface VfsOptions extends Pick<Ports, "clock" | "log"> {
   readonly storage: OverlayStorage;
   /** All blocks of the bucket, verified. */
   readonly blocks: BlockReader;
   /** The base of a new state; an existing state continues from its own. */
   readonly base: BaseRoot;
-  readonly clock: Clock;
-  readonly log: Log;
   readonly limits?: Partial<VfsLimits>;
   /** Called with the bytes in data files after they changed, if `limits` bounds them. */
   readonly onUnpublished?: (bytes: number) => void;

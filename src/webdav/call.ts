@@ -1,9 +1,7 @@
 /** One request in this door: what a method receives, and how it answers. */
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:http";
-import type { Clock } from "../base/clock.ts";
 import type { FileName, Ino } from "../base/ids.ts";
-import type { Log } from "../base/log.ts";
-import type { Random } from "../base/random.ts";
+import type { Ports } from "../base/ports.ts";
 import type { Caller } from "../vfs/filesystem.ts";
 import type { Access } from "../files/access.ts";
 import type { Etags } from "./properties/etags.ts";
@@ -15,7 +13,7 @@ import type { Garbage } from "../runtime/garbage.ts";
 import type { SyncSource } from "./sync-source.ts";
 import type { UnfinishedWork } from "../files/unfinished.ts";
 
-export interface Call {
+export interface Call extends Ports {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   readonly href: Href;
@@ -35,9 +33,6 @@ export interface Call {
   readonly caller: Caller;
   readonly isReadOnly: boolean;
   readonly folderPage: FolderPage | undefined;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Log;
 }
 
 export type Method = (call: Call) => Promise<void>;

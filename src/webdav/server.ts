@@ -3,8 +3,7 @@
  * the origin of a change, and by password. Bounds what clients can use: headers, connections, time.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Clock } from "../base/clock.ts";
-import type { Log } from "../base/log.ts";
+import type { Ports } from "../base/ports.ts";
 import type { Certificate, ListenAddress } from "../http/listen.ts";
 import type { NoRequest, RawAnswer } from "../http/no-request.ts";
 import { HttpServer } from "../http/server.ts";
@@ -18,7 +17,7 @@ import { isFromElsewhere } from "../http/same-origin.ts";
 import { StalledRequests } from "../http/stalled.ts";
 import { TurnedAway } from "../http/turned-away.ts";
 
-export interface DavServerOptions extends ListenAddress {
+export interface DavServerOptions extends ListenAddress, Pick<Ports, "clock" | "log"> {
   /** Undefined: plain HTTP. */
   readonly tls: Certificate | undefined;
   /** Names under which it may be called, besides those of this machine and `host`. */
@@ -27,8 +26,6 @@ export interface DavServerOptions extends ListenAddress {
   readonly login: Login | undefined;
   /** Answers permitted requests. Never rejects. */
   readonly handler: DavHandler;
-  readonly clock: Clock;
-  readonly log: Log;
   /** For tests: the most connections at once, and the most idle ones. */
   readonly maxConnections?: number;
   readonly maxIdle?: number;

@@ -1,7 +1,6 @@
 /** What every door of an agent works with, and what it offers once it is open. */
-import type { Clock } from "../../base/clock.ts";
 import type { Ino, WriterId } from "../../base/ids.ts";
-import type { Log } from "../../base/log.ts";
+import type { Ports } from "../../base/ports.ts";
 import type { ContentConfig } from "../../content/config.ts";
 import type { IndexRule } from "../../fuse/index-programs.ts";
 import type { Supervision } from "../../fuse/supervisor.ts";
@@ -11,7 +10,7 @@ import type { HistoryFs } from "../../vfs/history/history-fs.ts";
 import type { PublishedTrees } from "../../webdav/sync-source.ts";
 import type { DoorReport } from "./doors.ts";
 
-export interface DoorContext {
+export interface DoorContext extends Pick<Ports, "clock" | "log"> {
   readonly fs: FileSystem;
   /** The published trees, and the names of files' contents. */
   readonly vfs: PublishedTrees & ContentNames;
@@ -32,8 +31,6 @@ export interface DoorContext {
   readonly indexing: Omit<IndexRule, "names">;
   /** How another process takes over a mount if this one dies. */
   readonly supervision: Supervision | undefined;
-  readonly clock: Clock;
-  readonly log: Log;
   /** A door was closed from outside, as by umount(8): ends the agent. */
   ended(): void;
 }

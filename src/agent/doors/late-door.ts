@@ -1,16 +1,14 @@
 /** A door whose opening is repeated until it succeeds: its address may be in use for a while. */
-import type { Clock } from "../../base/clock.ts";
-import { describeError, type Log } from "../../base/log.ts";
+import { describeError } from "../../base/log.ts";
+import type { Ports } from "../../base/ports.ts";
 import { openLate } from "../open-late.ts";
 import type { OpenDoor } from "./door-context.ts";
 import type { DoorReport } from "./doors.ts";
 
-export interface LateDoorOptions {
+export interface LateDoorOptions extends Pick<Ports, "clock" | "log"> {
   /** Until it is open. */
   readonly report: DoorReport;
   readonly open: () => Promise<OpenDoor>;
-  readonly clock: Clock;
-  readonly log: Log;
 }
 
 export class LateDoor implements OpenDoor {

@@ -3,11 +3,11 @@
  * they no longer need. Pinned blocks do not count against the cache's limit, and leave room for unpublished data.
  */
 import { join } from "node:path";
-import type { Clock } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
 import { failureOf } from "../../base/failure.ts";
 import type { Cid } from "../../base/ids.ts";
-import { describeError, type Log } from "../../base/log.ts";
+import { describeError } from "../../base/log.ts";
+import type { Ports } from "../../base/ports.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
 import type { PinnedBlocks } from "../../blocks/pinned-blocks.ts";
 import { type FreeReport, type PinsReport, reportError } from "../reports.ts";
@@ -16,7 +16,7 @@ import { freeSpace, type FreeSpaceOptions, type Serving } from "./free-space.ts"
 import { covers, type PinPath, pinText, readPins, samePin, writePins } from "./pin-list.ts";
 import { readPinned } from "./pinned-tree.ts";
 
-export interface PinsOptions {
+export interface PinsOptions extends Pick<Ports, "clock" | "log"> {
   readonly stateDir: string;
   readonly pinned: PinnedBlocks;
   readonly cache: FreeSpaceOptions["cache"];
@@ -27,8 +27,6 @@ export interface PinsOptions {
   /** Changes with each boot of the machine; "" if unknown. */
   readonly boot: () => Promise<string>;
   readonly paused: () => SynclineError | undefined;
-  readonly clock: Clock;
-  readonly log: Log;
 }
 
 /** How soon a new base is noticed, and how soon a failure is retried. */

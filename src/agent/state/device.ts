@@ -5,7 +5,7 @@
 import { join } from "node:path";
 import { SynclineError } from "../../base/errors.ts";
 import type { Clock } from "../../base/clock.ts";
-import type { Random } from "../../base/random.ts";
+import type { Ports } from "../../base/ports.ts";
 import { unlessSync } from "../../base/unless.ts";
 import { createDeviceKey, deviceKeyFromSeed, type DeviceKey } from "../../crypto/device-key.ts";
 import type { WalletSigner } from "../../crypto/wallet.ts";
@@ -23,13 +23,11 @@ export interface Device {
   readonly certificate: Certificate;
 }
 
-export interface DeviceSetup {
+export interface DeviceSetup extends Pick<Ports, "clock" | "random"> {
   readonly stateDir: string;
   readonly genesis: Genesis;
   /** Opens the wallet; called only when something must be signed. */
   readonly wallet: () => Promise<WalletSigner>;
-  readonly clock: Clock;
-  readonly random: Random;
 }
 
 /**

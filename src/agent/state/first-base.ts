@@ -2,7 +2,8 @@
 import { join } from "node:path";
 import type { Clock } from "../../base/clock.ts";
 import { hasCode } from "../../base/errors.ts";
-import { describeError, type Log } from "../../base/log.ts";
+import { describeError } from "../../base/log.ts";
+import type { Ports } from "../../base/ports.ts";
 import type { Bucket } from "../../bucket/bucket.ts";
 import { findCommit } from "../../bucket/find-commit.ts";
 import type { Supervision } from "../../fuse/supervisor.ts";
@@ -11,14 +12,12 @@ import { LAST_BASE, parseBase } from "./last-base.ts";
 import { holdsUnpublished } from "./start-over.ts";
 import { readStateFile, writeStateFile } from "./state-file.ts";
 
-export interface FirstBaseOptions {
+export interface FirstBaseOptions extends Pick<Ports, "clock" | "log"> {
   /** An old state, as named by `--at`. */
   readonly at: string | undefined;
   readonly stateDir: string;
   /** How the agent is supervised: whether it takes over a mount. */
   readonly supervision?: Pick<Supervision, "handoff"> | undefined;
-  readonly clock: Clock;
-  readonly log: Log;
 }
 
 /**

@@ -2,17 +2,15 @@
  * Tells the bucket which root long unpublished changes are based on, so that collections retain that root
  * (docs/design/retention.md) for the merge. Costs one request per start while changes are published at once.
  */
-import type { Clock } from "../../base/clock.ts";
 import { SerialQueue } from "../../base/concurrency.ts";
 import type { Cid } from "../../base/ids.ts";
-import { describeError, type Log } from "../../base/log.ts";
+import { describeError } from "../../base/log.ts";
+import type { Ports } from "../../base/ports.ts";
 import type { BucketRemote } from "../../bucket/remote.ts";
 import type { BaseRoot } from "../../overlay/journal/journal-record.ts";
 
-export interface HeldBaseOptions {
+export interface HeldBaseOptions extends Pick<Ports, "clock" | "log"> {
   readonly remote: BucketRemote;
-  readonly clock: Clock;
-  readonly log: Log;
 }
 
 /**

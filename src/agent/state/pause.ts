@@ -1,8 +1,8 @@
 /** Whether syncing is paused. Kept in the state, so that a pause outlives its agent. */
 import { join } from "node:path";
-import { timeText, type Clock } from "../../base/clock.ts";
+import { timeText } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
-import type { Log } from "../../base/log.ts";
+import type { Ports } from "../../base/ports.ts";
 import { orElse } from "../../base/unless.ts";
 import { readStateFile, writeStateFile } from "./state-file.ts";
 
@@ -18,10 +18,8 @@ export interface StoredPause {
   readonly untilMs?: number;
 }
 
-export interface PauseOptions {
+export interface PauseOptions extends Pick<Ports, "clock" | "log"> {
   readonly stateDir: string;
-  readonly clock: Clock;
-  readonly log: Log;
   /** Called when a pause begins or ends, except at the start. */
   readonly changed: (isPaused: boolean) => void;
 }

@@ -2,10 +2,8 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { unlessSync } from "../../base/unless.ts";
-import type { Clock } from "../../base/clock.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
-import type { Log } from "../../base/log.ts";
-import type { Random } from "../../base/random.ts";
+import type { Ports } from "../../base/ports.ts";
 import { openRemote } from "../../bucket/open-remote.ts";
 import { foreignBucket, type RootMemory } from "../../bucket/root-witness.ts";
 import { soundGenesis } from "../../bucket/sound-genesis.ts";
@@ -19,7 +17,7 @@ import { LAST_BASE, parseBase } from "./last-base.ts";
 import { collectorDirOf } from "./state-dir.ts";
 import { readStateFile } from "./state-file.ts";
 
-export interface StartOverOptions {
+export interface StartOverOptions extends Ports {
   readonly address: string;
   readonly stateDir: string;
   /** What was seen at the address. */
@@ -27,9 +25,6 @@ export interface StartOverOptions {
   /** Accepts the bucket at the address now, whatever was seen there. */
   readonly accept: boolean;
   readonly access?: MasterAccess | undefined;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Log;
 }
 
 /** The file in a state that holds the genesis of its bucket. */

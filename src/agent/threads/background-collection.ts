@@ -2,10 +2,9 @@
  * When an agent collects its bucket's garbage by itself (docs/design/retention.md): after many commits, or daily if there
  * were any. All agents of a bucket count the same commits; random delays and each other's collections make one agent do it.
  */
-import type { Clock } from "../../base/clock.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
-import { describeError, type Log } from "../../base/log.ts";
-import type { Random } from "../../base/random.ts";
+import { describeError } from "../../base/log.ts";
+import type { Ports } from "../../base/ports.ts";
 import type { CollectionMark, CollectionNews, Collected } from "../../bucket/gc/need.ts";
 
 /** What an agent knows of the last collection; it outlives the process. */
@@ -17,7 +16,7 @@ export interface CollectionRecord {
   readonly retained: number;
 }
 
-export interface BackgroundCollectionOptions {
+export interface BackgroundCollectionOptions extends Ports {
   /** The newest root's seq seen here; undefined while the bucket is out of reach. */
   readonly seq: () => number | undefined;
   /** As `collectIfNeeded` or `thinIfNeeded`. */
@@ -25,9 +24,6 @@ export interface BackgroundCollectionOptions {
   readonly record: CollectionRecord | undefined;
   /** Stores the record for the next start. */
   readonly keep: (record: CollectionRecord) => void;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Log;
 }
 
 export interface CollectionState {

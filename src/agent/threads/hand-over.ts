@@ -1,6 +1,6 @@
 /** An agent's answers to callers. One of them ends its process, so that its supervisor starts the next agent. */
 import type { Clock } from "../../base/clock.ts";
-import type { Log } from "../../base/log.ts";
+import type { Ports } from "../../base/ports.ts";
 import type { Supervision } from "../../fuse/supervisor.ts";
 import type { Agent } from "../agent.ts";
 import { type ControlAnswers, notReplaceable } from "../control.ts";
@@ -10,13 +10,11 @@ import type { Pause } from "../state/pause.ts";
 import type { FilesystemThread } from "./filesystem-thread.ts";
 import { requireNextProgram } from "./next-program.ts";
 
-interface Tools {
+interface Tools extends Pick<Ports, "clock" | "log"> {
   readonly drainMs: number;
   readonly pause: Pause;
   readonly pins: Pins | undefined;
   readonly supervision?: Supervision | undefined;
-  readonly clock: Clock;
-  readonly log: Log;
 }
 
 /** Time for the answer to leave before the process ends. */

@@ -2,19 +2,17 @@
  * Reads a tree's nodes into the local cache, top down, so that names and attributes are available offline. Stops at a
  * budget; contents are read on demand.
  */
-import type { Clock } from "../../base/clock.ts";
 import type { Cid } from "../../base/ids.ts";
 import { WARM_UP_NODES } from "../../base/limits.ts";
-import { describeError, type Log } from "../../base/log.ts";
+import { describeError } from "../../base/log.ts";
+import type { Ports } from "../../base/ports.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
 import { NodeStore } from "../../tree/node-store.ts";
 
-export interface WarmUpOptions {
+export interface WarmUpOptions extends Pick<Ports, "clock" | "log"> {
   readonly blocks: BlockReader;
   /** Called once all names are cached. */
   readonly done: () => void;
-  readonly clock: Clock;
-  readonly log: Log;
 }
 
 /** How long a caller waits for names to reach the cache. */

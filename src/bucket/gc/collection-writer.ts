@@ -1,9 +1,8 @@
 /** Makes a collection's swaps: copies, runs, manifests and commit objects. */
-import type { Clock } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { PackName } from "../../base/ids.ts";
 import { RUN_PAGE_BYTES } from "../../base/limits.ts";
-import type { Random } from "../../base/random.ts";
+import type { Ports } from "../../base/ports.ts";
 import type { WordMemory } from "../../base/word-memory.ts";
 import { encodeManifest, type Manifest, type RunReference } from "../../format/blocks/manifest.ts";
 import { commitObjectName, OBJECT_ID_BYTES, runName } from "../../format/blocks/object-name.ts";
@@ -29,12 +28,10 @@ import { Repacker } from "./repack.ts";
 const SORTED_BYTES = 4;
 const COPY_BYTES = 72;
 
-export interface CollectionWriterOptions {
+export interface CollectionWriterOptions extends Pick<Ports, "clock" | "random"> {
   readonly bucket: Bucket;
   readonly store: ObjectStore;
   readonly writer: Writer;
-  readonly clock: Clock;
-  readonly random: Random;
   /** For places of blocks. */
   readonly memory: WordMemory;
 }

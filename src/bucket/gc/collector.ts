@@ -11,7 +11,7 @@ import { mapConcurrent } from "../../base/concurrency.ts";
 import { isDamage, SynclineError } from "../../base/errors.ts";
 import type { PackName } from "../../base/ids.ts";
 import { BACKOFF_FIRST_MS, STORE_CONCURRENCY } from "../../base/limits.ts";
-import type { Random } from "../../base/random.ts";
+import type { Ports } from "../../base/ports.ts";
 import { WordMemory } from "../../base/word-memory.ts";
 import { BASES_LIFE_MS, LEASE_LIFE_MS } from "../../format/commits/lease.ts";
 import { runName } from "../../format/blocks/object-name.ts";
@@ -37,14 +37,12 @@ import { type MarkProgress, type Plan, Planner } from "./planner.ts";
 import type { RetentionRule } from "./retention.ts";
 import { DROPPED_AT_ONCE } from "./victims.ts";
 
-export interface CollectOptions {
+export interface CollectOptions extends Pick<Ports, "clock" | "random"> {
   /** Reads the store itself, verified: no cache, which may hold what the store has lost. */
   readonly bucket: Bucket;
   readonly store: ObjectStore;
   /** A device that no other process publishes with at the same time. */
   readonly writer: Writer;
-  readonly clock: Clock;
-  readonly random: Random;
   /** Reports what would be done, and changes nothing. */
   readonly dryRun?: boolean;
   /** The most memory that lists of blocks may take. Default: no limit. */

@@ -1,9 +1,8 @@
 /** Plans a collection on one root: what must stay, where it lies, and which packs go. */
-import type { Clock } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid, Lamport, PackName } from "../../base/ids.ts";
 import { MAX_LOOSE_PACKS } from "../../base/limits.ts";
-import type { Random } from "../../base/random.ts";
+import type { Ports } from "../../base/ports.ts";
 import type { WordMemory } from "../../base/word-memory.ts";
 import { cidFromDigest, type Codec, digestOf, digestText } from "../../format/blocks/cid.ts";
 import type { LoosePack } from "../../format/blocks/manifest.ts";
@@ -53,11 +52,9 @@ export interface MarkProgress {
   readonly of: number;
 }
 
-export interface PlannerOptions {
+export interface PlannerOptions extends Pick<Ports, "clock" | "random"> {
   readonly bucket: Bucket;
   readonly writer: Writer;
-  readonly clock: Clock;
-  readonly random: Random;
   /** For lists of blocks. */
   readonly memory: WordMemory;
   readonly youngMs?: number;

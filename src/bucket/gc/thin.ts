@@ -2,10 +2,10 @@
  * Thins a bucket's history by the rule of retention, wherever the bucket is stored: a maintenance commit drops the commits
  * that are not retained, by an ordinary swap. Collecting unreachable blocks is left to the storage.
  */
-import type { Clock } from "../../base/clock.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { Lamport } from "../../base/ids.ts";
 import { BACKOFF_FIRST_MS, BACKOFF_MAX_MS, PUBLISH_ATTEMPTS } from "../../base/limits.ts";
+import type { Ports } from "../../base/ports.ts";
 import type { Random } from "../../base/random.ts";
 import type { Retention } from "../../format/commits/retention.ts";
 import type { SwapOutcome } from "../../roots/root-store.ts";
@@ -14,12 +14,10 @@ import type { Writer } from "../publish/next-commit.ts";
 import type { RetentionRule } from "./retention.ts";
 import { blocksOf, CommitTimes, type History, historyOf, makeMaintenance } from "./maintenance.ts";
 
-export interface ThinOptions {
+export interface ThinOptions extends Pick<Ports, "clock" | "random"> {
   readonly bucket: Bucket;
   /** A device that no other process publishes with at the same time. */
   readonly writer: Writer;
-  readonly clock: Clock;
-  readonly random: Random;
   /** Reports what would be dropped, and changes nothing. */
   readonly dryRun: boolean;
   /** Which commits stay, in place of `retained`. */

@@ -1,10 +1,9 @@
 /** A bucket at a master: its blocks and its root by HTTP calls. Callers verify the answers, as from any store. */
 import { BoundedMap } from "../../base/bounded-map.ts";
-import type { Clock } from "../../base/clock.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
 import { MASTER_LEASE_MS, PUBLISH_ATTEMPTS } from "../../base/limits.ts";
-import type { Random } from "../../base/random.ts";
+import type { Ports } from "../../base/ports.ts";
 import type { Block } from "../../blocks/block-store.ts";
 import { HttpBlockStore } from "../../blocks/http-block-store.ts";
 import { decodeCommit } from "../../format/commits/commit.ts";
@@ -19,7 +18,7 @@ import { watchMaster } from "./root-watch.ts";
 import { storedBytes } from "./stored-bytes.ts";
 import { HttpTurns } from "./turns.ts";
 
-export interface HttpRemoteOptions {
+export interface HttpRemoteOptions extends Pick<Ports, "clock" | "random"> {
   /** For people. */
   readonly address: string;
   readonly master: Master;
@@ -28,8 +27,6 @@ export interface HttpRemoteOptions {
   readonly local?: LocalBlocks | undefined;
   /** As RemoteOptions.onStaleRoot. */
   readonly onStaleRoot?: (() => void) | undefined;
-  readonly clock: Clock;
-  readonly random: Random;
 }
 
 type UnknownSwap = Extract<SwapOutcome, { kind: "unknown" }>;

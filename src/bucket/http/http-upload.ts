@@ -7,7 +7,6 @@
  */
 import { BoundedMap } from "../../base/bounded-map.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
-import type { Clock } from "../../base/clock.ts";
 import type { Cid } from "../../base/ids.ts";
 import {
   MASTER_ASK_BYTES,
@@ -18,7 +17,7 @@ import {
   MASTER_PUTS_AT_ONCE,
   MAX_BLOCK_ACCEPTED,
 } from "../../base/limits.ts";
-import type { Random } from "../../base/random.ts";
+import type { Ports } from "../../base/ports.ts";
 import type { Block, BlockReader } from "../../blocks/block-store.ts";
 import type { BlockCache } from "../../blocks/cached-reader.ts";
 import type { HttpBlockStore } from "../../blocks/http-block-store.ts";
@@ -32,7 +31,7 @@ import type { HttpTurns } from "./turns.ts";
 /** As a block cache is read; never throws. */
 export type LocalBlocks = Pick<BlockCache, "held">;
 
-export interface HttpUploadTools {
+export interface HttpUploadTools extends Pick<Ports, "clock" | "random"> {
   readonly address: string;
   readonly name: BucketName;
   readonly store: HttpBlockStore;
@@ -46,8 +45,6 @@ export interface HttpUploadTools {
   readonly turns: Pick<HttpTurns, "headers" | "swapped">;
   /** Called with each root that a swap of this session put in place. */
   readonly committed: (root: Root) => void;
-  readonly clock: Clock;
-  readonly random: Random;
 }
 
 /** How many CIDs a session remembers as stored; it asks again for those that it forgets. */

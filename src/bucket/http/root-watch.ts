@@ -2,7 +2,6 @@
  * Reports when a bucket's root may have moved. Uses the master's events where it sends them, and reads the root every few
  * seconds: polling catches missed events, and is the only source while events are cut off.
  */
-import type { Clock } from "../../base/clock.ts";
 import type { Cid } from "../../base/ids.ts";
 import {
   MASTER_POLL_ALONE_MS,
@@ -11,22 +10,20 @@ import {
   RECONNECT_FIRST_MS,
   RECONNECT_MAX_MS,
 } from "../../base/limits.ts";
-import type { Random } from "../../base/random.ts";
+import type { Ports } from "../../base/ports.ts";
 import { Throttle, WATCH_THROTTLE_MS } from "../../base/throttle.ts";
 import { serverEvents } from "../../net/event-stream.ts";
 import type { Master } from "../../net/master-connection.ts";
 import { rootFrom } from "../../roots/http-root-store.ts";
 import type { Root } from "../../roots/root-store.ts";
 
-export interface WatchOptions {
+export interface WatchOptions extends Pick<Ports, "clock" | "random"> {
   readonly master: Master;
   /** The path of the watch call. */
   readonly path: string;
   readonly readRoot: () => Promise<Root | undefined>;
   /** Whether this process put the root there itself. */
   readonly isOwn: (commit: Cid) => boolean;
-  readonly clock: Clock;
-  readonly random: Random;
 }
 
 const UNREACHABLE = "unreachable";

@@ -1,9 +1,8 @@
 /** A bucket in an object store (`file://`, `s3://`): packs, commit objects, a root (docs/reference/formats.md). */
-import type { Clock } from "../../base/clock.ts";
 import { hasCode, SynclineError, unlessDamaged } from "../../base/errors.ts";
 import type { Cid, PackName, WriterId } from "../../base/ids.ts";
 import { COMMIT_INLINE_BYTES, FILE_POLL_MS } from "../../base/limits.ts";
-import type { Random } from "../../base/random.ts";
+import type { Ports } from "../../base/ports.ts";
 import type { Block } from "../../blocks/block-store.ts";
 import { VerifiedReader } from "../../blocks/verified-reader.ts";
 import { decodeCommit } from "../../format/commits/commit.ts";
@@ -25,9 +24,7 @@ import { readCommitAhead, readingAhead } from "./read-ahead.ts";
 import type { BucketRemote, Upload, UploadSession } from "../remote.ts";
 import { watchRoot } from "./root-watch.ts";
 
-export interface PackedRemoteOptions {
-  readonly clock: Clock;
-  readonly random: Random;
+export interface PackedRemoteOptions extends Pick<Ports, "clock" | "random"> {
   /**
    * Returns the uploading writer, each time anew: an agent may get a new device. Without one, only uploads that fit into a
    * commit object are possible.

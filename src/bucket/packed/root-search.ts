@@ -5,10 +5,9 @@
  * Commit objects also stay behind from swaps that others won. Those are older than the newest root, or as old: then several
  * may be the newest, and a person chooses. A commit whose swap was never sent follows the newest root, and may be taken for it.
  */
-import type { Clock } from "../../base/clock.ts";
 import { hasCode, isDamage, SynclineError, unlessDamaged } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
-import type { Random } from "../../base/random.ts";
+import type { Ports } from "../../base/ports.ts";
 import { unless } from "../../base/unless.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
 import { blockNotFound } from "../../blocks/not-found.ts";
@@ -34,9 +33,7 @@ import { auditObjects } from "./object-audit.ts";
 import { PackedRemote } from "./packed-remote.ts";
 import { storeAsIf } from "./store-as-if.ts";
 
-export interface RootSearchOptions {
-  readonly clock: Clock;
-  readonly random: Random;
+export interface RootSearchOptions extends Pick<Ports, "clock" | "random"> {
   /** The bucket that is meant; undefined: the one whose genesis is in the store. */
   readonly pinnedGenesis?: Cid | undefined;
   /** The newest root that this machine has seen. */

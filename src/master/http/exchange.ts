@@ -1,11 +1,11 @@
 /** One request and its answer: finds the route, checks the bearer, runs the handler, replies, and counts. */
 import { once } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Clock } from "../../base/clock.ts";
 import type { Wallet } from "../../base/ids.ts";
 import { MAX_DISCARDED_BYTES, MAX_JSON_BYTES } from "../../base/limits.ts";
 import { DISCARD_MS, JSON_GROWTH, MIN_BODY_BYTES_A_WINDOW } from "../limits.ts";
-import { describeError, type Log } from "../../base/log.ts";
+import { describeError } from "../../base/log.ts";
+import type { Ports } from "../../base/ports.ts";
 import { begunBody } from "./begun-body.ts";
 import type { Bearer, Bearers } from "./bearers.ts";
 import { whenInTheWay } from "../../http/slow-clients.ts";
@@ -24,7 +24,7 @@ import type { Router } from "./router.ts";
 import type { FairBudget } from "../../http/fair-budget.ts";
 
 /** What all exchanges of a server share. */
-export interface Service {
+export interface Service extends Pick<Ports, "clock" | "log"> {
   readonly router: Router;
   readonly bearers: Bearers;
   readonly endings: OpenStreams;
@@ -34,8 +34,6 @@ export interface Service {
   readonly garbage: Garbage;
   readonly strangers: RateLimits;
   readonly metrics: Metrics;
-  readonly clock: Clock;
-  readonly log: Log;
 }
 
 /** Answers one request. Never throws. */

@@ -1,19 +1,17 @@
 /** Asks a quota API whether a caller may upload, with the caller's own bearer: one request per bearer at a time. */
 import { request } from "undici";
 import { BoundedMap } from "../../base/bounded-map.ts";
-import type { Clock } from "../../base/clock.ts";
 import { KNOWN_BEARERS, QUOTA_CACHE_MS, QUOTA_PATIENCE_MS, QUOTA_RETRY_MS } from "../limits.ts";
-import { describeError, type Log } from "../../base/log.ts";
+import { describeError } from "../../base/log.ts";
+import type { Ports } from "../../base/ports.ts";
 import { orElse } from "../../base/unless.ts";
 import { Refusal } from "../http/refusal.ts";
 
-export interface QuotaGateOptions {
+export interface QuotaGateOptions extends Pick<Ports, "clock" | "log"> {
   /** The storage API's base address; /api/v1/storage is appended. */
   readonly api: string;
   /** Whether uploads are allowed while the API does not answer. */
   readonly open: boolean;
-  readonly clock: Clock;
-  readonly log: Log;
 }
 
 export class QuotaGate {

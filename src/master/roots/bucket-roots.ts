@@ -1,11 +1,12 @@
 /** All roots of a master: reads, even while the arbiter is unreachable, and checked swaps, one a bucket at a time. */
 import { BoundedMap } from "../../base/bounded-map.ts";
-import { type Clock, timeText } from "../../base/clock.ts";
+import { timeText } from "../../base/clock.ts";
 import { KeyedQueues } from "../../base/concurrency.ts";
 import { hasCode } from "../../base/errors.ts";
 import type { Cid, Wallet } from "../../base/ids.ts";
 import { CHECKS_AT_ONCE, OWNER_CHECKS_AT_ONCE } from "../limits.ts";
-import { describeError, type Log } from "../../base/log.ts";
+import { describeError } from "../../base/log.ts";
+import type { Ports } from "../../base/ports.ts";
 import { bucketKey } from "../../roots/root-store.ts";
 import type { BucketName, Root, RootRow, RootTable, SwapOutcome } from "../../roots/root-store.ts";
 import { Refusal } from "../http/refusal.ts";
@@ -19,11 +20,9 @@ import { RootHub } from "./root-hub.ts";
 import { SwapGate } from "./swap-gate.ts";
 import { SwapCheck } from "./swap-check.ts";
 
-export interface BucketRootsOptions {
+export interface BucketRootsOptions extends Pick<Ports, "clock" | "log"> {
   readonly roots: RootTable;
   readonly stores: BlockStores;
-  readonly clock: Clock;
-  readonly log: Log;
   readonly alarm: RootAlarm;
   /**
    * False: the last swap wins, and others' work is lost. Safe with a single writer; it exists so that a drill can show what

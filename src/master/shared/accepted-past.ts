@@ -6,19 +6,17 @@
  * one afterwards: an arbiter that has not counted as far as the store says went back.
  */
 import type { Arbiter } from "../../arbiter/arbiter.ts";
-import type { Clock } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
 import { LastingTrouble } from "../../base/lasting-trouble.ts";
-import { describeError, type Log } from "../../base/log.ts";
+import { describeError } from "../../base/log.ts";
+import type { Ports } from "../../base/ports.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
 import { ROOTS_HINT } from "../roots/root-alarm.ts";
 import { BEATS_OBJECT, PAST_OBJECT } from "./pack-objects.ts";
 
-export interface AcceptedPastOptions {
+export interface AcceptedPastOptions extends Pick<Ports, "clock" | "log"> {
   readonly arbiter: Pick<Arbiter, "incarnation" | "changeIncarnation" | "beat" | "address">;
   readonly store: ObjectStore;
-  readonly clock: Clock;
-  readonly log: Log;
 }
 
 const LOOK_MS = 5_000;

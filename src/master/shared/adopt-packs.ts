@@ -1,11 +1,11 @@
 /** Enters packs of the store that the log does not name, after the log was lost or rolled back. */
 import type { Arbiter, NewPack } from "../../arbiter/arbiter.ts";
-import type { Clock } from "../../base/clock.ts";
 import { mapConcurrent } from "../../base/concurrency.ts";
 import { unlessDamaged } from "../../base/errors.ts";
 import type { Wallet } from "../../base/ids.ts";
 import { STORE_CONCURRENCY } from "../../base/limits.ts";
-import { describeError, type Log } from "../../base/log.ts";
+import { describeError } from "../../base/log.ts";
+import type { Ports } from "../../base/ports.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
 import { readFooter } from "../../packs/pack-footer.ts";
 import { readLog } from "./pack-log.ts";
@@ -15,11 +15,9 @@ const AT_ONCE = 1_000;
 /** Each try lists the whole store. */
 const [AGAIN_MS, LATEST_MS] = [1_000, 30_000];
 
-export interface AdoptionOptions {
+export interface AdoptionOptions extends Pick<Ports, "clock" | "log"> {
   readonly arbiter: Pick<Arbiter, "packs">;
   readonly objects: MasterObjects;
-  readonly clock: Clock;
-  readonly log: Log;
 }
 
 /** Enters the lost packs of all owners, in the background until that has succeeded. */

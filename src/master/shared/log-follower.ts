@@ -5,24 +5,22 @@
  * replacement are always in one page.
  */
 import { type Arbiter, type LogEntry, PACK_STATES } from "../../arbiter/arbiter.ts";
-import type { Clock } from "../../base/clock.ts";
 import { mapConcurrent } from "../../base/concurrency.ts";
 import { isDamage } from "../../base/errors.ts";
 import type { Wallet } from "../../base/ids.ts";
 import { STORE_CONCURRENCY } from "../../base/limits.ts";
-import { describeError, type Log } from "../../base/log.ts";
+import { describeError } from "../../base/log.ts";
+import type { Ports } from "../../base/ports.ts";
 import type { PackRow } from "../../format/blocks/pack.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
 import { readFooter } from "../../packs/pack-footer.ts";
 import type { PackCache } from "./pack-cache.ts";
 import { objectOf } from "./pack-objects.ts";
 
-export interface FollowerOptions {
+export interface FollowerOptions extends Pick<Ports, "clock" | "log"> {
   readonly owner: Wallet;
   readonly arbiter: Pick<Arbiter, "packs">;
   readonly objects: ObjectStore;
-  readonly clock: Clock;
-  readonly log: Log;
   /** Opens it if it is closed. */
   readonly cache: () => PackCache;
   /** Called when the log is shorter or older than before. Empties the cache. */

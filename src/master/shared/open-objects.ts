@@ -2,10 +2,9 @@
 import { existsSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import type { Clock } from "../../base/clock.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { Wallet } from "../../base/ids.ts";
-import type { Random } from "../../base/random.ts";
+import type { Ports } from "../../base/ports.ts";
 import { unless } from "../../base/unless.ts";
 import { parseAddress, type S3Address } from "../../bucket/address.ts";
 import { unreachable } from "../../objects/disk.ts";
@@ -21,13 +20,8 @@ import type {
 import type { S3ObjectStore } from "../../objects/s3/s3-object-store.ts";
 import { type MasterObjects, PAST_OBJECT } from "./pack-objects.ts";
 
-interface Ports {
-  readonly clock: Clock;
-  readonly random: Random;
-}
-
 /** Changes nothing: a folder is made with its first object. Throws `bad_address`, `not_supported`, and the store's errors. */
-export async function openMasterObjects(address: string, ports: Ports): Promise<MasterObjects> {
+export async function openMasterObjects(address: string, ports: StorePorts): Promise<MasterObjects> {
   const parsed = parseAddress(address);
   if (parsed.scheme === "http") {
     throw new SynclineError("not_supported", `${parsed.url} is not a store of packs.`, {
@@ -44,9 +38,11 @@ export async function openMasterObjects(address: string, ports: Ports): Promise<
   }
 }
 
+type StorePorts = Pick<Ports, "clock" | "random">;
+
 const OWNER = /^owners\/(0x[0-9a-f]{40})\//;
 
-async function openS3({ auth, ...address }: S3Address, ports: Ports): Promise<MasterObjects> {
+async function openS3({ auth, ...address }: S3Address, ports: StorePorts): Promise<MasterObjects> {
   if (auth === "wallet") {
     throw new SynclineError("not_supported", "A master's store needs keys of its own: auth=wallet is for agents.", {
       hint: "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile.",
@@ -70,7 +66,7 @@ async function openS3({ auth, ...address }: S3Address, ports: Ports): Promise<Ma
   };
 }
 
-function openFolder(path: string, address: string, ports: Ports): MasterObjects {
+function openFolder(path: string, address: string, ports: StorePorts): MasterObjects {
   const top = new TopFolder({ path, address, ...ports });
   return {
     address,

@@ -3,11 +3,10 @@
  * is anyone answered. A crash in between leaves an object that no log names, which a collection deletes.
  */
 import type { PackLog } from "../../arbiter/arbiter.ts";
-import type { Clock } from "../../base/clock.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { Wallet } from "../../base/ids.ts";
 import { PACK_TARGET_BYTES } from "../../base/limits.ts";
-import type { Random } from "../../base/random.ts";
+import type { Ports } from "../../base/ports.ts";
 import type { Block } from "../../blocks/block-store.ts";
 import { packName } from "../../format/blocks/object-name.ts";
 import type { PackRow } from "../../format/blocks/pack.ts";
@@ -15,12 +14,10 @@ import type { ObjectStore } from "../../objects/object-store.ts";
 import { buildPack, type BuiltPack } from "../../packs/pack-builder.ts";
 import { packOf } from "./pack-objects.ts";
 
-export interface PackWriterOptions {
+export interface PackWriterOptions extends Pick<Ports, "clock" | "random"> {
   readonly owner: Wallet;
   readonly objects: ObjectStore;
   readonly packs: PackLog;
-  readonly clock: Clock;
-  readonly random: Random;
   /** How long an upload may take before its pack can no longer be entered. */
   readonly patienceMs: number;
   /** A recent time of the arbiter. */

@@ -3,12 +3,11 @@
  * (docs/design/many-masters.md). Other masters store and collect beside it.
  */
 import type { Arbiter } from "../../arbiter/arbiter.ts";
-import type { Clock } from "../../base/clock.ts";
 import { nextTurn } from "../../base/concurrency.ts";
 import type { Cid, Wallet } from "../../base/ids.ts";
 import { MAX_BLOCK_ACCEPTED } from "../../base/limits.ts";
-import { describeError, type Log } from "../../base/log.ts";
-import type { Random } from "../../base/random.ts";
+import { describeError } from "../../base/log.ts";
+import type { Ports } from "../../base/ports.ts";
 import type { Block } from "../../blocks/block-store.ts";
 import { blockNotFound } from "../../blocks/not-found.ts";
 import { isIntact } from "../../blocks/verified-reader.ts";
@@ -28,13 +27,10 @@ import { damaged, entering, tooLong } from "./shared-errors.ts";
 import { SharedReader, unlessGone, type Windows } from "./shared-reader.ts";
 
 /** What the blocks of all owners share. */
-export interface SharedTools {
+export interface SharedTools extends Ports {
   readonly arbiter: Pick<Arbiter, "packs">;
   readonly databases: Databases;
   readonly leaseMs: number;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Log;
   /** Of the arbiter. */
   readonly incarnation: () => string;
   /** The arbiter no longer has packs that it had before. If this throws, the next reading finds it again. */

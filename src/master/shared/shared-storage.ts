@@ -6,6 +6,7 @@ import type { Wallet } from "../../base/ids.ts";
 import { MASTER_LEASE_MS } from "../../base/limits.ts";
 import { LastingTrouble } from "../../base/lasting-trouble.ts";
 import { describeError, type Log } from "../../base/log.ts";
+import type { Ports } from "../../base/ports.ts";
 import type { Random } from "../../base/random.ts";
 import { closeAll } from "../../base/resources.ts";
 import type { Databases } from "../../objects/databases.ts";
@@ -20,7 +21,7 @@ import { collectShared } from "./shared-collection.ts";
 import { SharedRevocations } from "./shared-revocations.ts";
 import { SharedStores } from "./shared-stores.ts";
 
-export interface SharedStorageOptions {
+export interface SharedStorageOptions extends Ports {
   /** Both are owned by the storage, which closes them. */
   readonly arbiter: Arbiter;
   readonly objects: MasterObjects;
@@ -29,9 +30,6 @@ export interface SharedStorageOptions {
   readonly databases: Databases;
   /** How long blocks stay that no root reaches. */
   readonly leaseSeconds?: number | undefined;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Log;
   /** Accepts the arbiter even if it was restored or replaced. */
   readonly acceptRoots?: boolean | undefined;
 }

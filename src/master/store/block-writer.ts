@@ -3,8 +3,8 @@
  * it and continues in a new one; only writes with blocks in the full pack wait for its flush.
  */
 import { BATCH_BLOCKS, BATCH_BYTES } from "../limits.ts";
-import { describeError, type Log } from "../../base/log.ts";
-import type { Random } from "../../base/random.ts";
+import { describeError } from "../../base/log.ts";
+import type { Ports } from "../../base/ports.ts";
 import type { Block } from "../../blocks/block-store.ts";
 import type { PackRow } from "../../format/blocks/pack.ts";
 import { type Batch, OpenPack } from "./open-pack.ts";
@@ -25,11 +25,9 @@ export interface WrittenBatch {
   readonly rows: readonly PackRow[];
 }
 
-export interface WriterOptions {
+export interface WriterOptions extends Pick<Ports, "random" | "log"> {
   readonly disk: PackDisk;
   readonly folder: string;
-  readonly random: Random;
-  readonly log: Log;
   readonly packBytes: number;
   /** The pack to continue. */
   readonly current: OpenPack | undefined;

@@ -9,11 +9,9 @@
  * Owners are opened on demand; when too many are open, the least recently used idle ones are closed.
  */
 import { join } from "node:path";
-import type { Clock } from "../../base/clock.ts";
 import type { Wallet } from "../../base/ids.ts";
 import { PACK_TARGET_BYTES } from "../../base/limits.ts";
-import type { Log } from "../../base/log.ts";
-import type { Random } from "../../base/random.ts";
+import type { Ports } from "../../base/ports.ts";
 import { type Databases, systemDatabases } from "../../objects/databases.ts";
 import { lockDataFolder } from "./data-folder.ts";
 import { OwnerHandle } from "./owner-handle.ts";
@@ -24,12 +22,9 @@ import { type PackDisk, systemPackDisk } from "./pack-disk.ts";
 import { PackHandles } from "./pack-handles.ts";
 import { RecentNodes } from "./recent-nodes.ts";
 
-export interface MasterStoreOptions {
+export interface MasterStoreOptions extends Ports {
   /** The master's data folder; made if it is not there. */
   readonly dir: string;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Log;
   /** For tests. */
   readonly disk?: PackDisk | undefined;
   readonly databases?: Databases | undefined;

@@ -1,13 +1,12 @@
 /** One owner's blocks in pack files with an index: FiledBlocks while its files are open. */
 import { join } from "node:path";
-import type { Clock } from "../../base/clock.ts";
 import { nextTurn, SerialQueue } from "../../base/concurrency.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
 import { MAX_BLOCK_ACCEPTED } from "../../base/limits.ts";
 import { INDEX_STEP } from "../limits.ts";
-import { describeError, type Log } from "../../base/log.ts";
-import type { Random } from "../../base/random.ts";
+import { describeError } from "../../base/log.ts";
+import type { Ports } from "../../base/ports.ts";
 import { isDiskFull } from "../../base/system-errors.ts";
 import type { Block } from "../../blocks/block-store.ts";
 import { blockNotFound } from "../../blocks/not-found.ts";
@@ -26,15 +25,12 @@ import { emptyPacks, Repacking, type RepackingOptions } from "./repacking.ts";
 import { type Recovered, recover } from "./recovery.ts";
 import type { Unindexed } from "./unindexed.ts";
 
-export interface OwnerPacksOptions {
+export interface OwnerPacksOptions extends Ports {
   /** The owner's folder, which must exist; contains `pack/` and `index.db`. */
   readonly dir: string;
   readonly disk: PackDisk;
   readonly databases: Databases;
   readonly handles: PackHandles;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Log;
   /** The size at which a pack gets its footer. */
   readonly packBytes: number;
   readonly leases: Leases;

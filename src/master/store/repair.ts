@@ -2,11 +2,10 @@
  * Repairs what can be repaired without the lost bytes: pack footers are rebuilt from the index, a wrong index is rebuilt
  * from the packs, and damaged blocks are marked, so that clients that have them are asked to send them again.
  */
-import type { Clock } from "../../base/clock.ts";
 import { groupBy } from "../../base/collections.ts";
 import type { Wallet } from "../../base/ids.ts";
 import { PACK_TARGET_BYTES } from "../../base/limits.ts";
-import type { Log } from "../../base/log.ts";
+import type { Ports } from "../../base/ports.ts";
 import { digestOf } from "../../format/blocks/cid.ts";
 import { type Databases, systemDatabases } from "../../objects/databases.ts";
 import { type BlockIndex, openIndex } from "./block-index.ts";
@@ -19,12 +18,10 @@ import { PackHandles } from "./pack-handles.ts";
 import { listPacks, openPath, sealedPath } from "./pack-path.ts";
 import { recover } from "./recovery.ts";
 
-export interface RepairOptions {
+export interface RepairOptions extends Pick<Ports, "clock" | "log"> {
   readonly dir: string;
   readonly disk: PackDisk;
   readonly databases?: Databases | undefined;
-  readonly clock: Clock;
-  readonly log: Log;
 }
 
 export interface DataRepair {

@@ -2,9 +2,8 @@
  * Whether an S3 server keeps the conditions that a bucket's root stands on. Some ignore them, some check them and then write
  * all the same: a server that fails is refused, since two writers would both succeed and one's work would be lost.
  */
-import type { Clock } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
-import type { Random } from "../../base/random.ts";
+import type { Ports } from "../../base/ports.ts";
 import type { ObjectBody, PutOutcome } from "../object-store.ts";
 import type { S3ObjectStore } from "./s3-object-store.ts";
 
@@ -34,10 +33,8 @@ const RACE_PAUSE_MS = 100;
 const DECISIONS = 5;
 const DECISION_PAUSE_MS = 1_500;
 
-export interface ProbeTools {
+export interface ProbeTools extends Pick<Ports, "clock" | "random"> {
   readonly store: S3ObjectStore;
-  readonly clock: Clock;
-  readonly random: Random;
 }
 
 /** Tests both forms. Leaves no objects. */

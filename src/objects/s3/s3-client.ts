@@ -3,11 +3,10 @@
  * only its caller can tell what a lost answer means.
  */
 import type { Dispatcher } from "undici";
-import type { Clock } from "../../base/clock.ts";
 import { Budget } from "../../base/budget.ts";
 import { SynclineError } from "../../base/errors.ts";
 import { MAX_OBJECT_BYTES } from "../../base/limits.ts";
-import type { Random } from "../../base/random.ts";
+import type { Ports } from "../../base/ports.ts";
 import type { RateLimit } from "../../base/rate-limit.ts";
 import type { RequestCounts } from "../object-store.ts";
 import { exchange, type ExchangeAnswer } from "../../net/exchange.ts";
@@ -33,9 +32,7 @@ export interface S3Location {
   readonly style: "path" | "virtual";
 }
 
-export interface S3ClientOptions extends S3Location {
-  readonly clock: Clock;
-  readonly random: Random;
+export interface S3ClientOptions extends S3Location, Pick<Ports, "clock" | "random"> {
   readonly env?: Environment;
   /** In place of signatures, for gateways that take a wallet's. */
   readonly bearer?: Bearer | undefined;

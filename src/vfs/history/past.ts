@@ -3,9 +3,9 @@
  * addresses may name searches instead of blocks: `load` then ends when the search has found enough.
  */
 import { BoundedMap } from "../../base/bounded-map.ts";
-import type { Clock } from "../../base/clock.ts";
-import { describeError, type Log } from "../../base/log.ts";
+import { describeError } from "../../base/log.ts";
 import type { Cid, FileId, FileName, Ino } from "../../base/ids.ts";
+import type { Ports } from "../../base/ports.ts";
 import { BlockMiss } from "../../blocks/block-store.ts";
 import type { Attributes, DirectoryEntry, Invalidations } from "../filesystem.ts";
 import { cookieOf } from "../listing.ts";
@@ -17,14 +17,12 @@ import { OldObjects, rowOf } from "./old-objects.ts";
 import { namedTime } from "./time-names.ts";
 import { Timeline, type HistoryCommits, type PastRoot } from "./timeline.ts";
 
-export interface PastOptions {
+export interface PastOptions extends Pick<Ports, "clock" | "log"> {
   readonly loader: Loader;
   readonly commits: HistoryCommits;
   readonly numbers: PastNumbers;
   /** The root that the filesystem shows, beneath changes made here. */
   readonly head: () => Cid;
-  readonly clock: Clock;
-  readonly log: Log;
   /** Whether the mount shows one owner for everything. */
   readonly oneOwner?: boolean | undefined;
   /** How long a listing may search before it shows what it has. */

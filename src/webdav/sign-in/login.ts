@@ -5,10 +5,9 @@
 import { createHmac } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { BoundedMap } from "../../base/bounded-map.ts";
-import type { Clock } from "../../base/clock.ts";
 import { describeError, type Log } from "../../base/log.ts";
 import { escapeForPrint } from "../../base/names.ts";
-import type { Random } from "../../base/random.ts";
+import type { Ports } from "../../base/ports.ts";
 import { isPassword, NOBODY, REALM } from "./app-passwords.ts";
 import { Attempts } from "../../http/attempts.ts";
 import type { Denial } from "../../http/denial.ts";
@@ -19,12 +18,6 @@ import { PasswordFile } from "./password-file.ts";
 const MAX_REMEMBERED = 1_024;
 /** The most passwords waiting to be hashed, one at a time: each takes 16 MiB and a processor for a while. */
 const MAX_WAITING = 16;
-
-export interface LoginPorts {
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Log;
-}
 
 export class Login {
   readonly #file: PasswordFile;
@@ -39,7 +32,7 @@ export class Login {
   #hashing: Promise<unknown> = Promise.resolve();
   #waiting = 0;
 
-  constructor(passwordFile: string, { clock, random, log }: LoginPorts) {
+  constructor(passwordFile: string, { clock, random, log }: Ports) {
     this.#file = new PasswordFile(passwordFile);
     this.#log = log;
     this.#attempts = new Attempts(clock);
