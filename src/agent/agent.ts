@@ -45,7 +45,6 @@ export interface AgentOptions extends Ports {
 }
 
 export interface Agent {
-  /** The open doors. */
   readonly doors: readonly DoorReport[];
   status(): Promise<AgentStatus>;
   flush(): Promise<FlushReport>;

@@ -149,7 +149,6 @@ export interface UnmountReport {
   };
 }
 
-/** An agent's fixed properties. */
 export interface AgentFacts {
   readonly doors: readonly DoorReport[];
   readonly address: string;

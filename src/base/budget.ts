@@ -13,7 +13,6 @@ export class Budget {
     return this.#used;
   }
 
-  /** How many wait. */
   get waiting(): number {
     return this.#line.size;
   }

@@ -59,7 +59,6 @@ export const PACK_MAX_BYTES = 32 * MiB;
 export const COMMIT_INLINE_BYTES = 8 * MiB;
 /** Of a root or a base. Larger objects are not read: anyone with access to the store could fill memory. */
 export const MAX_ROOT_BYTES = 256;
-/** Of the genesis. */
 export const MAX_GENESIS_BYTES = 4 * KiB;
 /** Of a lease, and of any other object that is no pack or run. */
 export const MAX_SMALL_OBJECT_BYTES = 4 * MiB;
@@ -233,7 +232,6 @@ export const INODE_BATCH = 512;
 /** Files up to this size share data files until published; shared data files have at most this size. */
 export const SMALL_FILE_BYTES = 64 * KiB;
 export const SHARED_FILE_BYTES = 64 * MiB;
-/** Open data files. */
 export const MAX_OPEN_DATA_FILES = 256;
 /** Clean inodes whose rows and records stay in memory. */
 export const CLEAN_INODES = 8_192;

@@ -9,7 +9,6 @@ export interface Log {
 
 export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>;
 
-/** Drops everything. */
 export const silentLog: Log = { info: () => {}, warn: () => {}, error: () => {} };
 
 /** One line per event: time, level, message, then fields as JSON. `write` receives whole lines. */

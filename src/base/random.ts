@@ -2,7 +2,6 @@
 import { randomBytes } from "node:crypto";
 
 export interface Random {
-  /** Fresh random bytes. */
   bytes(length: number): Uint8Array;
   /** Uniform in [0, 1). */
   fraction(): number;

@@ -15,7 +15,6 @@ export class WordMemory {
     this.#mostBytes = mostBytes;
   }
 
-  /** Bytes in use. */
   get bytes(): number {
     return this.#bytes;
   }

@@ -227,7 +227,6 @@ export class Bucket {
     this.#commits.set(commit.cid, commit);
   }
 
-  /** The policy that this commit names. */
   async policy({ body }: VerifiedCommit): Promise<Policy> {
     if (this.#policy?.cid !== body.policy) {
       this.#policy = { cid: body.policy, policy: decodePolicy(await this.blocks.get(body.policy)) };

@@ -39,7 +39,6 @@ export class RootWitness {
     return this.#accepts ? undefined : this.#memory.read();
   }
 
-  /** Remembers a checked root. */
   note(found: SeenRoot): void {
     if (this.#accepts) this.#memory.replace(found);
     else this.#memory.note(found);

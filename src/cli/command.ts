@@ -48,7 +48,6 @@ export interface Call<Name extends OptionName = never> {
   readonly options: Pick<Options, Name | CommonOption>;
   readonly output: Output;
   readonly runtime: Runtime;
-  /** The program's version. */
   readonly version: string;
 }
 

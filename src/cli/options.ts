@@ -200,7 +200,6 @@ export type Options = { readonly [Name in OptionName]: ValueOf<(typeof OPTIONS)[
 /** Every command has these. */
 export const COMMON_OPTIONS = ["state", "key", "passphraseFile", "machineName", "json", "verbose"] as const;
 
-/** The option for commander. */
 export function commanderOption(name: OptionName): Option {
   const spec: OptionSpec<unknown> = OPTIONS[name];
   const long = `--${kebab(name)}`;

@@ -20,11 +20,9 @@ export interface ContentConfig {
 
 /** Where cuts may fall in files of one size class. In bytes since the last cut. */
 export interface CutRule {
-  /** The minimum chunk length. */
   readonly min: number;
   /** Cuts are rare before this and frequent after it. */
   readonly normal: number;
-  /** The maximum chunk length. */
   readonly max: number;
   /** A cut falls where the hash has none of these bits: before `normal`, and after it. */
   readonly rareMask: number;

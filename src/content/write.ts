@@ -86,7 +86,6 @@ export function isOneChunk(config: ContentConfig, size: number): boolean {
   return size <= min && size < minHole;
 }
 
-/** The content of bytes in memory. */
 export function writeBytes(sink: BlockSink, config: ContentConfig, bytes: Uint8Array): Promise<Content> {
   return writeContent(sink, config, { size: bytes.length, stretches: [bytes] });
 }

@@ -19,7 +19,6 @@ export class TemporaryLink {
     this.#ino = ino;
   }
 
-  /** Whether the name exists. */
   get isMade(): boolean {
     return this.#named !== undefined;
   }

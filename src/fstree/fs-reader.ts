@@ -24,7 +24,6 @@ import type { NodeStore } from "../tree/node-store.ts";
 import { peekGet, peekRange } from "../tree/read.ts";
 import type { Place } from "./object-rows.ts";
 
-/** An object as a tree holds it. */
 export interface TreeObject {
   readonly id: FileId;
   readonly record: FileRecord;

@@ -97,7 +97,6 @@ class ServedMount implements FuseMount {
   readonly #ended: PromiseWithResolvers<MountEnd> = Promise.withResolvers();
   readonly #addon: FuseAddon;
   readonly #descriptor: number;
-  /** Where it was mounted. */
   readonly #mountPoint: string;
   readonly #options: ChosenOptions;
   readonly #door: Door;

@@ -32,7 +32,6 @@ export class PassingFiles {
   /** Open files that bypass the page cache. */
   readonly #open = new Map<Ino, PassingFile>();
 
-  /** A file was synced. */
   synced(ino: Ino): void {
     if (this.allowed) remember(this.#syncs, ino, (this.#syncs.get(ino) ?? 0) + 1);
   }

@@ -52,7 +52,6 @@ export class WaitingRequests {
     if (waiting !== undefined) waiting.mayRepeat = false;
   }
 
-  /** The request is answered. */
   delete(ticket: number): void {
     this.#waiting.delete(ticket);
     this.#signalled.delete(ticket);

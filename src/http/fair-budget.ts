@@ -20,7 +20,6 @@ export class FairBudget {
     return this.#total.used;
   }
 
-  /** The number of waiting calls. */
   get waiting(): number {
     return [...this.#owners.values()].reduce((sum, { waiting }) => sum + waiting, this.#total.waiting);
   }

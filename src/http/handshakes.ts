@@ -7,7 +7,6 @@ import type { Socket } from "node:net";
 export class Handshakes {
   readonly #byPeer = new Map<string, Socket>();
 
-  /** A connection came. */
   add(socket: Socket): void {
     const peer = peerOf(socket);
     this.#byPeer.set(peer, socket);

@@ -90,7 +90,6 @@ export class HttpServer {
     return server;
   }
 
-  /** The number of open connections. */
   get connections(): number {
     return this.#sockets.size;
   }
@@ -116,7 +115,6 @@ export class HttpServer {
     endHttpServer(this.#server);
   }
 
-  /** Ends everything now. */
   close(): void {
     this.#isStopping = true;
     void stopListening(this.#server);

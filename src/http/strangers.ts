@@ -19,7 +19,6 @@ export class Strangers {
     this.#most = most;
   }
 
-  /** A connection came. */
   add(socket: Socket): void {
     if (this.#networks.size >= this.#most) this.cutOne();
     const network = networkOf(socket.remoteAddress);

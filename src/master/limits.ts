@@ -104,7 +104,6 @@ export const QUOTA_RESERVE_BYTES = 4 * 1024 * 1024;
 export const QUOTA_CACHE_MS = 30_000;
 export const QUOTA_RETRY_MS = 1_000;
 export const QUOTA_PATIENCE_MS = 5_000;
-/** Bearers remembered as verified. */
 export const KNOWN_BEARERS = 8_192;
 /** Calls without a valid bearer: a burst per address, then so many a second; and the longest wait. */
 export const STRANGER_BURST = 200;

@@ -22,7 +22,6 @@ export function refusalOf(status: number, value: unknown): Refusal {
   };
 }
 
-/** The error to throw for this refusal. */
 export function errorOf(origin: string, refusal: Refusal): SynclineError {
   const { status, message } = refusal;
   const code = codeOf(refusal);

@@ -9,7 +9,6 @@ export interface Databases {
   exists(path: string): boolean;
   /** Removes it, with SQLite's files beside it. */
   remove(path: string): void;
-  /** As takeProcessLock. */
   readonly lock: typeof takeProcessLock;
 }
 

@@ -6,7 +6,6 @@ import type { ConflictOrigin, Content, FileRecord, FileType, Linked, Xattrs } fr
 import type { Extents } from "./data/extents.ts";
 import { Links } from "./links.ts";
 
-/** A name in the base. */
 export interface BaseName {
   readonly parent: FileId;
   readonly name: FileName;

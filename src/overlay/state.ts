@@ -88,7 +88,6 @@ export class OverlayState {
     return this.#objects.values();
   }
 
-  /** The dirty object that has this id. */
   dirtyWithId(id: FileId): DirtyObject | undefined {
     const ino = this.#byId.get(id);
     return ino === undefined ? undefined : this.#objects.get(ino);
@@ -215,7 +214,6 @@ export class OverlayState {
     this.#removeEntry(object, link);
   }
 
-  /** Replaces the object's names. */
   relink(object: DirtyObject, links: readonly Link[]): void {
     for (const link of object.links) this.removeLink(object, link.parent, link.name);
     for (const link of links) if (object.links.add(link)) this.#offerEntry(object, link);

@@ -7,7 +7,6 @@ import { cidFromDigest } from "../format/blocks/cid.ts";
 import { type PackRow, PLAIN } from "../format/blocks/pack.ts";
 import { partOf, planReads } from "./ranged-reads.ts";
 
-/** The bytes of one pack. */
 export interface PackBytes {
   /** Fewer at the end of the pack. */
   read(offset: number, length: number): Promise<Uint8Array>;

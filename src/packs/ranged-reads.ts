@@ -7,7 +7,6 @@ import { COALESCE_GAP_BYTES, MAX_RANGED_READ_BYTES, STORE_CONCURRENCY } from "..
 import { PLAIN } from "../format/blocks/pack.ts";
 import { streamRanges, type ByteRange, type RangeSource } from "../objects/object-store.ts";
 
-/** Where a block lies. */
 export interface Placement extends ByteRange {
   readonly pack: PackName;
   /** How its bytes are stored (format/blocks/pack.ts). */

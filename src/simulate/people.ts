@@ -31,7 +31,6 @@ export class People {
     this.#world = world;
   }
 
-  /** Plays all their actions. */
   async play(): Promise<void> {
     const { machines, plan } = this.#world;
     const users = machines.flatMap((machine, index) => DOORS.map((door) => this.#use(machine, index, door)));

@@ -10,7 +10,6 @@ export interface MasterPlan {
   readonly masters?: number | undefined;
 }
 
-/** Troubles of masters. */
 export const MASTER_TROUBLES = [
   "master killed",
   "master killed",

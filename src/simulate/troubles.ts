@@ -10,7 +10,6 @@ import type { Site } from "./site.ts";
 import type { Timeline } from "./timeline.ts";
 import type { Trace } from "./trace.ts";
 
-/** Where troubles happen. */
 export interface Stage {
   readonly plan: Plan;
   readonly timeline: Timeline;

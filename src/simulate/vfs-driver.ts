@@ -31,7 +31,6 @@ export class VfsDriver<Fs extends FileSystem = Vfs> {
     }
   }
 
-  /** The attributes at a path. */
   async find(path: string): Promise<Attributes | undefined> {
     let at: Attributes | undefined = await this.run((vfs) => vfs.getAttributes(ROOT_INO));
     for (const part of path.split("/").filter(Boolean)) {

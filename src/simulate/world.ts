@@ -74,7 +74,6 @@ interface WorldOptions {
 class World {
   readonly counts: FaultCounts;
   readonly trace: Trace;
-  /** Faults found while playing. */
   readonly faults: string[] = [];
   readonly folders: Folders;
   readonly #plan: Plan;

@@ -71,7 +71,6 @@ export class GoneInodes {
     objects.onForgotten = (ino) => this.#forgotten.push(ino);
   }
 
-  /** How many were removed. */
   async remove(): Promise<number> {
     const { state } = this.#overlay;
     const removed = await this.#removeForgotten();

@@ -82,7 +82,6 @@ export class Listings {
     }
   }
 
-  /** As FileSystem.list. */
   list(ino: Ino, cookie: number, limit: number): Listing {
     if (this.#objects.type(ino) !== "directory") throw refuse("ENOTDIR");
     const listing = this.#listing(ino, cookie === 0);

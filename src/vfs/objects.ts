@@ -131,7 +131,6 @@ export class Objects {
     return id;
   }
 
-  /** As FileSystem.pathOf. */
   pathOf(ino: Ino): string {
     const names: string[] = [];
     const seen = new Set<Ino>();

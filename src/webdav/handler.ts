@@ -56,7 +56,6 @@ export interface DavHandlerOptions {
   readonly syncToken: SyncSource | undefined;
   /** The owner of new files. */
   readonly caller: Caller;
-  /** Collects young garbage. */
   readonly collectYoung?: () => void;
   /** The page that browsers get for a folder; without it, a line of text. */
   readonly folderPage?: FolderPage;

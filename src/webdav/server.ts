@@ -72,7 +72,6 @@ export class DavServer {
     this.#gate[Symbol.dispose]();
   }
 
-  /** Ends everything now. */
   close(): void {
     this.#server.close();
     this.#gate[Symbol.dispose]();

@@ -24,7 +24,6 @@ export interface SyncChanges {
 /** The part of the vfs that shows its published tree. */
 export interface PublishedTrees {
   baseState(): { readonly tree: Cid };
-  /** The number of unpublished files. */
   pending(): { readonly files: number };
   changedSince(tree: Cid): Promise<{ readonly tree: Cid; readonly paths: SyncChanges["paths"] } | undefined>;
 }

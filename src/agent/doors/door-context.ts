@@ -16,7 +16,6 @@ export interface DoorContext extends Pick<Ports, "clock" | "log"> {
   readonly vfs: PublishedTrees & ContentNames;
   /** How the bucket splits files into chunks. */
   readonly contentConfig: ContentConfig;
-  /** The bucket's address. */
   readonly address: string;
   readonly readOnly: boolean;
   /** `fs` with a hidden `.history` in every directory. `oneOwner`: the mount shows one owner for everything. */

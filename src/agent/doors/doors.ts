@@ -4,7 +4,6 @@ import type { OwnerRule } from "../../fuse/owners.ts";
 /** What a door needs to open. */
 export type DoorSetup = MountSetup | WebdavSetup;
 
-/** A FUSE mount. */
 export interface MountSetup extends MountReport {
   /** Which owners it shows. */
   readonly owners: OwnerRule;
@@ -14,7 +13,6 @@ export interface MountSetup extends MountReport {
   readonly history: boolean;
   /** Whether access control lists are enforced. */
   readonly acl: boolean;
-  /** Whether it reports birth times. */
   readonly birthTimes: boolean;
   /** Whether the kernel refuses to run programs from it. */
   readonly noexec: boolean;
@@ -49,7 +47,6 @@ export interface CertificateFiles {
 /** An open door, as status shows it. */
 export type DoorReport = MountReport | WebdavReport | SyncedFolderReport;
 
-/** A synced folder. */
 export interface SyncedFolderReport {
   readonly door: "sync";
   readonly folder: string;

@@ -25,7 +25,6 @@ export class QuotaWatch implements Disposable {
     void this.#look();
   }
 
-  /** Something was published. */
   published(): void {
     const soonMs = this.#options.clock.monotonicMs() + SOON_MS;
     if (soonMs < this.#dueMs) this.#arm(SOON_MS);

@@ -103,7 +103,6 @@ export type MainMethods = {
   refused(token: { readonly origin: string; readonly token: string }): void;
 };
 
-/** Events that the worker sends. */
 export type WorkerEvent =
   | { readonly event: "dirty"; readonly reason: DirtyReason }
   /** A large file is written in order up to here. */

@@ -4,7 +4,6 @@ import type { PackName } from "../../base/ids.ts";
 import type { WordMemory, WordRecords } from "../../base/word-memory.ts";
 import type { RunRow } from "../../format/blocks/run.ts";
 
-/** A row without its digest. */
 export type Place = Omit<RunRow, "digest">;
 
 /** Words of a place: the pack's number plus one (0: no place), the offset, and `length u24 ‖ codec u8`. */
@@ -51,7 +50,6 @@ export class Places {
   }
 }
 
-/** Packs by number. */
 export class PackNumbers {
   readonly #names: PackName[] = [];
   readonly #numbers = new Map<PackName, number>();

@@ -83,7 +83,6 @@ export interface CollectReport {
   readonly held: Held | null;
   /** Bytes that had to be written again. */
   readonly repackedBytes: number;
-  /** Swaps that took place. */
   readonly swaps: number;
   /** Unreadable leases and bases; it may have taken none of the packs that are leased. */
   readonly passedOver: readonly PassedOver[];

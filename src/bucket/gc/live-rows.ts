@@ -12,7 +12,6 @@ import type { NeededBlocks } from "./needed-blocks.ts";
 /** Where a block that must stay lies. */
 export interface LiveRow extends RunRow {
   readonly kind: Codec;
-  /** The block's number. */
   readonly number: number;
 }
 

@@ -31,7 +31,6 @@ export interface ThinReport {
   readonly seq: Lamport;
   /** Retained before and after, the newest included. */
   readonly commits: { readonly before: number; readonly after: number };
-  /** Swaps that took place. */
   readonly swaps: number;
 }
 

@@ -116,7 +116,6 @@ export async function* fileBytes(
   yield* streamContent(content, record.content, record.size);
 }
 
-/** A symlink's target as a byte string. */
 export async function readTarget({ bucket }: BucketReader, record: FileRecord): Promise<string> {
   const blocks = await bucket.blocks.getMany(linkedValues(record));
   return targetOf(record, (cid) => blocks.get(cid) ?? new Uint8Array());

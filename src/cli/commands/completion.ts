@@ -29,7 +29,6 @@ export function register(program: Program): void {
 }
 
 const SHELLS: Readonly<Record<string, (commands: readonly CommandFacts[]) => string>> = { bash, zsh, fish };
-/** Values that are paths. */
 const PATHS = new Set(["dir", "file"]);
 
 function bash(commands: readonly CommandFacts[]): string {
@@ -156,7 +155,6 @@ function quoted(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
-/** Quotes a word within a quoted one. */
 function quotedWithin(text: string): string {
   return `"${text}"`;
 }

@@ -79,7 +79,6 @@ export async function reportKept(
   return reportVersion(kept, path, commit.body.writer, commit, nameOf);
 }
 
-/** One version as a line for people. */
 export function versionLine({ path, type, size, mtime, machine, time }: VersionReport): string {
   const what = type === "directory" ? "directory" : printBytes(size);
   return `${printText(path)}  ${what}, modified ${mtime}, by ${printText(machine)}, here since ${time}`;

@@ -147,7 +147,6 @@ async function hasDoor(
   return (await unless("no_agent", ask))?.doors.some(isWanted) ?? false;
 }
 
-/** The states that an agent serves. */
 export async function servedStates(runtime: Runtime, states: readonly MountState[]): Promise<MountState[]> {
   return (await splitByAgent(runtime, states)).served;
 }

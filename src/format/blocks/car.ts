@@ -27,7 +27,6 @@ export type CarSection =
   /** With a kind of CID that we do not use; `cid` is its text if it is a valid CID. */
   | { readonly kind: "foreign"; readonly cid: string | undefined };
 
-/** The header of a CAR with these roots. */
 export function encodeCarHeader(roots: readonly Cid[] = []): Uint8Array {
   const header = encodeCbor({ roots: roots.map((cid) => new Link(cid)), version: 1 });
   return Buffer.concat([encodeVarint(header.length), header]);

@@ -12,7 +12,6 @@ export { CID_BYTES };
 const CODES: Record<Codec, number> = { "dag-cbor": 0x71, raw: 0x55 };
 const BLAKE3_CODE = 0x1e;
 
-/** The CID of these bytes. */
 export function cidOf(codec: Codec, bytes: Uint8Array): Cid {
   return cidFromDigest(codec, blake3(bytes));
 }

@@ -62,7 +62,6 @@ function entryOfByte(node: Node, from: number, byte: number): number {
   return low;
 }
 
-/** The entry that has this link. */
 function entryOfLink(node: Node, from: number, link: number): number {
   let index = from;
   while (node.linkStart(index + 1) <= link) index++;

@@ -160,7 +160,6 @@ class Replacing {
     };
   }
 
-  /** Replaces missing contents. */
   async withContent(object: ChangedObject): Promise<ChangedObject> {
     const { record } = object;
     // A merge may read the base's contents even if the epoch needs none of them: for a file that was written anew, and for

@@ -19,7 +19,6 @@ export interface CollectionOptions extends CollectionCall {
   readonly stores: BlockStores<CollectedBlocks>;
 }
 
-/** What the caller of a collection brings. */
 export interface CollectionCall {
   readonly roots: RootTable;
   readonly gate: SwapGate;

@@ -8,7 +8,6 @@ export interface WaitingCheck {
   readonly network: string;
   /** One object per connection. */
   readonly connection: object;
-  /** Verifies now. */
   run(): void;
   /** Called instead of `run` if there is no room. */
   refuse(): void;

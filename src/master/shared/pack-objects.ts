@@ -9,7 +9,6 @@ export interface MasterObjects extends AsyncDisposable {
   readonly address: string;
   /** Objects that belong to no owner. */
   readonly top: ObjectStore;
-  /** One owner's objects. */
   of(owner: Wallet): ObjectStore;
   /** Owners with objects. Slow: lists all objects. */
   owners(): Promise<Wallet[]>;
@@ -29,7 +28,6 @@ export const PAST_OBJECT = "arbiter";
 /** Holds the last number that the arbiter counted to, as text. Older masters refuse other names at the top of a folder. */
 export const BEATS_OBJECT = "owners/beats";
 
-/** The object of a pack. */
 export function objectOf(pack: string): string {
   return `${PACK_FOLDER}${pack}`;
 }

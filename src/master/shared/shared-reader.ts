@@ -35,7 +35,6 @@ export class Windows {
 export interface ReaderOptions {
   readonly objects: ObjectStore;
   readonly windows: Windows;
-  /** The size of a pack. */
   readonly sizeOf: (pack: string) => number;
 }
 

@@ -133,7 +133,6 @@ export class BlockIndex {
     }
   }
 
-  /** As OwnerBlocks.usedBytes. */
   get usedBytes(): number {
     return this.#usedBytes;
   }

@@ -46,12 +46,10 @@ export async function lockDataFolder(
   }
 }
 
-/** The table of roots. */
 export function rootsPath(dir: string): string {
   return join(dir, "roots.db");
 }
 
-/** The table of revoked tokens. */
 export function revocationsPath(dir: string): string {
   return join(dir, "auth.db");
 }

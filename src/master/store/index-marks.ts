@@ -7,7 +7,6 @@
 import type Database from "better-sqlite3";
 
 export interface Sweep {
-  /** The number of the collection. */
   readonly collection: number;
   /** Leases from before this are over: seconds since 1970. */
   readonly leasedBefore: number;
@@ -17,7 +16,6 @@ export interface Sweep {
   readonly ends: ReadonlyMap<string, number>;
 }
 
-/** The result of one step of a sweep. */
 export interface SweepStep {
   /** Where to continue; undefined: this was the last step. */
   readonly last: Uint8Array | undefined;

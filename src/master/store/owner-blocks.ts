@@ -95,7 +95,6 @@ export interface CollectedBlocks extends OwnerBlocks {
   collect<Result>(work: (collecting: Collecting) => Promise<Result>): Promise<Result | undefined>;
 }
 
-/** What a completeness walk needs. */
 export type WalkedBlocks = Pick<OwnerBlocks, "get" | "size" | "hold" | "complete" | "markComplete">;
 
 /** A collection of one owner's garbage: first everything that must stay is marked, then the rest is deleted. */

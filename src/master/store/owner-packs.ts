@@ -53,12 +53,10 @@ export class OwnerPacks implements FiledBlocks {
   readonly #index: BlockIndex;
   readonly #writer: BlockWriter;
   readonly #reader: BlockReaderOptions;
-  /** Blocks being written. */
   readonly #pending = new Map<string, Promise<void>>();
   readonly #unindexed: Unindexed;
   /** Completed nodes that the index could not record: otherwise walks would enter them again and again. */
   readonly #unnoted = new Set<string>();
-  /** Pack reads in progress. */
   readonly #reads = new Set<Promise<unknown>>();
   readonly #collections = new SerialQueue();
   readonly #ending = new AbortController();

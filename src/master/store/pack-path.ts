@@ -18,7 +18,6 @@ export function rowsPath(folder: string, name: string): string {
   return join(folder, `${name}.rows`);
 }
 
-/** Whether this is a valid pack name. */
 export function isPackFile(name: string): boolean {
   return /^[0-9a-f]{32}$/.test(name);
 }

@@ -74,7 +74,6 @@ export class NumberedRoots {
     return found;
   }
 
-  /** Creates the first root. */
   async createFirst(body: ObjectBody, options?: PutOptions): Promise<PutOutcome> {
     const bytes = await whole(body);
     const outcome = await this.#store.putNew(numberedRootName(1), [bytes], options);

@@ -19,7 +19,6 @@ export interface ConditionalPut {
   /** What it is to replace; undefined: nothing. */
   readonly token: string | undefined;
   readonly signal: AbortSignal | undefined;
-  /** Reads the object. */
   readonly get: () => Promise<StoredObject | undefined>;
 }
 

@@ -21,7 +21,6 @@ import { refusalOf } from "./s3-refusal.ts";
 import { classOf, parseError, type S3Answer, type S3Request, sentBody, targetOf } from "./s3-request.ts";
 import { type Signed, Signer } from "./signer.ts";
 
-/** Where a bucket is. */
 export interface S3Location {
   readonly bucket: string;
   /** Scheme, host and port. Undefined: AWS. */

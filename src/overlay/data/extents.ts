@@ -56,7 +56,6 @@ export class Extents {
     return last === undefined ? 0 : last.offset + last.length;
   }
 
-  /** Bytes in data files. */
   get dataBytes(): number {
     return this.#extents.reduce((sum, { from, length }) => (from === "data" ? sum + length : sum), 0);
   }

@@ -9,7 +9,6 @@ import type { BaseName, KeptObject, NewObject } from "../dirty-object.ts";
 import type { InodeRow } from "../disk/storage.ts";
 import type { Link } from "../links.ts";
 
-/** The overlay's base root. */
 export interface BaseRoot {
   readonly commit: Cid;
   readonly tree: Cid;

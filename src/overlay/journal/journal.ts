@@ -76,7 +76,6 @@ export class Journal {
     this.#writer.raw(FRAME_HEADER_BYTES);
   }
 
-  /** The last frame that was written. */
   get lastFrame(): number {
     return this.#lastFrame;
   }

@@ -124,7 +124,6 @@ export class FaultyLine {
   }
 }
 
-/** Draws the fate of a request. */
 export function fateOf(random: Random, { requestLost, replyLost, twice, late }: LinkChances): Fate {
   let draw = random.fraction();
   const fates = [

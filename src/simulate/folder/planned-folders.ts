@@ -8,7 +8,6 @@ const WITH_FOLDERS = 0.25;
 const TWO_FOLDERS = 0.1;
 const SET_BACK = 0.15;
 
-/** One synced folder. */
 export interface FolderPlan {
   readonly actions: readonly { readonly atMs: number; readonly action: FolderAction }[];
   /** When its process is killed, and how long until it restarts. */

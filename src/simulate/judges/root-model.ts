@@ -22,7 +22,6 @@ export interface RootModelOptions {
   readonly remote: BucketRemote;
   readonly beginning: Beginning;
   readonly tokens: Tokens;
-  /** The world's clock. */
   readonly clock: Clock;
   /** The machine that a device belongs to; undefined: none. */
   readonly machineOf: (writer: WriterId) => string | undefined;

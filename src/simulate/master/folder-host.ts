@@ -32,7 +32,6 @@ export class FolderHost implements MasterHost {
     this.#data = options.data ?? { disk: new SimulatedPackDisk(), databases: new SimulatedDatabases() };
   }
 
-  /** The current contents. */
   data(): MasterData {
     return { disk: this.#data.disk.copy(), databases: this.#data.databases.copy() };
   }

@@ -89,7 +89,6 @@ interface SiteMaster {
 interface SiteParts {
   readonly masters: readonly SiteMaster[];
   readonly server: Server;
-  /** As Site.audit. */
   audit(): Promise<string[]>;
   readonly dispose?: () => unknown;
 }

@@ -38,7 +38,6 @@ export class SimulatedDatabases implements Databases {
     for (const file of this.#files.values()) file.fill(isFull);
   }
 
-  /** An independent copy. */
   copy(): SimulatedDatabases {
     return this.#with((file) => new StoredDatabase(file.bytes, file.durable));
   }

@@ -89,7 +89,6 @@ export class PastNumbers implements Disposable {
     return this.#states.number(`${commit} ${anchor} ${name}`);
   }
 
-  /** The number of a row. */
   row({ id, name }: Row): number {
     return this.#rows.number(id + (name ?? ""));
   }

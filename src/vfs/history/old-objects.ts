@@ -57,7 +57,6 @@ export class OldObjects {
     return row && this.attributes(this.#numbers.ino(state, this.#numbers.row(row)));
   }
 
-  /** The row of a directory in a root. */
   directory(commit: Cid, id: FileId): Row | undefined {
     const self = peekSelf(this.#loader.nodes, this.#treeOf(commit), id);
     return self?.kind === "directory" ? { id, name: undefined } : undefined;
@@ -119,7 +118,6 @@ export class OldObjects {
     return found;
   }
 
-  /** As FileSystem.getXattr. */
   xattr(ino: Ino, name: string): Uint8Array | undefined {
     const value = this.xattrs(ino).get(name);
     return value === undefined || name !== ACCESS_ACL ? value : shownUnder(value, this.#object(ino).record.mode);

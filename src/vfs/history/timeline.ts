@@ -16,7 +16,6 @@ export interface PastRoot {
   readonly timeNs: bigint;
 }
 
-/** What changed from one root to the next. */
 export interface RootChanges {
   /** The directories with a change in them, at any depth. Undefined: too much changed to tell. */
   readonly directories: ReadonlySet<FileId> | undefined;
