@@ -62,10 +62,7 @@ for (const name of Object.keys(peers).filter((each) => each === "syncline" || is
 function run([command, ...words]) {
   const env = { ...space.env, UNISON: unison, HOME: space.path };
   const began = performance.now();
-  const { status, stderr } = spawnSync(TIME, ["-f", "%U %S %M", command, ...words], {
-    env,
-    encoding: "utf8",
-  });
+  const { status, stderr } = spawnSync(TIME, ["-f", "%U %S %M", command, ...words], { env, encoding: "utf8" });
   const s = (performance.now() - began) / 1000;
   const [user, system, kib] = stderr.trim().split("\n").at(-1).split(" ").map(Number);
   if (status !== 0) throw new Error(`${command} ended with ${status}: ${stderr}`);

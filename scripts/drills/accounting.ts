@@ -60,10 +60,7 @@ export function unexplained(tokens: readonly string[], { operations, commits, wr
     const own = commitsOf(writers.get(by), began);
     const during = own.filter((index) => timeOf(index) <= Math.ceil(t * 1000)).length;
     const paths = new Set([...raced, ...(during > 0 ? touched : [])]);
-    return [...paths].map((path) => ({
-      name: path.split("/").at(-1),
-      after: own.slice(0, during + COMMITS_AFTER),
-    }));
+    return [...paths].map((path) => ({ name: path.split("/").at(-1), after: own.slice(0, during + COMMITS_AFTER) }));
   });
   return tokens.filter((token) => !hits.some((hit) => explains(token, hit)));
 

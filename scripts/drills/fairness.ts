@@ -120,10 +120,7 @@ async function play(some: readonly string[], lists: readonly (readonly string[])
       const child = spawn(
         process.execPath,
         [script, bucketOf(some, index), state, String(WARM * own.length), String(count), ...own],
-        {
-          env: isCounted ? { ...space.env, COUNT_CALLS: "1" } : space.env,
-          stdio: ["pipe", "pipe", "inherit"],
-        },
+        { env: isCounted ? { ...space.env, COUNT_CALLS: "1" } : space.env, stdio: ["pipe", "pipe", "inherit"] },
       );
       space.pids.add(pidOf(child));
       const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();

@@ -49,10 +49,7 @@ const ends = { whole: 0, refused: 0 };
 for (let copy = 0; copy < copies; copy++) {
   const target = join(space.path, `copy-${copy}`);
   const flag = new SharedArrayBuffer(8);
-  const swapper = new Worker(code, {
-    eval: true,
-    workerData: { tree: target, outside, folders: FOLDERS, flag },
-  });
+  const swapper = new Worker(code, { eval: true, workerData: { tree: target, outside, folders: FOLDERS, flag } });
   const ended = new Promise((done) => swapper.once("exit", done));
   const { status, stderr } = await start(space, ["get", "-r", `${url}/tree`, target]);
   const view = new Int32Array(flag);

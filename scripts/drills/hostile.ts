@@ -88,10 +88,7 @@ function attackWith(kind: string, count: number) {
   const child = spawn(
     process.execPath,
     [join(checkout, "scripts/drills/hostile-client.ts"), kind, new URL(arbiter.origin).port, String(count)],
-    {
-      env: { ...process.env, SYNCLINE_DRILL_TOKEN: theirs },
-      stdio: ["ignore", "pipe", "inherit"],
-    },
+    { env: { ...process.env, SYNCLINE_DRILL_TOKEN: theirs }, stdio: ["ignore", "pipe", "inherit"] },
   );
   space.pids.add(pidOf(child));
   let text = "";

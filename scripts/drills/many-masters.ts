@@ -149,10 +149,7 @@ async function besideOthers() {
   const first = make("first", undefined);
   await store(masters[0], first);
   await swap(masters[0], bucket, first, undefined);
-  const others = {
-    comparing: await connected("other comparing"),
-    blind: await connected("other blind"),
-  };
+  const others = { comparing: await connected("other comparing"), blind: await connected("other blind") };
   await others.comparing.query(AUDIT);
   const acknowledged = new Set<string>();
   const told = { refused: 0, comparing: 0 };

@@ -150,10 +150,7 @@ async function execute(program: string, args: readonly string[]): Promise<Ended>
   const child = spawn(
     "setpriv",
     ["--reuid=postgres", "--regid=postgres", "--init-groups", join(bin, program), ...args],
-    {
-      cwd: own,
-      stdio: ["ignore", "pipe", "pipe"],
-    },
+    { cwd: own, stdio: ["ignore", "pipe", "pipe"] },
   );
   let output = "";
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (text: Buffer) => (output += text.toString()));

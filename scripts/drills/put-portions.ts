@@ -72,10 +72,7 @@ async function put(what: string, meanwhile: (pid: number) => Promise<void> = asy
   const child = spawn(
     process.execPath,
     [join(checkout, "dist/main.js"), "put", "-r", `${source}/.`, `${url}/`, "--json"],
-    {
-      env: space.env,
-      stdio: ["ignore", "pipe", "inherit"],
-    },
+    { env: space.env, stdio: ["ignore", "pipe", "inherit"] },
   );
   const pid = pidOf(child);
   space.pids.add(pid);

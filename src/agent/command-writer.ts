@@ -132,9 +132,7 @@ export function requirePublished(outcome: PublishOutcome): Extract<PublishOutcom
       throw new SynclineError(
         "state_corrupt",
         "The state of this command was copied from elsewhere. Nothing was written.",
-        {
-          hint: "Delete this bucket's cli-… folders in the state folder, then run the command again.",
-        },
+        { hint: "Delete this bucket's cli-… folders in the state folder, then run the command again." },
       );
   }
 }

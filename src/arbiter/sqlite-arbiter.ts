@@ -115,10 +115,7 @@ export class SqliteArbiter implements Arbiter {
   async lease(job: string): Promise<JobLease | undefined> {
     if (this.#jobs.has(job)) return undefined;
     this.#jobs.add(job);
-    return {
-      signal: new AbortController().signal,
-      [Symbol.asyncDispose]: async () => void this.#jobs.delete(job),
-    };
+    return { signal: new AbortController().signal, [Symbol.asyncDispose]: async () => void this.#jobs.delete(job) };
   }
 
   watch(changed: (name: BucketName) => void): Disposable {

@@ -97,9 +97,7 @@ export const OPTIONS = {
   root: text("<commit>", "with --repair: the root to give a bucket that has lost its own", { onlyFlag: true }),
   accept: toggle(
     "accept the bucket at the address even if it was replaced or rolled back, and remember it from then on",
-    {
-      onlyFlag: true,
-    },
+    { onlyFlag: true },
   ),
   roots: choice(["replaced", "numbered"] as const, "how a bucket in S3 keeps its root", {
     onlyFlag: true,
@@ -176,10 +174,7 @@ export const OPTIONS = {
     parse: (given: string) => (/^\d+(\.\d+)?$/.test(given) ? Number(given) : undefined),
   },
   histories: count("play this many histories, instead of for --seconds", { onlyFlag: true }),
-  jobs: count("how many histories to play at once", {
-    onlyFlag: true,
-    fallbackText: "1; all cores with --histories",
-  }),
+  jobs: count("how many histories to play at once", { onlyFlag: true, fallbackText: "1; all cores with --histories" }),
   canaries: toggle("plant known faults, one by one, and show how each is noticed", { onlyFlag: true }),
   scenarios: path("<file>", "merges to play; for the format, see the end of docs/design/merge.md", { onlyFlag: true }),
   lease: duration("how long to keep blocks that no root reaches", { fallbackText: "24h" }),

@@ -55,11 +55,7 @@ function createProgram(runtime: Runtime, commands: readonly Register[], version:
     )
     .version(version, "--version")
     .exitOverride()
-    .configureOutput({
-      writeOut: (text) => void runtime.stdout.write(text),
-      writeErr: () => {},
-      outputError: () => {},
-    })
+    .configureOutput({ writeOut: (text) => void runtime.stdout.write(text), writeErr: () => {}, outputError: () => {} })
     .configureHelp({ showGlobalOptions: false })
     .addHelpText("after", "\nFor a command's examples and exit statuses: syncline help COMMAND");
   for (const name of COMMON_OPTIONS) root.addOption(commanderOption(name));

@@ -171,9 +171,7 @@ export async function objectOf(nodes: NodeStore, tree: Cid, place: Place, dentry
   throw new SynclineError(
     "format_invalid",
     `The name ${JSON.stringify(nameToText(place.name))} points to a missing object.`,
-    {
-      hint: "Run `syncline verify` on the bucket.",
-    },
+    { hint: "Run `syncline verify` on the bucket." },
   );
 }
 

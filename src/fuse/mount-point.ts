@@ -72,9 +72,7 @@ async function detach(addon: FuseAddon, mountPoint: string): Promise<void> {
   throw new SynclineError(
     "mount_busy",
     `The dead mount at ${escapeForPrint(mountPoint)} cannot be removed (error ${errno}).`,
-    {
-      hint: `Remove it: ${detachCommand("DIR")}.`,
-    },
+    { hint: `Remove it: ${detachCommand("DIR")}.` },
   );
 }
 

@@ -104,9 +104,7 @@ function notAMap(line: number): SynclineError {
   return new SynclineError(
     "config_invalid",
     `Line ${line} of the map of owners is not "uid STORED SHOWN" or "gid STORED SHOWN".`,
-    {
-      hint: "Write, for example: uid 1000 1001",
-    },
+    { hint: "Write, for example: uid 1000 1001" },
   );
 }
 

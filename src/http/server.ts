@@ -189,10 +189,7 @@ export class HttpServer {
     const known = this.#lanes.get(socket);
     if (known !== undefined) return known;
     const strangers = this.#strangers;
-    const stranger = strangers && {
-      tryWait: () => strangers.tryWait(socket),
-      proved: () => strangers.delete(socket),
-    };
+    const stranger = strangers && { tryWait: () => strangers.tryWait(socket), proved: () => strangers.delete(socket) };
     const overrun = () => this.#overruns.note(socket.remoteAddress);
     const lane = new Lane(socket, overrun, this.#options.callsOfConnection, stranger);
     this.#lanes.set(socket, lane);

@@ -111,11 +111,7 @@ export interface ConnectionOptions {
 /** The longest time for which a master's Retry-After is heeded. */
 const REST_MAX_MS = 10_000;
 
-const POOL = {
-  connections: MASTER_CONNECTIONS,
-  connectMs: MASTER_CONNECT_MS,
-  maxHeaderSize: MAX_HEADER_BYTES,
-};
+const POOL = { connections: MASTER_CONNECTIONS, connectMs: MASTER_CONNECT_MS, maxHeaderSize: MAX_HEADER_BYTES };
 
 export class MasterConnection implements Master {
   readonly address: string;

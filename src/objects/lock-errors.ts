@@ -12,9 +12,7 @@ export function alive(path: string, holder: LockHolder): SynclineError {
   return new SynclineError(
     "bucket_locked",
     `The bucket is locked by ${describeHolder(holder)}, which is running (${path}).`,
-    {
-      hint: "Locks are held only briefly. If that process hangs, stop it, or take its lock with --force.",
-    },
+    { hint: "Locks are held only briefly. If that process hangs, stop it, or take its lock with --force." },
   );
 }
 

@@ -151,10 +151,7 @@ function rootOf(row: Row): Root {
     throw new SynclineError(
       "store_corrupt",
       `The table of roots holds ${JSON.stringify(row.root_cid)}, which is not a CID.`,
-      {
-        hint: "Restore a copy of the table, or publish the bucket again: its root is recorded nowhere else.",
-        cause,
-      },
+      { hint: "Restore a copy of the table, or publish the bucket again: its root is recorded nowhere else.", cause },
     );
   }
 }

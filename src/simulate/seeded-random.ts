@@ -10,8 +10,5 @@ export function seededRandom(seed: number): Random {
     mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   };
-  return {
-    bytes: (length) => Uint8Array.from({ length }, () => Math.floor(next() * 256)),
-    fraction: next,
-  };
+  return { bytes: (length) => Uint8Array.from({ length }, () => Math.floor(next() * 256)), fraction: next };
 }

@@ -172,13 +172,7 @@ export class CleanInodes {
   }
 }
 
-const ROOT_ROW: InodeRow = {
-  ino: ROOT_INO,
-  id: ROOT_ID,
-  type: "directory",
-  parent: ROOT_ID,
-  name: "" as FileName,
-};
+const ROOT_ROW: InodeRow = { ino: ROOT_INO, id: ROOT_ID, type: "directory", parent: ROOT_ID, name: "" as FileName };
 
 function cleanFile(ino: Ino, id: FileId, record: FileRecord, names: readonly BaseName[]): CleanObject {
   return {

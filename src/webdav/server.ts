@@ -148,11 +148,7 @@ const BUSY: Denial = {
   headers: { "retry-after": "1" },
 };
 
-const OVERLOADED = {
-  status: 503,
-  message: "Too many connections. Try again soon.",
-  headers: { "retry-after": "5" },
-};
+const OVERLOADED = { status: 503, message: "Too many connections. Try again soon.", headers: { "retry-after": "5" } };
 
 function rawAnswer({
   status,

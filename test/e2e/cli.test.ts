@@ -676,9 +676,7 @@ describe("a missing local path", () => {
 });
 
 test("an empty HOME still gives an absolute state folder", () => {
-  const { out } = space.run(["doctor", "--json"], {
-    env: { HOME: "", XDG_CONFIG_HOME: "", XDG_STATE_HOME: "" },
-  });
+  const { out } = space.run(["doctor", "--json"], { env: { HOME: "", XDG_CONFIG_HOME: "", XDG_STATE_HOME: "" } });
   const { findings } = JSON.parse(out) as { findings: { what: string; detail: string }[] };
   const details = findings.filter(({ what }) => what === "state folder").map(({ detail }) => detail);
   expect(details).toEqual([text(/^\/.*\/syncline, /)]);

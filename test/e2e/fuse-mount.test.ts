@@ -378,11 +378,7 @@ os.wait()`,
       const storm = spawn(
         "bash",
         ["-c", `echo started; while echo x > f$RANDOM; do cat f* > /dev/null; rm -f f*; done`],
-        {
-          cwd: fuse.mountPoint,
-          stdio: ["ignore", "pipe", "ignore"],
-          detached: true,
-        },
+        { cwd: fuse.mountPoint, stdio: ["ignore", "pipe", "ignore"], detached: true },
       );
       const exit = once(storm, "exit");
       const group = -(storm.pid ?? 0);

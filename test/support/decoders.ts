@@ -650,10 +650,7 @@ async function textDecoders(): Promise<Decoder[]> {
       name: "master-root",
       ...of([JSON.stringify({ root: link, version: 7 })], (given) => rootFrom(jsonOr(given)), code("store_failed")),
     },
-    {
-      name: "cids",
-      ...of([JSON.stringify({ cids: [link, link] })], (given) => cidsIn(jsonOr(given), 10), refusal),
-    },
+    { name: "cids", ...of([JSON.stringify({ cids: [link, link] })], (given) => cidsIn(jsonOr(given), 10), refusal) },
     { name: "master-target", ...of(["/v1/blocks/x%2Fy?a=b", "http://h/a?b"], parseTarget, refusal) },
     { name: "mount-table", ...of([mount], parseMountTable, never) },
     { name: "acl", samples: [acl(ACL_TEXT)], decode: (bytes) => nothing(parseAcl(bytes)), refuses: isFsError },

@@ -75,11 +75,7 @@ function changedObject({ ino, base, names, type, fields, bytes, hole }: ObjectEd
   const record =
     names.length === 0 && !isRoot
       ? undefined
-      : {
-          ...(base?.record ?? recordOf(type ?? "file")),
-          ...fields,
-          ...(size === undefined ? {} : { size }),
-        };
+      : { ...(base?.record ?? recordOf(type ?? "file")), ...fields, ...(size === undefined ? {} : { size }) };
   return {
     ino: ino as Ino,
     id: base?.id,

@@ -40,9 +40,7 @@ export class FakeKernel implements AsyncDisposable {
   ) {
     const script = join(import.meta.dirname, "fake-kernel.mjs");
     const args = [script, JSON.stringify(cells), ...(fate === undefined ? [] : [fate])];
-    this.#process = spawn(process.execPath, args, {
-      stdio: ["ignore", "inherit", "inherit", "pipe", "ipc"],
-    });
+    this.#process = spawn(process.execPath, args, { stdio: ["ignore", "inherit", "inherit", "pipe", "ipc"] });
     this.#device = this.#process.stdio[3] as Duplex;
     this.#device.on("error", () => {});
     this.exited = once(this.#process, "exit").then(([code]) => code as number | null);

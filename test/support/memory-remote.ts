@@ -83,11 +83,7 @@ export class MemoryRemote implements BucketRemote {
     await this.beforePrepare();
     const [bytes, blocks] = [this.blocks.putBytes, this.blocks.puts.length];
     await this.#store(upload);
-    const uploaded = {
-      requests: 1,
-      bytes: this.blocks.putBytes - bytes,
-      blocks: this.blocks.puts.length - blocks,
-    };
+    const uploaded = { requests: 1, bytes: this.blocks.putBytes - bytes, blocks: this.blocks.puts.length - blocks };
     return { commit: upload.commit.cid, uploaded, swap: () => this.#swap(expected.commit, upload.commit.cid) };
   }
 

@@ -10,13 +10,7 @@ const ERROR = 1;
 const DEFERRED = 12;
 const COUNT = 102;
 
-const settings = {
-  attributeTimeoutS: 1,
-  entryTimeoutS: 1,
-  negativeTimeoutS: 1,
-  blockSize: 4096,
-  spinUs: 0,
-};
+const settings = { attributeTimeoutS: 1, entryTimeoutS: 1, negativeTimeoutS: 1, blockSize: 4096, spinUs: 0 };
 
 /** Serves until all requests have come; returns what they are. `kind`: of each answer. */
 function serve(device, slots, kind) {

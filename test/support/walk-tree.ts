@@ -8,11 +8,7 @@ import type { NodeStore } from "../../src/tree/node-store.ts";
 import { type Bounds, childOf, frontOf, type Opened, type Subtree } from "../../src/tree/subtree.ts";
 
 type WalkStep =
-  | {
-      readonly kind: "node";
-      readonly cid: Cid;
-      readonly node: Node;
-    }
+  | { readonly kind: "node"; readonly cid: Cid; readonly node: Node }
   | {
       /** The node was read, but does not end by the rule; the walk continues below it. */
       readonly kind: "misshapen";

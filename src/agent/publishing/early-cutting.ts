@@ -97,10 +97,7 @@ export class EarlyCutting implements Disposable {
 
   /** The data of a sealed epoch, with its early cuts. */
   over(data: DataReader): DataReader {
-    return {
-      readData: (...range) => data.readData(...range),
-      earlyCuts: (ino, epoch) => this.#take(ino, epoch),
-    };
+    return { readData: (...range) => data.readData(...range), earlyCuts: (ino, epoch) => this.#take(ino, epoch) };
   }
 
   /** Epochs up to this one are published. */

@@ -238,9 +238,7 @@ export class Publisher {
         this.#lastError = new SynclineError(
           "root_moved",
           "Other writers kept publishing first. The epoch is kept and will be retried.",
-          {
-            hint: "`syncline flush` retries at once.",
-          },
+          { hint: "`syncline flush` retries at once." },
         );
         return this.#again();
       case "unreachable":

@@ -87,9 +87,7 @@ async function certify(setup: DeviceSetup, key: DeviceKey): Promise<Device> {
     throw new SynclineError(
       "device_not_certified",
       `The bucket belongs to ${owner}, but your wallet is ${signer.wallet}.`,
-      {
-        hint: "Use the owner's key: --key FILE or SYNCLINE_KEY.",
-      },
+      { hint: "Use the owner's key: --key FILE or SYNCLINE_KEY." },
     );
   }
   const notAfter = nowSeconds(setup.clock) + YEAR_S;

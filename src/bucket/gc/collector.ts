@@ -282,9 +282,7 @@ class Collection implements AsyncDisposable {
       throw new SynclineError(
         "store_corrupt",
         `${pack} is marked for deletion, but the bucket still needs it. Nothing was deleted.`,
-        {
-          hint: "Run `syncline verify --repair` on the bucket, and report this.",
-        },
+        { hint: "Run `syncline verify --repair` on the bucket, and report this." },
       );
     }
   }

@@ -63,11 +63,7 @@ export class NeededBlocks {
   /** What a live row notes besides its place. */
   noteAt(number: number): RowNote {
     const tags = this.table.get(number, TAGS);
-    return {
-      position: tags >>> 4,
-      kind: (tags & 4) === 0 ? "raw" : "dag-cbor",
-      hasOthers: (tags & 8) !== 0,
-    };
+    return { position: tags >>> 4, kind: (tags & 4) === 0 ? "raw" : "dag-cbor", hasOthers: (tags & 8) !== 0 };
   }
 
   setNote(number: number, { position, kind, hasOthers }: RowNote): void {

@@ -243,8 +243,6 @@ function missing(digest: Uint8Array): SynclineError {
   return new SynclineError(
     "block_not_found",
     `No pack holds block ${cid}, which the bucket needs. Nothing was collected.`,
-    {
-      hint: "Run `syncline verify --repair` on the bucket, then collect again.",
-    },
+    { hint: "Run `syncline verify --repair` on the bucket, then collect again." },
   );
 }

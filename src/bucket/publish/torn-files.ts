@@ -6,8 +6,6 @@ export function tellTorn(log: Log, { built: { torn } }: EpochTree): void {
   if (torn === 0) return;
   log.warn(
     "Some partly written files lack their other bytes, which the bucket no longer has. See their conflict copies.",
-    {
-      files: torn,
-    },
+    { files: torn },
   );
 }

@@ -142,11 +142,7 @@ export class Workspace {
     const reference = this.#baseGone ? root.body.tree : (await this.#bucket.commit(this.#changes.reference)).body.tree;
     const context = {
       ...this.#buildContext(),
-      author: {
-        writer: this.#writer,
-        baseGone: this.#baseGone,
-        retainedTrees: () => this.#retainedTrees(newest),
-      },
+      author: { writer: this.#writer, baseGone: this.#baseGone, retainedTrees: () => this.#retainedTrees(newest) },
       olderTrees: () => this.#olderTrees(newest),
     };
     return (this.#built = await rebaseEpoch(context, reference, this.#changes, this.#data));

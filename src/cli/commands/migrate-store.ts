@@ -133,9 +133,7 @@ async function putRoot(
   throw new SynclineError(
     "missing_blocks",
     `Blocks of bucket ${name.bucket} of ${name.owner} are missing or damaged.`,
-    {
-      hint: "Run `syncline verify --data FROM --repair`, then this command again.",
-    },
+    { hint: "Run `syncline verify --data FROM --repair`, then this command again." },
   );
 }
 

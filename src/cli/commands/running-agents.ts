@@ -184,9 +184,7 @@ export async function requireAgent(
   const [only, another] = served;
   if (only === undefined) throw noAgent(directory, stopped[0] ?? states[0]);
   if (another === undefined) return only;
-  throw new SynclineError("usage", "There are several mounts: name one.", {
-    hint: "`syncline status` lists them.",
-  });
+  throw new SynclineError("usage", "There are several mounts: name one.", { hint: "`syncline status` lists them." });
 }
 
 /** `state`: one at that place. Changes may wait in it, or in its synced folder. */

@@ -75,9 +75,6 @@ function change(write: () => void): void {
     write();
   } catch (cause) {
     if (!failedWith(cause, "EACCES", "EPERM", "EROFS")) throw cause;
-    throw new SynclineError("local_io_failed", `This user may not write ${PATH}.`, {
-      hint: "Run it as root.",
-      cause,
-    });
+    throw new SynclineError("local_io_failed", `This user may not write ${PATH}.`, { hint: "Run it as root.", cause });
   }
 }

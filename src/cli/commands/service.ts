@@ -209,9 +209,7 @@ function checkWorkingDirectory(path: string): void {
   throw new SynclineError(
     "usage",
     `A service cannot run in ${printText(path)}: a systemd unit cannot name this folder.`,
-    {
-      hint: "Change to another folder, and use absolute paths.",
-    },
+    { hint: "Change to another folder, and use absolute paths." },
   );
 }
 

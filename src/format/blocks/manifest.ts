@@ -52,9 +52,7 @@ export function decodeManifest(bytes: Uint8Array): Manifest {
     throw new SynclineError(
       "feature_unknown",
       `A manifest has format ${format}, which this version does not support.`,
-      {
-        hint: "Upgrade syncline on this machine.",
-      },
+      { hint: "Upgrade syncline on this machine." },
     );
   }
   if (format !== FORMAT || rest.length > 0) throw invalid("is malformed");

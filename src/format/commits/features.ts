@@ -43,9 +43,7 @@ export function mayWrite(features: Features): boolean {
     throw new SynclineError(
       "feature_unknown",
       `The bucket uses ${refused.join(", ")}, which this version does not support.`,
-      {
-        hint: "A newer syncline wrote it. Upgrade to open it.",
-      },
+      { hint: "A newer syncline wrote it. Upgrade to open it." },
     );
   }
   return unknownOf(features, "roCompat").length === 0;

@@ -179,8 +179,6 @@ function requireKnown<Value>(what: string, value: Value, known: Value): void {
   throw new SynclineError(
     "feature_unknown",
     `The bucket's ${what} is ${JSON.stringify(value)}, which this version does not support.`,
-    {
-      hint: "A newer syncline created this bucket. Upgrade to open it.",
-    },
+    { hint: "A newer syncline created this bucket. Upgrade to open it." },
   );
 }

@@ -41,9 +41,7 @@ export function checkChunker(chunker: ChunkerParameters): ChunkerParameters {
     throw new SynclineError(
       "feature_unknown",
       `The bucket chunks files with ${JSON.stringify(chunker.id)}, which this version does not support.`,
-      {
-        hint: "Install a newer version of syncline.",
-      },
+      { hint: "Install a newer version of syncline." },
     );
   }
   const { averages, list, minHole } = chunker;

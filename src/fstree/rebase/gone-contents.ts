@@ -284,9 +284,7 @@ class Replacing {
       throw new SynclineError(
         "block_not_found",
         "A changed file depends on contents that are missing from the bucket.",
-        {
-          hint: "Run `syncline verify --repair` on the bucket. Local changes are kept.",
-        },
+        { hint: "Run `syncline verify --repair` on the bucket. Local changes are kept." },
       );
     }
   }

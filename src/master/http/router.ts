@@ -2,11 +2,7 @@
 import type { Route } from "./route.ts";
 
 export type Match =
-  | {
-      readonly kind: "found";
-      readonly route: Route;
-      readonly params: Readonly<Record<string, string>>;
-    }
+  | { readonly kind: "found"; readonly route: Route; readonly params: Readonly<Record<string, string>> }
   | { readonly kind: "other methods"; readonly allow: readonly string[] }
   | { readonly kind: "nothing" };
 

@@ -187,8 +187,6 @@ function missing(cids: readonly Cid[]): Refusal {
   return new Refusal(
     "missing_blocks",
     "Some blocks that the root reaches are not stored for you. Upload them and swap again.",
-    {
-      details: { missing: cids },
-    },
+    { details: { missing: cids } },
   );
 }

@@ -85,10 +85,7 @@ export class Repacking {
         if (isDiskFull(error)) await this.#remove();
         else if (!isOfOnePack(error)) throw error;
         else {
-          this.#options.log.error("could not repack a pack with garbage", {
-            pack: name,
-            error: describeError(error),
-          });
+          this.#options.log.error("could not repack a pack with garbage", { pack: name, error: describeError(error) });
           return "stays";
         }
       }

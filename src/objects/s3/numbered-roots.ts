@@ -245,9 +245,7 @@ function lost(address: string, number: number): SynclineError {
   return new SynclineError(
     "arbiter_unreachable",
     `The bucket at ${address} has lost its root: none from number ${number} on is there.`,
-    {
-      hint: "Put the objects under roots/ back, or run `syncline verify --repair`.",
-    },
+    { hint: "Put the objects under roots/ back, or run `syncline verify --repair`." },
   );
 }
 

@@ -92,11 +92,7 @@ function encoded(text: string): string {
 export function parseError(text: string): S3Error {
   const fields = new Map<string, string>();
   readXml(text, (path, value) => void (path.at(0) === "Error" && fields.set(path.slice(1).join("/"), value)));
-  return {
-    code: fields.get("Code") ?? "",
-    message: fields.get("Message") ?? "",
-    region: fields.get("Region"),
-  };
+  return { code: fields.get("Code") ?? "", message: fields.get("Message") ?? "", region: fields.get("Region") };
 }
 
 export interface ListPage {

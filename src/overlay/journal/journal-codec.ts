@@ -150,11 +150,7 @@ export function readJournalRecord(reader: ByteReader): JournalRecord {
     case "sent":
       return { kind, epoch: reader.int(), sent: stored.readSent(reader) };
     case "rows":
-      return {
-        kind,
-        first: reader.u8() === 1,
-        rows: reader.list(readPublishedRow),
-      };
+      return { kind, first: reader.u8() === 1, rows: reader.list(readPublishedRow) };
     case "follow":
       return { kind, objects: reader.list(readFollowed) };
     case "published":

@@ -191,11 +191,7 @@ function withBirth(record: FileRecord): FileRecord {
   if (bytes === undefined) return record;
   const unknown = new Map(record.unknown);
   unknown.delete(TAG.birth);
-  return {
-    ...record,
-    birthNs: birthOf(bytes),
-    unknown: unknown.size === 0 ? NOTHING_UNKNOWN : unknown,
-  };
+  return { ...record, birthNs: birthOf(bytes), unknown: unknown.size === 0 ? NOTHING_UNKNOWN : unknown };
 }
 
 function birthOf(bytes: Uint8Array): bigint {

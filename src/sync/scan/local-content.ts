@@ -156,9 +156,7 @@ export class LocalData implements DataReader, AsyncDisposable {
       throw new SynclineError(
         "precondition_failed",
         `${escapeForPrint(pathText(path))} changed while it was being read.`,
-        {
-          hint: "It will be synced once no program writes to it.",
-        },
+        { hint: "It will be synced once no program writes to it." },
       );
     }
     if (offset + length === stat.size) await this.#close(ino);

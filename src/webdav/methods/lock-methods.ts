@@ -99,9 +99,7 @@ async function refresh(call: Call, timeoutS: number): Promise<void> {
     throw new Refusal(
       412,
       "A LOCK without a body renews a lock, but no token in the If header is of a lock on this resource.",
-      {
-        condition: "lock-token-matches-request-uri",
-      },
+      { condition: "lock-token-matches-request-uri" },
     );
   }
   answerLock(call, 200, call.locks.refresh(held, timeoutS));

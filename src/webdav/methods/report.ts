@@ -139,9 +139,7 @@ class Results {
   add(more: number): void {
     this.#count += more;
     if (this.#count <= this.#limit) return;
-    throw new Refusal(507, "There are more results than the limit.", {
-      condition: "number-of-matches-within-limits",
-    });
+    throw new Refusal(507, "There are more results than the limit.", { condition: "number-of-matches-within-limits" });
   }
 }
 

@@ -26,10 +26,7 @@ type Action =
   | { readonly do: "collect" };
 
 const action: fc.Arbitrary<Action> = fc.oneof(
-  {
-    weight: 5,
-    arbitrary: fc.record({ do: fc.constant("publish" as const), kept: fc.nat(3), size: fc.nat(6_000) }),
-  },
+  { weight: 5, arbitrary: fc.record({ do: fc.constant("publish" as const), kept: fc.nat(3), size: fc.nat(6_000) }) },
   { weight: 4, arbitrary: fc.record({ do: fc.constant("resurrect" as const), of: fc.nat() }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("lease" as const), of: fc.nat() }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("send again" as const), of: fc.nat() }) },

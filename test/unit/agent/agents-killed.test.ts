@@ -11,13 +11,7 @@ import { createBucket, openBucket, pathsOf } from "../../support/test-bucket.ts"
 
 /** Many chunks of text. */
 const LARGE = Buffer.from(noise(40_000, 1)).toString("base64");
-const MINE = {
-  d: "dir",
-  "d/changed": "old and new",
-  "d/renamed": "stays",
-  "d/small": "small",
-  large: LARGE,
-};
+const MINE = { d: "dir", "d/changed": "old and new", "d/renamed": "stays", "d/small": "small", large: LARGE };
 
 test("an agent that dies at any step of publishing publishes its epoch once, and goes on", async () => {
   const lived: string[] = [];

@@ -468,10 +468,7 @@ function folderWhere(
     removeIndex: () => inner.removeIndex(),
     create: async (name) => {
       const file = await inner.create(name);
-      return {
-        write: (offset, parts) => write(parts, () => file.write(offset, parts)),
-        close: () => file.close(),
-      };
+      return { write: (offset, parts) => write(parts, () => file.write(offset, parts)), close: () => file.close() };
     },
     read: (name, offset, target) => inner.read(name, offset, target),
     forget: (name) => inner.forget(name),

@@ -13,10 +13,7 @@ interface Vector {
 }
 
 const file = new URL("../../vectors/eip712-tokens.json", import.meta.url);
-const vectors = JSON.parse(readFileSync(file, "utf8")) as {
-  privateKeys: Record<string, string>;
-  tokens: Vector[];
-};
+const vectors = JSON.parse(readFileSync(file, "utf8")) as { privateKeys: Record<string, string>; tokens: Vector[] };
 const [first] = vectors.tokens;
 if (first === undefined) throw new Error("the vectors are empty");
 const key = Buffer.from(vectors.privateKeys["0x17c5185167401ed00cf5f5b2fc97d9bbfdb7d025"] ?? "", "hex");

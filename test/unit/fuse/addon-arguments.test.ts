@@ -267,13 +267,7 @@ describe.skipIf(!isThere)("the addon", () => {
 });
 
 describe.skipIf(!isThere)("serve", () => {
-  const settings = {
-    attributeTimeoutS: 1,
-    entryTimeoutS: 1,
-    negativeTimeoutS: 1,
-    blockSize: 4096,
-    spinUs: 0,
-  };
+  const settings = { attributeTimeoutS: 1, entryTimeoutS: 1, negativeTimeoutS: 1, blockSize: 4096, spinUs: 0 };
   const handlers = { onBatch() {}, onForgotten() {}, onEnd() {} };
   type Session = Record<string, (this: unknown, ...values: unknown[]) => unknown>;
   let slots: unknown;

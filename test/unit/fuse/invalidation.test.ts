@@ -21,11 +21,7 @@ function world(minor: number, unlistedNames: readonly FileName[] = []) {
     incrementEpoch: () => void told.push("epoch"),
   };
   const known = [2, 3, 4] as Ino[];
-  const fs = {
-    unlistedNames,
-    knownInodes: () => known,
-    list: () => ({ entries: [], next: undefined }),
-  };
+  const fs = { unlistedNames, knownInodes: () => known, list: () => ({ entries: [], next: undefined }) };
   const openFiles = new OpenFiles();
   const options = { clock, log: silentLog, used: async () => undefined };
   const [ofKernel, files] = [session as unknown as Session, fs as unknown as FileSystem];

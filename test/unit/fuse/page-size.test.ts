@@ -6,13 +6,7 @@ import type { FuseAddon } from "../../../src/fuse/addon.ts";
 import { whyNoAddon } from "../../support/fuse-process.ts";
 
 const LARGEST_PAGE_BYTES = 64 << 10;
-const SETTINGS = {
-  attributeTimeoutS: 1,
-  entryTimeoutS: 1,
-  negativeTimeoutS: 1,
-  blockSize: 4096,
-  spinUs: 0,
-} as const;
+const SETTINGS = { attributeTimeoutS: 1, entryTimeoutS: 1, negativeTimeoutS: 1, blockSize: 4096, spinUs: 0 } as const;
 
 describe.skipIf(whyNoAddon() !== undefined)("the addon", () => {
   const addon = createRequire(import.meta.url)("#fuse-addon") as FuseAddon;

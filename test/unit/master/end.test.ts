@@ -195,9 +195,7 @@ describe("TLS", () => {
       // At its default level the client would refuse by itself.
       ciphers: "DEFAULT:@SECLEVEL=0",
     });
-    await expect(once(socket, "secureConnect")).rejects.toMatchObject({
-      code: "ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION",
-    });
+    await expect(once(socket, "secureConnect")).rejects.toMatchObject({ code: "ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION" });
     await master.stop();
   });
 

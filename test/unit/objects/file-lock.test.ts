@@ -17,11 +17,7 @@ import { systemError } from "../../support/watched-disk.ts";
 /** A clock on which waiting takes no time. */
 function hurriedClock(): Clock {
   let nowMs = 0;
-  return {
-    ...systemClock,
-    monotonicMs: () => nowMs,
-    sleep: async (ms) => void (nowMs += ms),
-  };
+  return { ...systemClock, monotonicMs: () => nowMs, sleep: async (ms) => void (nowMs += ms) };
 }
 
 async function lockIn(folder: string, clock: Clock = systemClock, disk: Disk = systemDisk): Promise<FileLock> {
@@ -57,13 +53,7 @@ function stepwise(before: (call: number) => Promise<void>): Disk {
     };
   };
   const { link, unlink, stat, open } = systemDisk;
-  return {
-    ...systemDisk,
-    link: step(link),
-    unlink: step(unlink),
-    stat: step(stat) as Disk["stat"],
-    open: step(open),
-  };
+  return { ...systemDisk, link: step(link), unlink: step(unlink), stat: step(stat) as Disk["stat"], open: step(open) };
 }
 
 /** A process that has ended, by its id. */

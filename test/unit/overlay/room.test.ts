@@ -11,13 +11,7 @@ function roomWith(limit = LIMIT) {
   const clock = new ManualClock();
   const now = { held: 0, grown: 0, mayFree: true };
   let wanted = 0;
-  const room = new Room({
-    clock,
-    limit,
-    held: () => now.held,
-    grown: () => now.grown,
-    mayFree: () => now.mayFree,
-  });
+  const room = new Room({ clock, limit, held: () => now.held, grown: () => now.grown, mayFree: () => now.mayFree });
   room.onWanted = () => wanted++;
   const answers: (boolean | undefined)[] = [];
   const wait = (bytes: number) => {

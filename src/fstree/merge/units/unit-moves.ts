@@ -46,10 +46,7 @@ export async function movesOf(
   for (const { from, names, left, ...object } of moves[role].objects)
     if ((await tree.object(object.id)) !== undefined)
       objects.push({ ...object, from: storedId(from), names: names.map(merged), left: left.map(merged) });
-  return {
-    objects,
-    names: moves[role].names.map(({ from, to }) => ({ from: merged(from), to: merged(to) })),
-  };
+  return { objects, names: moves[role].names.map(({ from, to }) => ({ from: merged(from), to: merged(to) })) };
 }
 
 function moved(from: FileId, { id, record, names }: TreeObject, left: readonly Place[]): MovedObject {

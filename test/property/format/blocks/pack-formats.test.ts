@@ -157,14 +157,12 @@ interface Specimen {
 }
 
 const specimens: Record<string, fc.Arbitrary<Specimen>> = {
-  roots: fc.record({ commit: commits, version: counts }).map((root) => ({
-    bytes: encodeRoot(root),
-    again: (bytes) => encodeRoot(decodeRoot(bytes)),
-  })),
-  leases: fc.uniqueArray(packs).map((names) => ({
-    bytes: encodeLease(names),
-    again: (bytes) => encodeLease(decodeLease(bytes)),
-  })),
+  roots: fc
+    .record({ commit: commits, version: counts })
+    .map((root) => ({ bytes: encodeRoot(root), again: (bytes) => encodeRoot(decodeRoot(bytes)) })),
+  leases: fc
+    .uniqueArray(packs)
+    .map((names) => ({ bytes: encodeLease(names), again: (bytes) => encodeLease(decodeLease(bytes)) })),
   manifests: manifests.map((manifest) => ({
     bytes: encodeManifest(manifest),
     again: (bytes) => encodeManifest(decodeManifest(bytes)),

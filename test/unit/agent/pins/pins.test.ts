@@ -210,13 +210,7 @@ test("a parent of a pinned file needs room only for what is not here yet", async
 
 test("a directory and a file in it share their blocks; after the directory is unpinned, the file stays", async () => {
   const { publish, open, settled, kept } = await world();
-  await publish(
-    { ino: 2, names: [[1, "d"]], type: "directory" },
-    {
-      ...file("f", LONG, 3),
-      names: [[2, "f"]],
-    },
-  );
+  await publish({ ino: 2, names: [[1, "d"]], type: "directory" }, { ...file("f", LONG, 3), names: [[2, "f"]] });
   const pins = open();
   await pins.add([path("d"), path("d/f")]);
   await settled(pins, { complete: true, files: 1 });

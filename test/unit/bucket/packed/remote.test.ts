@@ -279,9 +279,7 @@ describe("uploads", () => {
     const { store } = countedStore(new MemoryObjectStore());
     await made(async () => agent(store));
     const remote = new PackedRemote(store, { clock: new ManualClock(), random: seededRandom(1) });
-    await expect(publish(remote, "two", many("x", 20), [])).rejects.toMatchObject({
-      code: "not_supported",
-    });
+    await expect(publish(remote, "two", many("x", 20), [])).rejects.toMatchObject({ code: "not_supported" });
   });
 });
 

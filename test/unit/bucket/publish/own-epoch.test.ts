@@ -307,9 +307,7 @@ describe("objects of an epoch that the history no longer has", () => {
         { ...world.me, bucket: await openBucket(world.remote) },
         { ...changes, objects: [edited], sent: world.noted },
         reader,
-        {
-          sending: async (sending) => void world.noted.push(sending),
-        },
+        { sending: async (sending) => void world.noted.push(sending) },
       );
     published(await run());
     const now = await world.at("f");

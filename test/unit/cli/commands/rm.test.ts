@@ -8,10 +8,7 @@ test("files and directories go in one commit, which restore undoes", async () =>
   const [before] = (await world.done("log", address)).split("\n");
   const { root, removed } = JSON.parse(
     await world.done("rm", "-r", `${address}/a`, `${address}/d`, `${address}/b`),
-  ) as {
-    root: string;
-    removed: number;
-  };
+  ) as { root: string; removed: number };
   expect([removed, await world.files()]).toEqual([6, { kept: "kept" }]);
   const [last, second] = (await world.done("log", address)).split("\n");
   expect(JSON.parse(last ?? "")).toMatchObject({ root, note: "rm a d b" });

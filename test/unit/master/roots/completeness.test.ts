@@ -203,10 +203,7 @@ describe("hostile blocks", () => {
 test("a walk finds what is missing, and remembers only complete nodes as complete", async () => {
   const graph = fc.array(
     fc.record({ links: fc.array(fc.nat(), { maxLength: 4 }), raw: fc.boolean(), gone: fc.nat(9) }),
-    {
-      minLength: 1,
-      maxLength: 30,
-    },
+    { minLength: 1, maxLength: 30 },
   );
   await fc.assert(
     fc.asyncProperty(graph, fc.nat(), async (shape, chosen) => {

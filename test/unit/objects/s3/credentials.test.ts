@@ -103,9 +103,7 @@ test("then a container's endpoint, with its token; credentials are fetched again
 test("credentials that end soon are fetched once for all requests, and kept if that fails", async () => {
   let [nowMs, given, isAway] = [Date.UTC(2026, 0, 1), 0, false];
   const endsMs = nowMs + 3_600_000;
-  await using server = await endpoint({
-    "/creds": () => (isAway ? "away" : temporary(`key-${++given}`, endsMs)),
-  });
+  await using server = await endpoint({ "/creds": () => (isAway ? "away" : temporary(`key-${++given}`, endsMs)) });
   const env = { ...OFF, HOME: await temporaryFolder(), AWS_CONTAINER_CREDENTIALS_FULL_URI: `${server.origin}/creds` };
   const credentials = chain(env, () => nowMs);
   const asked = () => Promise.all(Array.from({ length: 8 }, async () => (await credentials.get()).accessKeyId));

@@ -15,11 +15,7 @@ afterEach(async () => {
 
 async function watched(folder: string, hidden: readonly DiskPath[] = []) {
   const told = { times: 0 };
-  const notices = watchFolderTree(folder, {
-    hidden,
-    changed: () => told.times++,
-    failed: (why) => expect.fail(why),
-  });
+  const notices = watchFolderTree(folder, { hidden, changed: () => told.times++, failed: (why) => expect.fail(why) });
   opened.push(notices);
   notices.resume();
   await expect.poll(() => told.times, soon).toBeGreaterThan(0);
