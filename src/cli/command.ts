@@ -1,6 +1,6 @@
 /**
  * The frame of every command: from one description it makes parsing, options from all sources, help with examples and exit
- * statuses, and output. A command's file exports `register(program)`, which calls `addCommand`.
+ * statuses, and output. A command's file exports `register`.
  */
 import { join } from "node:path";
 import type { Command } from "commander";
@@ -49,6 +49,14 @@ export interface Call<Name extends OptionName = never> {
   readonly output: Output;
   readonly runtime: Runtime;
   readonly version: string;
+}
+
+/** Adds a command, or several, to the program. */
+export type Register = (program: Program) => void;
+
+/** The command of a module that has one. */
+export function command<Name extends OptionName = never>(spec: CommandSpec<Name>): Register {
+  return (program) => addCommand(program, spec);
 }
 
 export function addCommand<Name extends OptionName = never>(program: Program, spec: CommandSpec<Name>): void {

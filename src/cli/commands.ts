@@ -1,5 +1,5 @@
 /** All commands. Each is loaded on demand: loading all takes longer than most of them run. */
-import type { Register } from "./program.ts";
+import type { Register } from "./command.ts";
 
 const COMMANDS: Readonly<Record<string, () => Promise<{ readonly register: Register }>>> = {
   cat: () => import("./commands/cat.ts"),

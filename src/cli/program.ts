@@ -1,13 +1,11 @@
 /** Runs one command line: parses it, runs the command, and turns the result into output and an exit status. */
 import { Command, CommanderError } from "commander";
 import { SynclineError } from "../base/errors.ts";
-import { type Program, readOptions } from "./command.ts";
+import { type Program, readOptions, type Register } from "./command.ts";
 import { type ExitStatus, exitStatusOf } from "./exit-status.ts";
 import { COMMON_OPTIONS, commanderOption, resolveOptions } from "./options.ts";
 import { createOutput, type OutputStyle } from "./terminal/output.ts";
 import type { Runtime } from "./runtime.ts";
-
-export type Register = (program: Program) => void;
 
 /** Runs `args` (without node and script) and answers the exit status. Never throws. */
 export async function runCommandLine(

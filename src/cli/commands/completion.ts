@@ -1,32 +1,30 @@
 /** `syncline completion`: shell scripts that complete commands, options and their values. */
-import { addCommand, type Program } from "../command.ts";
+import { command } from "../command.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { CommandFacts, OptionFacts } from "../command-tree.ts";
 
-export function register(program: Program): void {
-  addCommand(program, {
-    name: "completion",
-    arguments: [["<shell>", "bash, zsh or fish"]],
-    summary: "print a shell completion script",
-    examples: [
-      "syncline completion bash > ~/.local/share/bash-completion/completions/syncline",
-      'syncline completion zsh > "${fpath[1]}/_syncline"',
-      "syncline completion fish > ~/.config/fish/completions/syncline.fish",
-    ],
-    async run({ args, output, runtime }) {
-      const [shell = ""] = args;
-      const script = Object.hasOwn(SHELLS, shell) ? SHELLS[shell] : undefined;
-      if (script === undefined) {
-        throw new SynclineError("usage", `There is no completion for ${JSON.stringify(shell)}.`, {
-          hint: "Choose bash, zsh or fish.",
-        });
-      }
-      const { allCommands } = await import("../command-tree.ts");
-      const text = script(await allCommands(runtime));
-      output.result({ shell, script: text }, text.trimEnd());
-    },
-  });
-}
+export const register = command({
+  name: "completion",
+  arguments: [["<shell>", "bash, zsh or fish"]],
+  summary: "print a shell completion script",
+  examples: [
+    "syncline completion bash > ~/.local/share/bash-completion/completions/syncline",
+    'syncline completion zsh > "${fpath[1]}/_syncline"',
+    "syncline completion fish > ~/.config/fish/completions/syncline.fish",
+  ],
+  async run({ args, output, runtime }) {
+    const [shell = ""] = args;
+    const script = Object.hasOwn(SHELLS, shell) ? SHELLS[shell] : undefined;
+    if (script === undefined) {
+      throw new SynclineError("usage", `There is no completion for ${JSON.stringify(shell)}.`, {
+        hint: "Choose bash, zsh or fish.",
+      });
+    }
+    const { allCommands } = await import("../command-tree.ts");
+    const text = script(await allCommands(runtime));
+    output.result({ shell, script: text }, text.trimEnd());
+  },
+});
 
 const SHELLS: Readonly<Record<string, (commands: readonly CommandFacts[]) => string>> = { bash, zsh, fish };
 const PATHS = new Set(["dir", "file"]);

@@ -1,24 +1,22 @@
 /** `syncline free`: frees the disk space that published files of a mount take on this machine. */
 import type { FreeReport } from "../../agent/reports.ts";
-import { addCommand, type Program } from "../command.ts";
+import { command } from "../command.ts";
 import { printBytes, printCount, printText } from "../terminal/text.ts";
 import { pathsInMount } from "./paths-in-mount.ts";
 import { askServing, longPatience } from "./running-agents.ts";
 
-export function register(program: Program): void {
-  addCommand(program, {
-    name: "free",
-    arguments: [["<paths...>", "files or directories in one mount"]],
-    summary: "free the space that published files take on this machine; they stay in the bucket",
-    examples: ["syncline free ~/bucket/videos", "syncline free ~/bucket"],
-    exits: [4, 5, 6, 8],
-    async run(call) {
-      const { served, paths } = await pathsInMount(call);
-      const report = await askServing<"free">(served, { call: "free", paths }, longPatience(call.runtime));
-      call.output.result({ ...report }, freedText(report));
-    },
-  });
-}
+export const register = command({
+  name: "free",
+  arguments: [["<paths...>", "files or directories in one mount"]],
+  summary: "free the space that published files take on this machine; they stay in the bucket",
+  examples: ["syncline free ~/bucket/videos", "syncline free ~/bucket"],
+  exits: [4, 5, 6, 8],
+  async run(call) {
+    const { served, paths } = await pathsInMount(call);
+    const report = await askServing<"free">(served, { call: "free", paths }, longPatience(call.runtime));
+    call.output.result({ ...report }, freedText(report));
+  },
+});
 
 export function freedText({ files, freedBytes, unpublished, pinned }: FreeReport): string {
   const parts = [`Freed ${printBytes(freedBytes)} of ${printCount(files, "file")}.`];

@@ -8,41 +8,39 @@ import { openAtMaster, openPacked } from "../../bucket/open-remote.ts";
 import { blockListBytes } from "../../runtime/memory.ts";
 import { locateBucket } from "./bucket-path.ts";
 import { openDeviceFor } from "./bucket-writer.ts";
-import { addCommand, type Program } from "../command.ts";
+import { command } from "../command.ts";
 import { writingAccess, BUCKET_OPTIONS } from "../master-access.ts";
 import { printAge, retentionText } from "./retention-text.ts";
 import { printBytes, printCount } from "../terminal/text.ts";
 
-export function register(program: Program): void {
-  addCommand(program, {
-    name: "gc",
-    arguments: [["<url>", "the bucket"]],
-    summary: "thin a bucket's history and free the space that nothing uses",
-    options: ["dryRun", ...BUCKET_OPTIONS],
-    examples: [
-      "syncline gc file:///srv/bucket --dry-run",
-      "syncline gc file:///srv/bucket",
-      "syncline gc https://master.example:3600/notes",
-    ],
-    exits: [4, 5, 6, 8],
-    async run(call) {
-      const { args, options, output, runtime } = call;
-      const { clock, random } = runtime;
-      const dryRun = options.dryRun === true;
-      const { address } = await locateBucket(call, args[0] ?? "", writingAccess(call));
-      await using opened = await openDeviceFor(call, address);
-      using progress = output.progress("gc");
-      const shown: Shown = {
-        onProgress: ({ blocks, of }) => progress.update({ blocks }, { blocks: of }),
-        onStep: (what) => void progress.step(what),
-      };
-      const memoryBytes = blockListBytes("command");
-      const common = { bucket: opened.bucket, writer: opened.device, clock, random, dryRun, memoryBytes };
-      const report = await collectAt(address, { clock, random, access: writingAccess(call) }, { ...common, ...shown });
-      output.result({ dryRun, ...report }, textOf(report, dryRun));
-    },
-  });
-}
+export const register = command({
+  name: "gc",
+  arguments: [["<url>", "the bucket"]],
+  summary: "thin a bucket's history and free the space that nothing uses",
+  options: ["dryRun", ...BUCKET_OPTIONS],
+  examples: [
+    "syncline gc file:///srv/bucket --dry-run",
+    "syncline gc file:///srv/bucket",
+    "syncline gc https://master.example:3600/notes",
+  ],
+  exits: [4, 5, 6, 8],
+  async run(call) {
+    const { args, options, output, runtime } = call;
+    const { clock, random } = runtime;
+    const dryRun = options.dryRun === true;
+    const { address } = await locateBucket(call, args[0] ?? "", writingAccess(call));
+    await using opened = await openDeviceFor(call, address);
+    using progress = output.progress("gc");
+    const shown: Shown = {
+      onProgress: ({ blocks, of }) => progress.update({ blocks }, { blocks: of }),
+      onStep: (what) => void progress.step(what),
+    };
+    const memoryBytes = blockListBytes("command");
+    const common = { bucket: opened.bucket, writer: opened.device, clock, random, dryRun, memoryBytes };
+    const report = await collectAt(address, { clock, random, access: writingAccess(call) }, { ...common, ...shown });
+    output.result({ dryRun, ...report }, textOf(report, dryRun));
+  },
+});
 
 type Shown = Required<Pick<CollectOptions, "onProgress" | "onStep">>;
 type Collecting = ThinOptions & Shown & Pick<CollectOptions, "memoryBytes">;

@@ -10,7 +10,7 @@ import type { TreeObject } from "../../fstree/fs-reader.ts";
 import { openRealDisk } from "../../sync/disk/real-disk.ts";
 import { type BucketPath, locateBucket } from "./bucket-path.ts";
 import { type BucketReader, fileBytes, findObject, openReader } from "./bucket-reader.ts";
-import { addCommand, type Program } from "../command.ts";
+import { command } from "../command.ts";
 import { CopyOut } from "./copy-out.ts";
 import { countBelow } from "./count-below.ts";
 import { setModified } from "./file-times.ts";
@@ -22,64 +22,61 @@ import type { Amounts } from "../terminal/progress-rate.ts";
 import type { Progress } from "../terminal/progress.ts";
 import { printBytes, printCount, printPath, printText } from "../terminal/text.ts";
 
-export function register(program: Program): void {
-  addCommand(program, {
-    name: "get",
-    arguments: [
-      ["<url>", "bucket/path"],
-      ["[target]", "file or directory to create; - for stdout; default: the path's last name, in the current folder"],
-    ],
-    summary: "copy a file, or with -r a directory, out of a bucket",
-    options: ["recursive", "at", "special", ...BUCKET_OPTIONS],
-    examples: [
-      "syncline get file:///srv/bucket/notes.txt",
-      "syncline get -r file:///srv/bucket/photos ./photos",
-      "syncline get file:///srv/bucket/a.tar - | tar t",
-    ],
-    exits: [4, 5, 6, 8],
-    async run(call) {
-      const { args, options, output, runtime } = call;
-      const path = await locateBucket(call, args[0] ?? "", readingAccess(call));
-      await using reader = await openReader(call, path.address, options.at, { stale: true });
-      const object = await findObject(reader, path);
-      if (args[1] === "-") {
-        for await (const bytes of fileBytes(reader, object, path)) await output.bytes(bytes);
-        return;
-      }
-      if (args[1] !== undefined && (await isWrittenInto(args[1])))
-        return writeFile(args[1], fileBytes(reader, object, path));
-      const { type, size } = object.record;
-      if (type === "directory" && options.recursive !== true) {
-        throw new SynclineError("is_a_directory", `${printPath(path.names) || path.address} is a directory.`, {
-          hint: "Add -r to get the whole directory.",
-        });
-      }
-      const { folder, name, text } = await targetOf(args[1], path);
-      await requireFolder(folder);
-      await refuseOwnTarget(path.address, folder, nameToBytes(name), text);
-      using progress = output.progress("get", { files: 1, bytes: size });
-      if (type === "directory" && progress.isShown)
-        progress.update({}, await contentsOf(reader, path, object, progress));
-      const done = { files: 0, bytes: 0 };
-      const copy = new CopyOut({
-        reader,
-        runtime,
-        disk: await openRealDisk(folder, { allXattrs: false, setModified, unlocks: false }),
-        special: options.special === true,
-        moved(files, bytes) {
-          done.files += files;
-          done.bytes += bytes;
-          progress.update(done);
-        },
+export const register = command({
+  name: "get",
+  arguments: [
+    ["<url>", "bucket/path"],
+    ["[target]", "file or directory to create; - for stdout; default: the path's last name, in the current folder"],
+  ],
+  summary: "copy a file, or with -r a directory, out of a bucket",
+  options: ["recursive", "at", "special", ...BUCKET_OPTIONS],
+  examples: [
+    "syncline get file:///srv/bucket/notes.txt",
+    "syncline get -r file:///srv/bucket/photos ./photos",
+    "syncline get file:///srv/bucket/a.tar - | tar t",
+  ],
+  exits: [4, 5, 6, 8],
+  async run(call) {
+    const { args, options, output, runtime } = call;
+    const path = await locateBucket(call, args[0] ?? "", readingAccess(call));
+    await using reader = await openReader(call, path.address, options.at, { stale: true });
+    const object = await findObject(reader, path);
+    if (args[1] === "-") {
+      for await (const bytes of fileBytes(reader, object, path)) await output.bytes(bytes);
+      return;
+    }
+    if (args[1] !== undefined && (await isWrittenInto(args[1])))
+      return writeFile(args[1], fileBytes(reader, object, path));
+    const { type, size } = object.record;
+    if (type === "directory" && options.recursive !== true) {
+      throw new SynclineError("is_a_directory", `${printPath(path.names) || path.address} is a directory.`, {
+        hint: "Add -r to get the whole directory.",
       });
-      await copy.copy(object, name);
-      report(output, copy, text, reader.isStale);
-      const [error, ...more] = copy.left.errors();
-      for (const { message } of more) output.notice(message);
-      if (error !== undefined) throw error;
-    },
-  });
-}
+    }
+    const { folder, name, text } = await targetOf(args[1], path);
+    await requireFolder(folder);
+    await refuseOwnTarget(path.address, folder, nameToBytes(name), text);
+    using progress = output.progress("get", { files: 1, bytes: size });
+    if (type === "directory" && progress.isShown) progress.update({}, await contentsOf(reader, path, object, progress));
+    const done = { files: 0, bytes: 0 };
+    const copy = new CopyOut({
+      reader,
+      runtime,
+      disk: await openRealDisk(folder, { allXattrs: false, setModified, unlocks: false }),
+      special: options.special === true,
+      moved(files, bytes) {
+        done.files += files;
+        done.bytes += bytes;
+        progress.update(done);
+      },
+    });
+    await copy.copy(object, name);
+    report(output, copy, text, reader.isStale);
+    const [error, ...more] = copy.left.errors();
+    for (const { message } of more) output.notice(message);
+    if (error !== undefined) throw error;
+  },
+});
 
 /** The root's total is stored in the bucket; any other directory is counted. */
 async function contentsOf(

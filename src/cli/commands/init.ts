@@ -11,7 +11,7 @@ import { bucketInS3, NEW_FOLDER_MODE, openRemote } from "../../bucket/open-remot
 import type { BucketRemote } from "../../bucket/remote.ts";
 import type { SeenRoot } from "../../bucket/root-witness.ts";
 import { type BucketPath, locateBucket } from "./bucket-path.ts";
-import { addCommand, type Call, type Program } from "../command.ts";
+import { type Call, command } from "../command.ts";
 import { type BucketOption, writingAccess, BUCKET_OPTIONS } from "../master-access.ts";
 import { loadWallet } from "../wallet.ts";
 
@@ -22,52 +22,50 @@ const ALONE =
 /** The device that signs the first commit is used only for that. */
 const FIRST_DEVICE_SECONDS = 3600;
 
-export function register(program: Program): void {
-  addCommand(program, {
-    name: "init",
-    arguments: [["<url>", "where to create the bucket"]],
-    summary: "create a bucket; an existing one stays unchanged",
-    options: [...BUCKET_OPTIONS, "roots"],
-    examples: [
-      "syncline init file:///srv/bucket",
-      "syncline init http://127.0.0.1:3600/notes",
-      "syncline init 's3://my-bucket/notes?endpoint=https://minio.example:9000'",
-    ],
-    exits: [4, 5, 6],
-    async run(call) {
-      const { args, options, output, runtime } = call;
-      const { clock, random } = runtime;
-      const parsed = parseAddress(args[0] ?? "");
-      const address = parsed.url;
-      const makesFolder = parsed.scheme === "file" && !existsSync(parsed.path);
-      await using remote = await openRemote(address, {
-        access: writingAccess(call),
-        clock,
-        random,
-        rootForm: options.roots,
+export const register = command({
+  name: "init",
+  arguments: [["<url>", "where to create the bucket"]],
+  summary: "create a bucket; an existing one stays unchanged",
+  options: [...BUCKET_OPTIONS, "roots"],
+  examples: [
+    "syncline init file:///srv/bucket",
+    "syncline init http://127.0.0.1:3600/notes",
+    "syncline init 's3://my-bucket/notes?endpoint=https://minio.example:9000'",
+  ],
+  exits: [4, 5, 6],
+  async run(call) {
+    const { args, options, output, runtime } = call;
+    const { clock, random } = runtime;
+    const parsed = parseAddress(args[0] ?? "");
+    const address = parsed.url;
+    const makesFolder = parsed.scheme === "file" && !existsSync(parsed.path);
+    await using remote = await openRemote(address, {
+      access: writingAccess(call),
+      clock,
+      random,
+      rootForm: options.roots,
+    });
+    if (await hasRoot(remote, parsed.isRemote)) {
+      throw new SynclineError("bucket_exists", `A bucket already exists at ${address}.`, {
+        hint: "Mount it, or choose another address.",
       });
-      if (await hasRoot(remote, parsed.isRemote)) {
-        throw new SynclineError("bucket_exists", `A bucket already exists at ${address}.`, {
-          hint: "Mount it, or choose another address.",
-        });
-      }
-      await refuseWithinBucket(call, address);
-      const memory = rootFile(stateRoot(runtime.env, options.state), address);
-      if (options.accept !== true) await refuseAgain(remote, address, memory.read());
-      const owner = await loadWallet(call);
-      const notAfter = Number(clock.nowNs() / 1_000_000_000n) + FIRST_DEVICE_SECONDS;
-      const ownership = { mode: 0o755, uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
-      const device = createDeviceKey(random);
-      const { genesis, root } = await Bucket.create(remote, { owner, device, notAfter, clock, random, ...ownership });
-      memory.replace(root);
-      const pinned = `${address}#${genesis.cid}`;
-      output.result(
-        { address, genesis: genesis.cid, owner: owner.wallet, pinned },
-        `Created a bucket at ${address}\nOwner: ${owner.wallet}\nGenesis: ${genesis.cid}${makesFolder ? ALONE : ""}`,
-      );
-    },
-  });
-}
+    }
+    await refuseWithinBucket(call, address);
+    const memory = rootFile(stateRoot(runtime.env, options.state), address);
+    if (options.accept !== true) await refuseAgain(remote, address, memory.read());
+    const owner = await loadWallet(call);
+    const notAfter = Number(clock.nowNs() / 1_000_000_000n) + FIRST_DEVICE_SECONDS;
+    const ownership = { mode: 0o755, uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
+    const device = createDeviceKey(random);
+    const { genesis, root } = await Bucket.create(remote, { owner, device, notAfter, clock, random, ...ownership });
+    memory.replace(root);
+    const pinned = `${address}#${genesis.cid}`;
+    output.result(
+      { address, genesis: genesis.cid, owner: owner.wallet, pinned },
+      `Created a bucket at ${address}\nOwner: ${owner.wallet}\nGenesis: ${genesis.cid}${makesFolder ? ALONE : ""}`,
+    );
+  },
+});
 
 /** If a bucket was seen here before, its disk may just be away. */
 async function refuseAgain(remote: BucketRemote, address: string, seen: SeenRoot | undefined): Promise<void> {

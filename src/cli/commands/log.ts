@@ -10,7 +10,7 @@ import { pathHistory, type PathChange } from "../../bucket/path-history.ts";
 import type { Path } from "../../bucket/writer.ts";
 import type { CommitBody } from "../../format/commits/commit-body.ts";
 import { type BucketReader, openReader } from "./bucket-reader.ts";
-import { addCommand, type Program } from "../command.ts";
+import { command } from "../command.ts";
 import { type GraphCommit, graphRows } from "./log-graph.ts";
 import { BUCKET_OPTIONS } from "../master-access.ts";
 import { pathText } from "./conflict-report.ts";
@@ -23,38 +23,36 @@ const DEFAULT_COUNT = 20;
 /** Hex digits that distinguish writers here. */
 const SHORT_ID = 8;
 
-export function register(program: Program): void {
-  addCommand(program, {
-    name: "log",
-    arguments: [["<path>", "a bucket, a mount, a synced folder, or a file in one of them"]],
-    summary: "show the history of a bucket, or of one file, newest first",
-    options: ["count", "graph", ...BUCKET_OPTIONS],
-    examples: [
-      "syncline log file:///srv/bucket -n 5",
-      "syncline log ~/bucket --graph",
-      "syncline log ~/bucket/notes.txt",
-    ],
-    exits: [4, 5, 6, 8],
-    async run(call) {
-      const { args, options, output } = call;
-      const { address, names } = await locateTarget(call, args[0] ?? "");
-      if (names.length > 0 && options.graph === true)
-        throw new SynclineError("usage", "--graph draws the history of a bucket, not that of a path in it.");
-      await using reader = await openReader(call, address, undefined, { stale: true });
-      if (names.length > 0) return await showPath(reader, names, options.count ?? DEFAULT_COUNT, output);
-      const commits = newest(reader, options.count ?? DEFAULT_COUNT);
-      if (options.graph === true) return await drawGraph(reader, commits, output);
-      for await (const commit of commits) {
-        if (isGap(commit)) {
-          showGap(commit, output);
-          continue;
-        }
-        const changes = await changesOf(reader, commit);
-        output.result(valueOf(commit, changes), textOf(commit, changes), logLook);
+export const register = command({
+  name: "log",
+  arguments: [["<path>", "a bucket, a mount, a synced folder, or a file in one of them"]],
+  summary: "show the history of a bucket, or of one file, newest first",
+  options: ["count", "graph", ...BUCKET_OPTIONS],
+  examples: [
+    "syncline log file:///srv/bucket -n 5",
+    "syncline log ~/bucket --graph",
+    "syncline log ~/bucket/notes.txt",
+  ],
+  exits: [4, 5, 6, 8],
+  async run(call) {
+    const { args, options, output } = call;
+    const { address, names } = await locateTarget(call, args[0] ?? "");
+    if (names.length > 0 && options.graph === true)
+      throw new SynclineError("usage", "--graph draws the history of a bucket, not that of a path in it.");
+    await using reader = await openReader(call, address, undefined, { stale: true });
+    if (names.length > 0) return await showPath(reader, names, options.count ?? DEFAULT_COUNT, output);
+    const commits = newest(reader, options.count ?? DEFAULT_COUNT);
+    if (options.graph === true) return await drawGraph(reader, commits, output);
+    for await (const commit of commits) {
+      if (isGap(commit)) {
+        showGap(commit, output);
+        continue;
       }
-    },
-  });
-}
+      const changes = await changesOf(reader, commit);
+      output.result(valueOf(commit, changes), textOf(commit, changes), logLook);
+    }
+  },
+});
 
 /** Highlights the root. */
 const logLook: Look = (line, paint) => line.replace(/\bbaf[a-z2-7]{20,}/, (root) => paint("yellow", root));

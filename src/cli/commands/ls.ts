@@ -6,35 +6,33 @@ import { listDirectory, readObject, type TreeObject } from "../../fstree/fs-read
 import { dentryId } from "../../format/files/rows.ts";
 import { encodeName, locateBucket } from "./bucket-path.ts";
 import { type BucketReader, findObject, openReader, readTarget } from "./bucket-reader.ts";
-import { addCommand, type Program } from "../command.ts";
+import { command } from "../command.ts";
 import { BUCKET_OPTIONS, readingAccess } from "../master-access.ts";
 import type { Output } from "../terminal/output.ts";
 import { exactTime, printName } from "../terminal/text.ts";
 
-export function register(program: Program): void {
-  addCommand(program, {
-    name: "ls",
-    arguments: [["<url>", "bucket, or bucket/path"]],
-    summary: "list a directory of a bucket, without a mount",
-    options: ["at", ...BUCKET_OPTIONS],
-    examples: ["syncline ls file:///srv/bucket", "syncline ls file:///srv/bucket/photos --at 2026-01-31T12:00:00Z"],
-    exits: [4, 5, 6, 8],
-    async run(call) {
-      const { args, options, output } = call;
-      const path = await locateBucket(call, args[0] ?? "", readingAccess(call));
-      await using reader = await openReader(call, path.address, options.at, { stale: true });
-      const object = await findObject(reader, path);
-      if (object.record.type !== "directory")
-        return await print(output, reader, path.names.at(-1) ?? ("" as FileName), object);
-      const { nodes, tree } = reader;
-      for await (const { name, dentry } of listDirectory(nodes, tree, object.id)) {
-        const place = { parent: object.id, name };
-        const child = await readObject(nodes, tree, dentryId(object.id, name, dentry), place);
-        if (child !== undefined) await print(output, reader, name, child);
-      }
-    },
-  });
-}
+export const register = command({
+  name: "ls",
+  arguments: [["<url>", "bucket, or bucket/path"]],
+  summary: "list a directory of a bucket, without a mount",
+  options: ["at", ...BUCKET_OPTIONS],
+  examples: ["syncline ls file:///srv/bucket", "syncline ls file:///srv/bucket/photos --at 2026-01-31T12:00:00Z"],
+  exits: [4, 5, 6, 8],
+  async run(call) {
+    const { args, options, output } = call;
+    const path = await locateBucket(call, args[0] ?? "", readingAccess(call));
+    await using reader = await openReader(call, path.address, options.at, { stale: true });
+    const object = await findObject(reader, path);
+    if (object.record.type !== "directory")
+      return await print(output, reader, path.names.at(-1) ?? ("" as FileName), object);
+    const { nodes, tree } = reader;
+    for await (const { name, dentry } of listDirectory(nodes, tree, object.id)) {
+      const place = { parent: object.id, name };
+      const child = await readObject(nodes, tree, dentryId(object.id, name, dentry), place);
+      if (child !== undefined) await print(output, reader, name, child);
+    }
+  },
+});
 
 async function print(
   output: Output,

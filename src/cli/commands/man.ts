@@ -1,21 +1,19 @@
 /** `syncline man`: the manual page in man(7) format, made from the commands and the table of options. */
-import { addCommand, type Program } from "../command.ts";
+import { command } from "../command.ts";
 import type { CommandFacts, OptionFacts } from "../command-tree.ts";
 import { EXIT_MEANINGS } from "../exit-status.ts";
 import { COMMON_OPTIONS, kebab } from "../options.ts";
 
-export function register(program: Program): void {
-  addCommand(program, {
-    name: "man",
-    summary: "print the manual page",
-    examples: ["syncline man | man -l -", "syncline man > ~/.local/share/man/man1/syncline.1"],
-    async run({ output, runtime, version }) {
-      const { allCommands } = await import("../command-tree.ts");
-      const page = manualPage(await allCommands(runtime), version);
-      output.result({ page }, page.trimEnd());
-    },
-  });
-}
+export const register = command({
+  name: "man",
+  summary: "print the manual page",
+  examples: ["syncline man | man -l -", "syncline man > ~/.local/share/man/man1/syncline.1"],
+  async run({ output, runtime, version }) {
+    const { allCommands } = await import("../command-tree.ts");
+    const page = manualPage(await allCommands(runtime), version);
+    output.result({ page }, page.trimEnd());
+  },
+});
 
 function manualPage(commands: readonly CommandFacts[], version: string): string {
   const leaves = commands.filter(({ tail }) => tail !== "");

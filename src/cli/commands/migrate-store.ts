@@ -20,31 +20,29 @@ import { systemPackDisk } from "../../master/store/pack-disk.ts";
 import { checkRoots, checkRootTable } from "../../master/store/roots-check.ts";
 import { systemDatabases } from "../../objects/databases.ts";
 import { SqliteRootStore } from "../../roots/sqlite-root-store.ts";
-import { addCommand, type Call, type Program } from "../command.ts";
+import { type Call, command } from "../command.ts";
 import type { Runtime } from "../runtime.ts";
 import { printCount } from "../terminal/text.ts";
 import { openArbiter } from "./master-storage.ts";
 
 type MigrateCall = Call<"arbiter" | "verify">;
 
-export function register(program: Program): void {
-  addCommand(program, {
-    name: "migrate-store",
-    arguments: [
-      ["<from>", "data folder of a stopped master, as serve --data"],
-      ["<to>", "store of packs for several masters, as serve --store"],
-    ],
-    summary: "copy a master's data folder to an arbiter and a store, the roots last; run it again to resume",
-    options: ["arbiter", "verify"],
-    required: ["arbiter"],
-    examples: [
-      "syncline migrate-store /srv/master s3://packs/main --arbiter postgres://syncline@db.example/syncline",
-      "syncline migrate-store /srv/master file:///srv/packs --arbiter sqlite:/srv/arbiter.db --verify",
-    ],
-    exits: [4, 6, 8],
-    run: migrate,
-  });
-}
+export const register = command({
+  name: "migrate-store",
+  arguments: [
+    ["<from>", "data folder of a stopped master, as serve --data"],
+    ["<to>", "store of packs for several masters, as serve --store"],
+  ],
+  summary: "copy a master's data folder to an arbiter and a store, the roots last; run it again to resume",
+  options: ["arbiter", "verify"],
+  required: ["arbiter"],
+  examples: [
+    "syncline migrate-store /srv/master s3://packs/main --arbiter postgres://syncline@db.example/syncline",
+    "syncline migrate-store /srv/master file:///srv/packs --arbiter sqlite:/srv/arbiter.db --verify",
+  ],
+  exits: [4, 6, 8],
+  run: migrate,
+});
 
 async function migrate(call: MigrateCall): Promise<void> {
   const { args, options, output, runtime } = call;

@@ -3,29 +3,27 @@ import { requirePublished } from "../../agent/command-writer.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { BucketWriter, Path } from "../../bucket/writer.ts";
 import { isADirectory, notADirectory } from "../../bucket/writer/path-errors.ts";
-import { addCommand, type Call, type Program } from "../command.ts";
+import { type Call, command } from "../command.ts";
 import { BUCKET_OPTIONS, type BucketOption, writingAccess } from "../master-access.ts";
 import { noteOf, printPath } from "../terminal/text.ts";
 import { type BucketPath, locateInOne } from "./bucket-path.ts";
 import { openWriterFor } from "./bucket-writer.ts";
 
-export function register(program: Program): void {
-  addCommand(program, {
-    name: "mv",
-    arguments: [
-      ["<url>", "bucket/path"],
-      ["<to>", "bucket/path in the same bucket: a new name, or a directory"],
-    ],
-    summary: "move or rename a file or directory in a bucket",
-    options: BUCKET_OPTIONS,
-    examples: [
-      "syncline mv file:///srv/bucket/notes.txt file:///srv/bucket/ideas.txt",
-      "syncline mv file:///srv/bucket/photos file:///srv/bucket/2026/",
-    ],
-    exits: [4, 5, 6, 8],
-    run: move,
-  });
-}
+export const register = command({
+  name: "mv",
+  arguments: [
+    ["<url>", "bucket/path"],
+    ["<to>", "bucket/path in the same bucket: a new name, or a directory"],
+  ],
+  summary: "move or rename a file or directory in a bucket",
+  options: BUCKET_OPTIONS,
+  examples: [
+    "syncline mv file:///srv/bucket/notes.txt file:///srv/bucket/ideas.txt",
+    "syncline mv file:///srv/bucket/photos file:///srv/bucket/2026/",
+  ],
+  exits: [4, 5, 6, 8],
+  run: move,
+});
 
 async function move(call: Call<BucketOption>): Promise<void> {
   const { args, output } = call;

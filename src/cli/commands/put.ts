@@ -12,7 +12,7 @@ import { sourceOfStream } from "../../bucket/writer/file-source.ts";
 import { openRealDisk } from "../../sync/disk/real-disk.ts";
 import { type BucketPath, locateBucket } from "./bucket-path.ts";
 import { openWriterFor } from "./bucket-writer.ts";
-import { addCommand, type Call, type Program } from "../command.ts";
+import { type Call, command } from "../command.ts";
 import { CopyIn } from "./copy-in.ts";
 import { setModified } from "./file-times.ts";
 import { namesOpenFile } from "./open-files.ts";
@@ -24,25 +24,23 @@ import type { Amounts } from "../terminal/progress-rate.ts";
 import type { Runtime } from "../runtime.ts";
 import { noteOf, printBytes, printCount } from "../terminal/text.ts";
 
-export function register(program: Program): void {
-  addCommand(program, {
-    name: "put",
-    arguments: [
-      ["<source>", "file, directory, pipe or device; - for stdin"],
-      ["<url>", "bucket/path; into a directory that is there, the source goes under its own name"],
-    ],
-    summary: "copy a file, or with -r a directory, into a bucket",
-    options: ["recursive", ...BUCKET_OPTIONS],
-    examples: [
-      "syncline put notes.txt file:///srv/bucket/notes.txt",
-      "syncline put -r ./photos file:///srv/bucket/",
-      "syncline put -r ./photos/. file:///srv/bucket/photos",
-      "tar c . | syncline put - file:///srv/bucket/backup.tar",
-    ],
-    exits: [4, 5, 6, 8],
-    run: put,
-  });
-}
+export const register = command({
+  name: "put",
+  arguments: [
+    ["<source>", "file, directory, pipe or device; - for stdin"],
+    ["<url>", "bucket/path; into a directory that is there, the source goes under its own name"],
+  ],
+  summary: "copy a file, or with -r a directory, into a bucket",
+  options: ["recursive", ...BUCKET_OPTIONS],
+  examples: [
+    "syncline put notes.txt file:///srv/bucket/notes.txt",
+    "syncline put -r ./photos file:///srv/bucket/",
+    "syncline put -r ./photos/. file:///srv/bucket/photos",
+    "tar c . | syncline put - file:///srv/bucket/backup.tar",
+  ],
+  exits: [4, 5, 6, 8],
+  run: put,
+});
 
 async function put(call: Call<"recursive" | BucketOption>): Promise<void> {
   const { args, output } = call;

@@ -15,7 +15,7 @@ import { type FoundBucket, rescueOwner, rescuedName } from "../../master/shared/
 import { SharedStores } from "../../master/shared/shared-stores.ts";
 import { systemDatabases } from "../../objects/databases.ts";
 import { allRoots } from "../../roots/root-store.ts";
-import { addCommand, type Call, type Program } from "../command.ts";
+import { type Call, command } from "../command.ts";
 import type { ExitStatus } from "../exit-status.ts";
 import { printCount } from "../terminal/text.ts";
 import { openArbiter } from "./master-storage.ts";
@@ -24,21 +24,19 @@ type RescueCall = Call<"arbiter" | "put" | "name">;
 
 const EXAMPLE = "postgres://syncline@db.example/syncline";
 
-export function register(program: Program): void {
-  addCommand(program, {
-    name: "rescue",
-    arguments: [["<store>", "the masters' store of packs, as serve --store"]],
-    summary: "find buckets in a store of packs when the arbiter is lost; --put creates their roots, replacing none",
-    options: ["arbiter", "put", "name"],
-    examples: [
-      "syncline rescue s3://packs/main",
-      `syncline rescue file:///srv/packs --arbiter ${EXAMPLE} --put`,
-      `syncline rescue file:///srv/packs --arbiter ${EXAMPLE} --put --name photos=bafyr4ib4r5r6xnlrq6nvu7vcuq7wlrxcgo2wqaxq7h5mbcsbqxtxxkyfku`,
-    ],
-    exits: [4, 6, 8],
-    run: rescue,
-  });
-}
+export const register = command({
+  name: "rescue",
+  arguments: [["<store>", "the masters' store of packs, as serve --store"]],
+  summary: "find buckets in a store of packs when the arbiter is lost; --put creates their roots, replacing none",
+  options: ["arbiter", "put", "name"],
+  examples: [
+    "syncline rescue s3://packs/main",
+    `syncline rescue file:///srv/packs --arbiter ${EXAMPLE} --put`,
+    `syncline rescue file:///srv/packs --arbiter ${EXAMPLE} --put --name photos=bafyr4ib4r5r6xnlrq6nvu7vcuq7wlrxcgo2wqaxq7h5mbcsbqxtxxkyfku`,
+  ],
+  exits: [4, 6, 8],
+  run: rescue,
+});
 
 /** What happened to a bucket's root. */
 type Put = "listed" | "created" | "there" | "other name" | "name taken" | "ambiguous" | "incomplete";

@@ -2,26 +2,24 @@
 import { requirePublished } from "../../agent/command-writer.ts";
 import { findCommit } from "../../bucket/find-commit.ts";
 import { openWriterFor } from "./bucket-writer.ts";
-import { addCommand, type Call, type Program } from "../command.ts";
+import { type Call, command } from "../command.ts";
 import { BUCKET_OPTIONS, type BucketOption } from "../master-access.ts";
 import { flushFirst, locateTarget, showAtMount } from "./target-path.ts";
 import { noteOf, printPath } from "../terminal/text.ts";
 
-export function register(program: Program): void {
-  addCommand(program, {
-    name: "restore",
-    arguments: [["<path>", "a path below a mount, or bucket/path"]],
-    summary: "restore an old state of a path, as a new commit",
-    options: ["at", ...BUCKET_OPTIONS],
-    required: ["at"],
-    examples: [
-      "syncline restore ~/bucket/photos --at 2026-01-31T12:00:00Z",
-      "syncline restore file:///srv/bucket/notes.txt --at bafyr4i…",
-    ],
-    exits: [3, 4, 5, 6, 8],
-    run: restore,
-  });
-}
+export const register = command({
+  name: "restore",
+  arguments: [["<path>", "a path below a mount, or bucket/path"]],
+  summary: "restore an old state of a path, as a new commit",
+  options: ["at", ...BUCKET_OPTIONS],
+  required: ["at"],
+  examples: [
+    "syncline restore ~/bucket/photos --at 2026-01-31T12:00:00Z",
+    "syncline restore file:///srv/bucket/notes.txt --at bafyr4i…",
+  ],
+  exits: [3, 4, 5, 6, 8],
+  run: restore,
+});
 
 async function restore(call: Call<"at" | BucketOption>): Promise<void> {
   const { args, options, output } = call;

@@ -1,21 +1,19 @@
 /** `syncline resume`: lets a paused agent sync again. */
-import { addCommand, type Program } from "../command.ts";
+import { command } from "../command.ts";
 import { printText } from "../terminal/text.ts";
 import { ANSWER_MS, askServing, requireAgent } from "./running-agents.ts";
 
-export function register(program: Program): void {
-  addCommand(program, {
-    name: "resume",
-    arguments: [["[dir]", "a mount, a synced folder, or the address of a WebDAV server; default: the only one"]],
-    summary: "sync again after a pause",
-    examples: ["syncline resume ~/bucket"],
-    exits: [6],
-    async run({ args, options, output, runtime }) {
-      const patience = { clock: runtime.clock, ms: ANSWER_MS };
-      const served = await requireAgent(runtime, options.state, args[0]);
-      const { wasPaused } = await askServing<"resume">(served, { call: "resume" }, patience);
-      const text = wasPaused ? `Resumed ${printText(served.mount)}.` : `${printText(served.mount)} was not paused.`;
-      output.result({ mount: served.mount, wasPaused }, text);
-    },
-  });
-}
+export const register = command({
+  name: "resume",
+  arguments: [["[dir]", "a mount, a synced folder, or the address of a WebDAV server; default: the only one"]],
+  summary: "sync again after a pause",
+  examples: ["syncline resume ~/bucket"],
+  exits: [6],
+  async run({ args, options, output, runtime }) {
+    const patience = { clock: runtime.clock, ms: ANSWER_MS };
+    const served = await requireAgent(runtime, options.state, args[0]);
+    const { wasPaused } = await askServing<"resume">(served, { call: "resume" }, patience);
+    const text = wasPaused ? `Resumed ${printText(served.mount)}.` : `${printText(served.mount)} was not paused.`;
+    output.result({ mount: served.mount, wasPaused }, text);
+  },
+});

@@ -3,7 +3,7 @@ import { SynclineError } from "../../base/errors.ts";
 import type { BucketWriter } from "../../bucket/writer.ts";
 import { isADirectory, noSuchPath, notADirectory } from "../../bucket/writer/path-errors.ts";
 import { releaseMemory } from "../../runtime/memory.ts";
-import { addCommand, type Call, type Program } from "../command.ts";
+import { type Call, command } from "../command.ts";
 import { BUCKET_OPTIONS, type BucketOption, writingAccess } from "../master-access.ts";
 import { noteOf, printPath } from "../terminal/text.ts";
 import { type BucketPath, locateInOne } from "./bucket-path.ts";
@@ -11,20 +11,18 @@ import { openWriterFor } from "./bucket-writer.ts";
 import type { PublishedPortions } from "./portion-writer.ts";
 import { Removal } from "./removal.ts";
 
-export function register(program: Program): void {
-  addCommand(program, {
-    name: "rm",
-    arguments: [["<urls...>", "bucket/path, all in one bucket"]],
-    summary: "remove files, or with -r directories, from a bucket",
-    options: ["recursive", ...BUCKET_OPTIONS],
-    examples: [
-      "syncline rm file:///srv/bucket/notes.txt",
-      "syncline rm -r file:///srv/bucket/photos file:///srv/bucket/old",
-    ],
-    exits: [4, 5, 6, 8],
-    run: remove,
-  });
-}
+export const register = command({
+  name: "rm",
+  arguments: [["<urls...>", "bucket/path, all in one bucket"]],
+  summary: "remove files, or with -r directories, from a bucket",
+  options: ["recursive", ...BUCKET_OPTIONS],
+  examples: [
+    "syncline rm file:///srv/bucket/notes.txt",
+    "syncline rm -r file:///srv/bucket/photos file:///srv/bucket/old",
+  ],
+  exits: [4, 5, 6, 8],
+  run: remove,
+});
 
 async function remove(call: Call<"recursive" | BucketOption>): Promise<void> {
   const { args, options, output } = call;

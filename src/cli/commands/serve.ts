@@ -10,7 +10,7 @@ import { parseSessionKey } from "../../master/http/session-key.ts";
 import type { Master } from "../../master/master.ts";
 import { ROOTS_HINT } from "../../master/roots/root-alarm.ts";
 import { isLoopback } from "../../net/origin.ts";
-import { addCommand, type Call, type Program } from "../command.ts";
+import { type Call, command } from "../command.ts";
 import { parseHostName } from "../host-name.ts";
 import { certificateWarning } from "./certificate-dates.ts";
 import { openMasterStorage } from "./master-storage.ts";
@@ -45,21 +45,19 @@ const OPTIONS = [
 ] as const;
 type ServeCall = Call<(typeof OPTIONS)[number]>;
 
-export function register(program: Program): void {
-  addCommand(program, {
-    name: "serve",
-    summary: "run a master: serves buckets over HTTP to the wallets that it allows",
-    options: OPTIONS,
-    examples: [
-      "syncline serve --data ~/master --allow 0x17c5185167401ed00cf5f5b2fc97d9bbfdb7d025",
-      "syncline serve --data /srv/master --listen 0.0.0.0:3600 --tls-self-signed --host master.example --allow 0x17c5185167401ed00cf5f5b2fc97d9bbfdb7d025",
-      "syncline serve --arbiter postgres://syncline@db.example/syncline --store s3://packs/main --allow 0x17c5185167401ed00cf5f5b2fc97d9bbfdb7d025",
-      "syncline serve --data /srv/master --listen 0.0.0.0:3600 --tls-cert cert.pem --tls-key key.pem --allow 0x17c5185167401ed00cf5f5b2fc97d9bbfdb7d025",
-    ],
-    exits: [4, 6, 8],
-    run: serve,
-  });
-}
+export const register = command({
+  name: "serve",
+  summary: "run a master: serves buckets over HTTP to the wallets that it allows",
+  options: OPTIONS,
+  examples: [
+    "syncline serve --data ~/master --allow 0x17c5185167401ed00cf5f5b2fc97d9bbfdb7d025",
+    "syncline serve --data /srv/master --listen 0.0.0.0:3600 --tls-self-signed --host master.example --allow 0x17c5185167401ed00cf5f5b2fc97d9bbfdb7d025",
+    "syncline serve --arbiter postgres://syncline@db.example/syncline --store s3://packs/main --allow 0x17c5185167401ed00cf5f5b2fc97d9bbfdb7d025",
+    "syncline serve --data /srv/master --listen 0.0.0.0:3600 --tls-cert cert.pem --tls-key key.pem --allow 0x17c5185167401ed00cf5f5b2fc97d9bbfdb7d025",
+  ],
+  exits: [4, 6, 8],
+  run: serve,
+});
 
 async function serve(call: ServeCall): Promise<void> {
   const { options, output, runtime } = call;

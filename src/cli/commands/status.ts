@@ -1,7 +1,7 @@
 /** `syncline status`: which agents run, what they published, what waits, and why. Read-only. */
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { AgentStatus, CollectionReport } from "../../agent/reports.ts";
-import { addCommand, type Program } from "../command.ts";
+import { command } from "../command.ts";
 import { type Costs, costsText, DEFAULT_PRICES, monthlyCosts, parsePrices, type Prices } from "../prices.ts";
 import { allowCommand, heldText, placeOf } from "./held-deletions.ts";
 import { ANSWER_MS, askServing, type MountState, noAgent, splitByAgent, statesAt } from "./running-agents.ts";
@@ -10,46 +10,44 @@ import type { Runtime } from "../runtime.ts";
 import { retentionText } from "./retention-text.ts";
 import { printBytes, printCount, printDuration, printLeft, printText } from "../terminal/text.ts";
 
-export function register(program: Program): void {
-  addCommand(program, {
-    name: "status",
-    arguments: [["[dir]", "a mount, a synced folder, or the address of a WebDAV server; default: all"]],
-    summary: "show mounts, and what is published and what is pending",
-    options: ["s3Prices"],
-    examples: ["syncline status", "syncline status ~/bucket --json"],
-    exits: [6],
-    async run({ args, options, output, runtime }) {
-      const [directory] = args;
-      const states = await statesAt(runtime, options.state, directory);
-      const { served, stopped } = await splitByAgent(runtime, states);
-      const resting = directory === undefined || served.length > 0 ? [] : states.filter(({ synced }) => synced);
-      if (directory !== undefined && served.length === 0 && resting.length === 0) {
-        throw noAgent(directory, stopped[0] ?? states[0]);
-      }
-      const answers = await Promise.all(served.map((state) => ask(runtime, state)));
-      const prices = parsePrices(options.s3Prices ?? DEFAULT_PRICES);
-      const agents = answers.flatMap((answer) =>
-        answer === undefined || "silent" in answer ? [] : [{ ...answer, costs: costsOf(answer, prices) }],
-      );
-      const isSilent = (answer: (typeof answers)[number]) => answer !== undefined && "silent" in answer;
-      if (directory !== undefined && agents.length + resting.length === 0 && !answers.some(isSilent))
-        throw noAgent(directory, served[0]);
-      const left = stopped.map(leftOf);
-      const synced = resting.map(leftOf);
-      const shown = [...agents.map(textOf), ...left.map(textOfStopped), ...synced.map(textOfResting)].join("\n\n");
-      const value = {
-        agents,
-        ...(left.length === 0 ? {} : { stopped: left }),
-        ...(synced.length === 0 ? {} : { synced }),
-      };
-      output.result(value, shown || "No mounts.", statusLook);
-      const silent = answers.find((answer) => answer !== undefined && "silent" in answer);
-      if (silent !== undefined && "silent" in silent) throw silent.silent;
-      // As for a mount without an agent: scripts wait until one serves it.
-      return synced.length > 0 ? 1 : 0;
-    },
-  });
-}
+export const register = command({
+  name: "status",
+  arguments: [["[dir]", "a mount, a synced folder, or the address of a WebDAV server; default: all"]],
+  summary: "show mounts, and what is published and what is pending",
+  options: ["s3Prices"],
+  examples: ["syncline status", "syncline status ~/bucket --json"],
+  exits: [6],
+  async run({ args, options, output, runtime }) {
+    const [directory] = args;
+    const states = await statesAt(runtime, options.state, directory);
+    const { served, stopped } = await splitByAgent(runtime, states);
+    const resting = directory === undefined || served.length > 0 ? [] : states.filter(({ synced }) => synced);
+    if (directory !== undefined && served.length === 0 && resting.length === 0) {
+      throw noAgent(directory, stopped[0] ?? states[0]);
+    }
+    const answers = await Promise.all(served.map((state) => ask(runtime, state)));
+    const prices = parsePrices(options.s3Prices ?? DEFAULT_PRICES);
+    const agents = answers.flatMap((answer) =>
+      answer === undefined || "silent" in answer ? [] : [{ ...answer, costs: costsOf(answer, prices) }],
+    );
+    const isSilent = (answer: (typeof answers)[number]) => answer !== undefined && "silent" in answer;
+    if (directory !== undefined && agents.length + resting.length === 0 && !answers.some(isSilent))
+      throw noAgent(directory, served[0]);
+    const left = stopped.map(leftOf);
+    const synced = resting.map(leftOf);
+    const shown = [...agents.map(textOf), ...left.map(textOfStopped), ...synced.map(textOfResting)].join("\n\n");
+    const value = {
+      agents,
+      ...(left.length === 0 ? {} : { stopped: left }),
+      ...(synced.length === 0 ? {} : { synced }),
+    };
+    output.result(value, shown || "No mounts.", statusLook);
+    const silent = answers.find((answer) => answer !== undefined && "silent" in answer);
+    if (silent !== undefined && "silent" in silent) throw silent.silent;
+    // As for a mount without an agent: scripts wait until one serves it.
+    return synced.length > 0 ? 1 : 0;
+  },
+});
 
 /** Undefined: the agent ended in between. */
 async function ask(

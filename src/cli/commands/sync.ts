@@ -16,7 +16,7 @@ import type { Log } from "../../base/log.ts";
 import { parseAddress, pinnedUrl } from "../../bucket/address.ts";
 import { isUnpublished, type PlannedAction, type SyncReport } from "../../sync/report.ts";
 import type { NewFiles } from "../../sync/scan/local-changes.ts";
-import { addCommand, type Call, type Program } from "../command.ts";
+import { type Call, command } from "../command.ts";
 import type { ExitStatus } from "../exit-status.ts";
 import { leftText } from "./held-deletions.ts";
 import { FOLDER_OPTIONS, openFolder } from "./folder-door.ts";
@@ -31,25 +31,23 @@ import { printCount, printText } from "../terminal/text.ts";
 const OPTIONS = ["once", "watch", "dryRun", "allowDeletes", ...FOLDER_OPTIONS] as const;
 type SyncCall = Call<(typeof OPTIONS)[number]>;
 
-export function register(program: Program): void {
-  addCommand(program, {
-    name: "sync",
-    arguments: [
-      ["<url>", "the bucket"],
-      ["<dir>", "a folder; its contents and the bucket's are merged"],
-    ],
-    summary: "keep a folder and a bucket in sync",
-    options: OPTIONS,
-    examples: [
-      "syncline sync file:///srv/bucket ~/work",
-      "syncline sync file:///srv/bucket ~/work --once",
-      "syncline sync file:///srv/bucket ~/work --dry-run",
-      "syncline sync https://master.example:3600/notes ~/notes --once --limit 2MiB",
-    ],
-    exits: [3, 4, 5, 6, 7, 8],
-    run: sync,
-  });
-}
+export const register = command({
+  name: "sync",
+  arguments: [
+    ["<url>", "the bucket"],
+    ["<dir>", "a folder; its contents and the bucket's are merged"],
+  ],
+  summary: "keep a folder and a bucket in sync",
+  options: OPTIONS,
+  examples: [
+    "syncline sync file:///srv/bucket ~/work",
+    "syncline sync file:///srv/bucket ~/work --once",
+    "syncline sync file:///srv/bucket ~/work --dry-run",
+    "syncline sync https://master.example:3600/notes ~/notes --once --limit 2MiB",
+  ],
+  exits: [3, 4, 5, 6, 7, 8],
+  run: sync,
+});
 
 async function sync(call: SyncCall): Promise<ExitStatus> {
   const { options, output, runtime } = call;

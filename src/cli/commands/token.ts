@@ -3,32 +3,30 @@ import { timeText } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
 import { DEFAULT_TOKEN_SECONDS, signToken } from "../../crypto/token.ts";
 import { isLoopback } from "../../net/origin.ts";
-import { addCommand, type Program } from "../command.ts";
+import { command } from "../command.ts";
 import { loadWallet } from "../wallet.ts";
 
-export function register(program: Program): void {
-  addCommand(program, {
-    name: "token",
-    summary: "print a bearer token that a master accepts from this wallet",
-    options: ["origin", "ttl"],
-    required: ["origin"],
-    examples: [
-      "syncline token --origin https://master.example:3600",
-      'curl -H "Authorization: Bearer $(syncline token --origin http://127.0.0.1:3600)" …',
-    ],
-    exits: [5],
-    async run(call) {
-      const { options, output, runtime } = call;
-      const origin = checkOrigin(options.origin ?? "");
-      const now = Number(runtime.clock.nowNs() / NS_PER_SECOND);
-      const seconds = options.ttl ?? DEFAULT_TOKEN_SECONDS;
-      const signer = await loadWallet(call);
-      const token = await signToken(signer, now, seconds);
-      const expires = timeText(BigInt(now + seconds) * NS_PER_SECOND);
-      output.result({ token, origin, wallet: signer.wallet, expires }, token);
-    },
-  });
-}
+export const register = command({
+  name: "token",
+  summary: "print a bearer token that a master accepts from this wallet",
+  options: ["origin", "ttl"],
+  required: ["origin"],
+  examples: [
+    "syncline token --origin https://master.example:3600",
+    'curl -H "Authorization: Bearer $(syncline token --origin http://127.0.0.1:3600)" …',
+  ],
+  exits: [5],
+  async run(call) {
+    const { options, output, runtime } = call;
+    const origin = checkOrigin(options.origin ?? "");
+    const now = Number(runtime.clock.nowNs() / NS_PER_SECOND);
+    const seconds = options.ttl ?? DEFAULT_TOKEN_SECONDS;
+    const signer = await loadWallet(call);
+    const token = await signToken(signer, now, seconds);
+    const expires = timeText(BigInt(now + seconds) * NS_PER_SECOND);
+    output.result({ token, origin, wallet: signer.wallet, expires }, token);
+  },
+});
 
 const NS_PER_SECOND = 1_000_000_000n;
 

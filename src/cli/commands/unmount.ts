@@ -1,33 +1,31 @@
 /** `syncline unmount`: publishes what is pending, unmounts, ends the agent, and waits for all of it. */
-import { addCommand, type Program } from "../command.ts";
+import { command } from "../command.ts";
 import { DRAIN_MS } from "../../base/limits.ts";
 import { leftText } from "./held-deletions.ts";
 import { askServing, longPatience, requireAgent } from "./running-agents.ts";
 import { printText } from "../terminal/text.ts";
 
-export function register(program: Program): void {
-  addCommand(program, {
-    name: "unmount",
-    arguments: [["<dir>", "the mount, the synced folder, or the address of the WebDAV server"]],
-    summary: "publish pending changes, then unmount and close all doors of that agent",
-    options: ["drain"],
-    examples: [
-      "syncline unmount ~/bucket",
-      "syncline unmount ~/bucket --drain 5",
-      "syncline unmount http://127.0.0.1:8888/",
-    ],
-    exits: [3, 4, 6],
-    async run({ args, options, output, runtime }) {
-      const served = await requireAgent(runtime, options.state, args[0] ?? "");
-      const drainMs = options.drain === undefined ? undefined : options.drain * 1_000;
-      const request = { call: "unmount", drainMs, timeoutMs: drainMs ?? DRAIN_MS } as const;
-      const report = await askServing<"unmount">(served, request, longPatience(runtime));
-      const rest = leftText(
-        report,
-        `They are kept in ${printText(served.stateDir)}. Mount the bucket at the same directory again to publish them.`,
-      );
-      output.result(report, `Unmounted ${printText(served.mount)}${report.drained ? "" : `. ${rest}`}`);
-      return report.drained ? 0 : 3;
-    },
-  });
-}
+export const register = command({
+  name: "unmount",
+  arguments: [["<dir>", "the mount, the synced folder, or the address of the WebDAV server"]],
+  summary: "publish pending changes, then unmount and close all doors of that agent",
+  options: ["drain"],
+  examples: [
+    "syncline unmount ~/bucket",
+    "syncline unmount ~/bucket --drain 5",
+    "syncline unmount http://127.0.0.1:8888/",
+  ],
+  exits: [3, 4, 6],
+  async run({ args, options, output, runtime }) {
+    const served = await requireAgent(runtime, options.state, args[0] ?? "");
+    const drainMs = options.drain === undefined ? undefined : options.drain * 1_000;
+    const request = { call: "unmount", drainMs, timeoutMs: drainMs ?? DRAIN_MS } as const;
+    const report = await askServing<"unmount">(served, request, longPatience(runtime));
+    const rest = leftText(
+      report,
+      `They are kept in ${printText(served.stateDir)}. Mount the bucket at the same directory again to publish them.`,
+    );
+    output.result(report, `Unmounted ${printText(served.mount)}${report.drained ? "" : `. ${rest}`}`);
+    return report.drained ? 0 : 3;
+  },
+});

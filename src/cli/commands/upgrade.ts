@@ -2,7 +2,7 @@
 import { askAgent } from "../../agent/control.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { Clock } from "../../base/clock.ts";
-import { addCommand, type Program } from "../command.ts";
+import { command } from "../command.ts";
 import { ANSWER_MS, askServing, requireAgent } from "./running-agents.ts";
 import { printText } from "../terminal/text.ts";
 
@@ -10,30 +10,28 @@ import { printText } from "../terminal/text.ts";
 const START_MS = 60_000;
 const LOOK_MS = 50;
 
-export function register(program: Program): void {
-  addCommand(program, {
-    name: "upgrade",
-    arguments: [["[dir]", "a mount; default: the only one"]],
-    summary: "replace a running agent by the one on disk; programs in the mount wait meanwhile",
-    options: [],
-    examples: ["syncline upgrade ~/bucket"],
-    exits: [4, 6],
-    async run({ args, options, output, runtime }) {
-      const { clock } = runtime;
-      const served = await requireAgent(runtime, options.state, args[0]);
-      const { pid: before } = await askServing<"status">(served, { call: "status" }, { clock, ms: ANSWER_MS });
-      const beganMs = clock.monotonicMs();
-      await askAgent<"handOver">(served.stateDir, { call: "handOver" }, { clock, ms: ANSWER_MS, isLong: true });
-      const pid = await nextAgent(served.stateDir, before, clock);
-      const ms = Math.round(clock.monotonicMs() - beganMs);
-      output.result(
-        { mount: served.mount, before, pid, ms },
-        `Replaced the agent of ${printText(served.mount)} in ${ms} ms. Process ID: ${pid}.`,
-      );
-      return 0;
-    },
-  });
-}
+export const register = command({
+  name: "upgrade",
+  arguments: [["[dir]", "a mount; default: the only one"]],
+  summary: "replace a running agent by the one on disk; programs in the mount wait meanwhile",
+  options: [],
+  examples: ["syncline upgrade ~/bucket"],
+  exits: [4, 6],
+  async run({ args, options, output, runtime }) {
+    const { clock } = runtime;
+    const served = await requireAgent(runtime, options.state, args[0]);
+    const { pid: before } = await askServing<"status">(served, { call: "status" }, { clock, ms: ANSWER_MS });
+    const beganMs = clock.monotonicMs();
+    await askAgent<"handOver">(served.stateDir, { call: "handOver" }, { clock, ms: ANSWER_MS, isLong: true });
+    const pid = await nextAgent(served.stateDir, before, clock);
+    const ms = Math.round(clock.monotonicMs() - beganMs);
+    output.result(
+      { mount: served.mount, before, pid, ms },
+      `Replaced the agent of ${printText(served.mount)} in ${ms} ms. Process ID: ${pid}.`,
+    );
+    return 0;
+  },
+});
 
 /** Its process ID, once it answers. Throws `time_out`. */
 async function nextAgent(stateDir: string, before: number, clock: Clock): Promise<number> {
