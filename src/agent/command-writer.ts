@@ -9,21 +9,17 @@ import type { PublishOutcome } from "../bucket/publish/outcome.ts";
 import { recoverRoot } from "../bucket/recover.ts";
 import { rootRolledBack, RootWitness } from "../bucket/root-witness.ts";
 import { openWriter, type BucketWriter } from "../bucket/writer.ts";
-import type { WalletSigner } from "../crypto/wallet.ts";
 import type { MasterAccess } from "../net/access.ts";
+import type { AgentOptions } from "./agent.ts";
 import { rootFile } from "./state/root-file.ts";
 import { openCommandState } from "./state/state-dir.ts";
 import { readStateFile, writeStateFile } from "./state/state-file.ts";
 import { openToWrite } from "./writing-bucket.ts";
 
-export interface CommandWriterOptions extends Ports {
-  readonly address: string;
-  /** Folder of all states. */
-  readonly stateRoot: string;
+export interface CommandWriterOptions
+  extends Ports, Pick<AgentOptions, "address" | "stateRoot" | "wallet" | "machine"> {
   /** Accepts the bucket at the address even if it is another one, or was set back. */
   readonly accept?: boolean;
-  readonly wallet: () => Promise<WalletSigner>;
-  readonly machine?: string | undefined;
   readonly access?: MasterAccess | undefined;
 }
 

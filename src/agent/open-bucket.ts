@@ -1,5 +1,5 @@
 /** A bucket ready to use: its storage behind verification, retries and, when asked for, a cache on disk. */
-import type { Cid, PackName, WriterId } from "../base/ids.ts";
+import type { Cid } from "../base/ids.ts";
 import { describeError } from "../base/log.ts";
 import type { Ports } from "../base/ports.ts";
 import type { Block, BlockReader } from "../blocks/block-store.ts";
@@ -13,11 +13,10 @@ import { VerifiedReader } from "../blocks/verified-reader.ts";
 import { Bucket } from "../bucket/bucket.ts";
 import { cachingRemote } from "../bucket/caching-remote.ts";
 import { parseAddress } from "../bucket/address.ts";
-import { openRemote } from "../bucket/open-remote.ts";
+import { openRemote, type RemoteOptions } from "../bucket/open-remote.ts";
 import type { BucketRemote } from "../bucket/remote.ts";
 import type { RootWitness } from "../bucket/root-witness.ts";
 import { codecOf } from "../format/blocks/cid.ts";
-import type { MasterAccess } from "../net/access.ts";
 import type { PinsOptions } from "./pins/pins.ts";
 
 export interface CacheOptions {
@@ -34,12 +33,8 @@ export interface CacheOptions {
   readonly inFolder?: (cids: readonly Cid[]) => Promise<ReadonlyMap<Cid, Uint8Array>>;
 }
 
-export interface OpenBucketOptions extends Ports {
+export interface OpenBucketOptions extends Ports, Pick<RemoteOptions, "access" | "writer" | "onStaleRoot" | "onDoubt"> {
   readonly address: string;
-  /** How to sign in to a master; unused for a bucket in a folder. */
-  readonly access?: MasterAccess | undefined;
-  /** The uploading writer; absent for reading. */
-  readonly writer?: (() => WriterId) | undefined;
   readonly cache?: CacheOptions | undefined;
   /** How long a read waits for an unreachable bucket. */
   readonly patienceMs?: number | undefined;
@@ -47,10 +42,6 @@ export interface OpenBucketOptions extends Ports {
   readonly genesis?: Uint8Array | undefined;
   /** What was seen at the address before. Undefined only for callers that read no roots. */
   readonly witness: RootWitness | undefined;
-  /** As RemoteOptions.onStaleRoot. */
-  readonly onStaleRoot?: (() => void) | undefined;
-  /** As RemoteOptions.onDoubt. */
-  readonly onDoubt?: ((pack: PackName) => void) | undefined;
 }
 
 export interface OpenedBucket extends AsyncDisposable {

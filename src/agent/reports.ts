@@ -8,16 +8,14 @@ import type { HeldDeletions } from "../sync/deletion-limit.ts";
 import type { MasterReport } from "../net/master-connection.ts";
 import type { RequestReport } from "../objects/object-store.ts";
 import type { Collected } from "../bucket/gc/need.ts";
+import type { Pending } from "../overlay/pending.ts";
 import type { CollectionState } from "./threads/background-collection.ts";
 import { mountOf, type DoorReport } from "./doors/doors.ts";
 import type { PauseReport } from "./state/pause.ts";
 import type { PublisherState } from "./publishing/publisher.ts";
 import type { SeenConflict } from "./publishing/seen-conflicts.ts";
 
-export interface PendingReport {
-  readonly files: number;
-  readonly bytes: number;
-  readonly oldestMs: number;
+export interface PendingReport extends Pending {
   /** Null when nothing is moving or the rate is unknown. */
   readonly etaMs: number | null;
   /** A synced folder has changed since it was counted: at least this much waits. */

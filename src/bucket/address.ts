@@ -7,6 +7,7 @@ import { MAX_MASTERS } from "../base/limits.ts";
 import { parseWallet } from "../crypto/wallet.ts";
 import { parseCid } from "../format/blocks/cid.ts";
 import { isRegion } from "../objects/s3/region.ts";
+import type { S3Location } from "../objects/s3/s3-client.ts";
 
 export type BucketAddress = FolderAddress | S3Address | MasterAddress;
 
@@ -31,19 +32,12 @@ export interface FolderAddress extends AnyAddress {
   readonly path: string;
 }
 
-export interface S3Address extends AnyAddress {
+export interface S3Address extends AnyAddress, S3Location {
   readonly scheme: "s3";
   readonly isPacked: true;
   readonly isRemote: true;
-  /** The S3 bucket. */
-  readonly bucket: string;
   /** Of all keys: "" or one that ends with "/". */
   readonly prefix: string;
-  /** Scheme, host and port. Undefined: AWS. */
-  readonly endpoint: string | undefined;
-  /** Undefined: from the environment. */
-  readonly region: string | undefined;
-  readonly style: "path" | "virtual";
   /** Keys of the account, or the wallet's bearer. */
   readonly auth: "keys" | "wallet";
 }

@@ -7,11 +7,7 @@ import { descends, type Commits } from "./history.ts";
 import { rootRolledBack } from "./root-witness.ts";
 import type { VerifiedCommit } from "./verified-commit.ts";
 
-export interface WorkingBase {
-  readonly commit: Cid;
-  readonly tree: Cid;
-  readonly seq: Lamport;
-}
+export type WorkingBase = Omit<NewBase, "changes">;
 
 /**
  * What is different at `head` from `base`; `showsNothing`: everything is. Throws `root_rolled_back` if `head` does not

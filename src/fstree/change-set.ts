@@ -8,6 +8,7 @@ import type { Cid, FileId, FileName, Ino, Lamport } from "../base/ids.ts";
 import type { EarlyCuts } from "../content/early-cuts.ts";
 import type { ContentSegment } from "../content/segment.ts";
 import type { ConflictOrigin, Content, FileRecord, FileType } from "../format/files/record.ts";
+import type { TreeObject } from "./fs-reader.ts";
 import type { Place } from "./object-rows.ts";
 
 export interface ChangeSet {
@@ -96,11 +97,7 @@ export interface ChangedUnit {
   readonly added: readonly ForeignObject[];
 }
 
-export interface ForeignObject {
-  readonly id: FileId;
-  readonly record: FileRecord;
-  readonly names: readonly Place[];
-}
+export type ForeignObject = Omit<TreeObject, "subdirs">;
 
 /**
  * Where units that lost the conflict went (docs/design/merge.md, Units). Programs that use their files continue with the

@@ -5,11 +5,12 @@
 import { ERRNO } from "../base/errno.ts";
 import type { FileName, Ino } from "../base/ids.ts";
 import { heldInRange } from "../base/nanoseconds.ts";
-import { type Attributes, type Caller, FsError, type StatFs } from "../vfs/filesystem.ts";
+import { type Attributes, type Caller, FsError } from "../vfs/filesystem.ts";
 import type { Session } from "./addon.ts";
 import { AS_STORED, Owners } from "./owners.ts";
 import { ATTRIBUTE, CELL, OPCODE, OUTPUT_BYTES, REPLY, ROW_CELLS, SOLO_ROW } from "./protocol.ts";
 import { MAX_NAME_BYTES } from "../base/limits.ts";
+import type { StorageSpace } from "../overlay/disk/storage.ts";
 
 export class Exchange {
   readonly session: Session;
@@ -164,7 +165,7 @@ export class Exchange {
   position(offset: number): void {
     this.#value(REPLY.POSITION, offset);
   }
-  statFs(st: StatFs): void {
+  statFs(st: StorageSpace): void {
     this.#set(CELL.KIND, REPLY.STATFS);
     this.#structure([st.blockSize, st.blocks, st.freeBlocks, st.files, st.freeFiles, MAX_NAME_BYTES]);
   }

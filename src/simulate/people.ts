@@ -2,22 +2,14 @@
 import { hasCode } from "../base/errors.ts";
 import { homeOf, SHARED_HOME } from "./beginning.ts";
 import { type Action, perform, performOverDav, placeAction } from "./actions.ts";
-import type { Tokens } from "./judges/tokens.ts";
 import { runErrand } from "./errands.ts";
 import type { Machine } from "./machine.ts";
 import type { MergeJudge } from "./judges/merge-judge.ts";
-import { DOORS, type Plan, type PlannedAction, type PlannedErrand } from "./plan.ts";
+import { DOORS, type PlannedAction, type PlannedErrand } from "./plan.ts";
 import type { Sabotage } from "./sabotage.ts";
-import type { Timeline } from "./timeline.ts";
-import type { Trace } from "./trace.ts";
-import { isIoError, isRefused } from "./troubles.ts";
+import { isIoError, isRefused, type Stage } from "./troubles.ts";
 
-export interface PeopleOptions {
-  readonly plan: Plan;
-  readonly timeline: Timeline;
-  readonly machines: readonly Machine[];
-  readonly tokens: Tokens;
-  readonly trace: Trace;
+export interface PeopleOptions extends Pick<Stage, "plan" | "timeline" | "machines" | "tokens" | "trace"> {
   readonly judge: MergeJudge;
   readonly sabotage: Sabotage | undefined;
   /** Collects the faults found while playing. */

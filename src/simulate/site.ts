@@ -6,9 +6,8 @@ import type { CollectReport } from "../bucket/gc/collector.ts";
 import type { LocalBlocks } from "../bucket/http/http-upload.ts";
 import type { Writer } from "../bucket/publish/next-commit.ts";
 import type { BucketRemote } from "../bucket/remote.ts";
-import type { FaultCounts } from "./fault-counts.ts";
+import type { LineOptions } from "./disks/faulty-line.ts";
 import type { SimulatedProcess } from "./process.ts";
-import type { LinkChances } from "./disks/faulty-line.ts";
 
 export interface Site extends Disposable {
   /** The bucket as checks read it, without faults on the way. */
@@ -35,15 +34,8 @@ export interface Server {
 }
 
 /** The connection between a machine's process and the place it publishes to. */
-export interface Way {
+export interface Way extends Omit<LineOptions, "clock" | "isDead"> {
   readonly process: SimulatedProcess;
-  readonly random: Random;
-  readonly counts: FaultCounts;
-  readonly chances: () => LinkChances;
-  /** Whether the connection is cut now. */
-  readonly isCut: () => boolean;
-  /** Called when a request will arrive later: its sender gave up, or it arrived once already. */
-  readonly onLate: (atMs: number) => void;
   /** Called when the sender of a swap will never get its outcome. */
   readonly onMissingReply: () => void;
 }

@@ -9,6 +9,7 @@
 import { ERRNO } from "../base/errno.ts";
 import type { Cid, FileName, Ino } from "../base/ids.ts";
 import type { Xattrs } from "../format/files/record.ts";
+import type { StorageSpace } from "../overlay/disk/storage.ts";
 
 /**
  * An error that a local disk would return too. `errno` is Linux's positive number (base/errno.ts). It is an answer, not a
@@ -74,14 +75,6 @@ export interface AttributeChange {
   readonly atimeNs?: bigint | "now";
   readonly mtimeNs?: bigint | "now";
   readonly ctimeNs?: bigint;
-}
-
-export interface StatFs {
-  readonly blockSize: number;
-  readonly blocks: number;
-  readonly freeBlocks: number;
-  readonly files: number;
-  readonly freeFiles: number;
 }
 
 export const RENAME_NOREPLACE = 1;
@@ -153,7 +146,7 @@ export interface FileSystem {
   listXattrs(ino: Ino): string[];
   removeXattr(ino: Ino, name: string): void;
 
-  statFs(): StatFs;
+  statFs(): StorageSpace;
 
   readonly answers: AnsweredRequests;
   /** Writes out all buffered journal records. Call this before any answer leaves. */

@@ -13,11 +13,12 @@ import type { FileRecord, FileType, Xattrs } from "../format/files/record.ts";
 import type { Beginning } from "../overlay/beginnings.ts";
 import type { JournalRecord } from "../overlay/journal/journal-record.ts";
 import { type DirtyObject, isUnlinked } from "../overlay/dirty-object.ts";
+import type { StorageSpace } from "../overlay/disk/storage.ts";
 import type { Overlay } from "../overlay/overlay.ts";
 import { type ContentName, nameOfContent } from "./content-names.ts";
 import { CleanInodes, type CleanObject } from "./clean-inodes.ts";
 import { DirtySignal, type DirtyReason } from "./dirty-signal.ts";
-import type { Attributes, StatFs } from "./filesystem.ts";
+import type { Attributes } from "./filesystem.ts";
 import type { Loader } from "./loader.ts";
 import { PublishState } from "./publish-state.ts";
 import { refuse } from "./refusal.ts";
@@ -53,7 +54,7 @@ export class Objects {
   onUncovered: (parent: Ino, name: FileName) => void = () => {};
 
   /** The space to show instead of the disk's. */
-  spaceWithin: (disk: StatFs) => StatFs = (disk) => disk;
+  spaceWithin: (disk: StorageSpace) => StorageSpace = (disk) => disk;
 
   constructor(overlay: Overlay, loader: Loader, clock: Clock, cleanInodes: number) {
     this.overlay = overlay;

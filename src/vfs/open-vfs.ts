@@ -1,27 +1,19 @@
 /** Opens a state folder as a filesystem over a bucket: recovers unpublished changes, or starts from the given root. */
 import { CLEAN_INODES, CONTENT_BYTES, READ_TIMEOUT_MS } from "../base/limits.ts";
-import type { Random } from "../base/random.ts";
-import type { Ports } from "../base/ports.ts";
 import type { BlockReader } from "../blocks/block-store.ts";
-import type { BaseRoot } from "../overlay/journal/journal-record.ts";
 import { Overlay } from "../overlay/overlay.ts";
 import type { OverlayLimits } from "../overlay/overlay-options.ts";
-import type { OverlayStorage } from "../overlay/disk/storage.ts";
+import type { OverlayOptions } from "../overlay/overlay-options.ts";
 import { Loader } from "./loader.ts";
 import { Objects } from "./objects.ts";
 import { Vfs } from "./vfs.ts";
 
-export interface VfsOptions extends Pick<Ports, "clock" | "log"> {
-  readonly storage: OverlayStorage;
+export interface VfsOptions extends Omit<OverlayOptions, "limits"> {
   /** All blocks of the bucket, verified. */
   readonly blocks: BlockReader;
-  /** The base of a new state; an existing state continues from its own. */
-  readonly base: BaseRoot;
   readonly limits?: Partial<VfsLimits>;
   /** Called with the bytes in data files after they changed, if `limits` bounds them. */
   readonly onUnpublished?: (bytes: number) => void;
-  /** The system's by default. */
-  readonly random?: Random;
 }
 
 export interface VfsLimits extends OverlayLimits {

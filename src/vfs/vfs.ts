@@ -8,6 +8,7 @@ import type { Units } from "../format/commits/policy.ts";
 import type { Beginning } from "../overlay/beginnings.ts";
 import { isUnlinked } from "../overlay/dirty-object.ts";
 import { isDirtyIn } from "../overlay/dirty-units.ts";
+import type { StorageSpace } from "../overlay/disk/storage.ts";
 import type { BaseRoot } from "../overlay/journal/journal-record.ts";
 import type { Link } from "../overlay/links.ts";
 import type { Overlay } from "../overlay/overlay.ts";
@@ -24,7 +25,6 @@ import type {
   FileSystem,
   Invalidations,
   Listing,
-  StatFs,
 } from "./filesystem.ts";
 import { invalidate, recountedBy } from "./invalidation.ts";
 import { Listings } from "./listing.ts";
@@ -165,7 +165,7 @@ export class Vfs implements FileSystem, ContentNames {
     this.#metadata.removeXattr(ino, name);
   }
 
-  statFs(): StatFs {
+  statFs(): StorageSpace {
     return this.#objects.spaceWithin(this.#overlay.space());
   }
 

@@ -5,6 +5,7 @@
  */
 import { ERRNO } from "../../src/base/errno.ts";
 import type { Cid, FileName, Ino } from "../../src/base/ids.ts";
+import type { StorageSpace } from "../../src/overlay/disk/storage.ts";
 import {
   type AttributeChange,
   type Attributes,
@@ -20,7 +21,6 @@ import {
   RENAME_EXCHANGE,
   RENAME_NOREPLACE,
   RENAME_WHITEOUT,
-  type StatFs,
 } from "../../src/vfs/filesystem.ts";
 import { ACCESS_ACL, impliedMode, parseAcl } from "../../src/vfs/acl.ts";
 import { PagedBytes } from "./paged-bytes.ts";
@@ -271,7 +271,7 @@ export class MemoryFileSystem implements FileSystem {
     if (!this.#get(ino).xattrs.delete(name)) throw new FsError(ERRNO.ENODATA, "no such attribute");
   }
 
-  statFs(): StatFs {
+  statFs(): StorageSpace {
     return { blockSize: 4096, blocks: 2 ** 28, freeBlocks: 2 ** 27, files: 2 ** 20, freeFiles: 2 ** 19 };
   }
 

@@ -3,33 +3,28 @@ import type { Ino, WriterId } from "../../base/ids.ts";
 import type { Ports } from "../../base/ports.ts";
 import type { ContentConfig } from "../../content/config.ts";
 import type { IndexRule } from "../../fuse/index-programs.ts";
-import type { Supervision } from "../../fuse/supervisor.ts";
 import type { ContentNames } from "../../vfs/content-names.ts";
 import type { FileSystem, Invalidations } from "../../vfs/filesystem.ts";
 import type { HistoryFs } from "../../vfs/history/history-fs.ts";
 import type { PublishedTrees } from "../../webdav/sync-source.ts";
+import type { WorkerSetup } from "../threads/threads.ts";
 import type { DoorReport } from "./doors.ts";
 
-export interface DoorContext extends Pick<Ports, "clock" | "log"> {
+export interface DoorContext
+  extends Pick<Ports, "clock" | "log">, Pick<WorkerSetup, "address" | "readOnly" | "stateDir" | "supervision"> {
   readonly fs: FileSystem;
   /** The published trees, and the names of files' contents. */
   readonly vfs: PublishedTrees & ContentNames;
   /** How the bucket splits files into chunks. */
   readonly contentConfig: ContentConfig;
-  readonly address: string;
-  readonly readOnly: boolean;
   /** `fs` with a hidden `.history` in every directory. `oneOwner`: the mount shows one owner for everything. */
   withHistory(fs: FileSystem, oneOwner: boolean): HistoryFs;
-  /** Where a door keeps what must survive a restart. */
-  readonly stateDir: string;
   /** The writer of a conflict copy's version; undefined for other objects. Throws BlockMiss. */
   conflictWriter(ino: Ino): WriterId | undefined;
   /** The name of a writer's machine, or the writer's id. */
   machineName(writer: WriterId): Promise<string>;
   /** Limits what index programs may fetch. */
   readonly indexing: Omit<IndexRule, "names">;
-  /** How another process takes over a mount if this one dies. */
-  readonly supervision: Supervision | undefined;
   /** A door was closed from outside, as by umount(8): ends the agent. */
   ended(): void;
 }

@@ -1,7 +1,7 @@
 /** How much the owner may still store at a master, for `df`. Asked at the start, every ten minutes, and after publishing. */
 import type { Clock } from "../../base/clock.ts";
 import type { OwnerQuota } from "../../bucket/http/owner-quota.ts";
-import type { StatFs } from "../../vfs/filesystem.ts";
+import type { StorageSpace } from "../../overlay/disk/storage.ts";
 
 export interface QuotaWatchOptions {
   /** Undefined: there is no quota. */
@@ -31,7 +31,7 @@ export class QuotaWatch implements Disposable {
   }
 
   /** The disk's space, or what the quota leaves if that is less. */
-  within(disk: StatFs): StatFs {
+  within(disk: StorageSpace): StorageSpace {
     return spaceWithin(disk, this.#quota);
   }
 
@@ -58,7 +58,7 @@ export class QuotaWatch implements Disposable {
   }
 }
 
-function spaceWithin(disk: StatFs, quota: OwnerQuota | undefined): StatFs {
+function spaceWithin(disk: StorageSpace, quota: OwnerQuota | undefined): StorageSpace {
   if (quota === undefined) return disk;
   const { blockSize } = disk;
   const freeBlocks = Math.floor(Math.max(0, quota.quotaBytes - quota.usedBytes) / blockSize);

@@ -11,14 +11,11 @@ import { mapConcurrent } from "../../base/concurrency.ts";
 import { isDamage, SynclineError } from "../../base/errors.ts";
 import type { PackName } from "../../base/ids.ts";
 import { BACKOFF_FIRST_MS, STORE_CONCURRENCY } from "../../base/limits.ts";
-import type { Ports } from "../../base/ports.ts";
 import { WordMemory } from "../../base/word-memory.ts";
 import { BASES_LIFE_MS, LEASE_LIFE_MS } from "../../format/commits/lease.ts";
 import { runName } from "../../format/blocks/object-name.ts";
 import type { Retention } from "../../format/commits/retention.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
-import type { Bucket } from "../bucket.ts";
-import type { Writer } from "../publish/next-commit.ts";
 import { descends } from "../history.ts";
 import { CollectionWriter } from "./collection-writer.ts";
 import { type Amount, completionOf, sum } from "./estimate.ts";
@@ -33,32 +30,17 @@ import {
   readClaims,
   takeInventory,
 } from "./inventory.ts";
-import { type MarkProgress, type Plan, Planner } from "./planner.ts";
-import type { RetentionRule } from "./retention.ts";
+import { type Plan, Planner, type PlannerOptions } from "./planner.ts";
 import { DROPPED_AT_ONCE } from "./victims.ts";
 
-export interface CollectOptions extends Pick<Ports, "clock" | "random"> {
-  /** Reads the store itself, verified: no cache, which may hold what the store has lost. */
-  readonly bucket: Bucket;
+export interface CollectOptions extends Omit<PlannerOptions, "memory"> {
   readonly store: ObjectStore;
-  /** A device that no other process publishes with at the same time. */
-  readonly writer: Writer;
   /** Reports what would be done, and changes nothing. */
   readonly dryRun?: boolean;
   /** The most memory that lists of blocks may take. Default: no limit. */
   readonly memoryBytes?: number;
-  /** Unlisted objects younger than this are left alone: a writer may be about to list them. Default: one hour. */
-  readonly youngMs?: number;
-  /** Acts only if it frees more than this beyond what it writes. Default: the estimate's error, so that no bucket grows. */
-  readonly leastGainBytes?: number;
-  /** Which commits stay, in place of `retained`. */
-  readonly rule?: RetentionRule;
-  /** Called with the number of blocks found to be needed so far, and an upper bound for it. */
-  readonly onProgress?: (progress: MarkProgress) => void;
   /** Called at the start of a step whose progress is not counted. */
   readonly onStep?: (what: string) => void;
-  /** When aborted: ends with the signal's reason, at a point where nothing is left for others to finish. */
-  readonly signal?: AbortSignal;
 }
 
 export interface CollectReport {

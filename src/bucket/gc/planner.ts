@@ -53,14 +53,21 @@ export interface MarkProgress {
 }
 
 export interface PlannerOptions extends Pick<Ports, "clock" | "random"> {
+  /** Reads the store itself, verified: no cache, which may hold what the store has lost. */
   readonly bucket: Bucket;
+  /** A device that no other process publishes with at the same time. */
   readonly writer: Writer;
   /** For lists of blocks. */
   readonly memory: WordMemory;
+  /** Unlisted objects younger than this are left alone: a writer may be about to list them. Default: one hour. */
   readonly youngMs?: number;
+  /** Acts only if it frees more than this beyond what it writes. Default: the estimate's error, so that no bucket grows. */
   readonly leastGainBytes?: number;
+  /** Which commits stay, in place of `retained`. */
   readonly rule?: RetentionRule;
+  /** Called with the number of blocks found to be needed so far, and an upper bound for it. */
   readonly onProgress?: (progress: MarkProgress) => void;
+  /** When aborted: ends with the signal's reason, at a point where nothing is left for others to finish. */
   readonly signal?: AbortSignal;
 }
 

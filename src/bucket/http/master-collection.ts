@@ -8,6 +8,7 @@ export interface MasterCollection {
   readonly packs: { readonly before: number; readonly after: number };
   /** Bytes of blocks in packs. */
   readonly bytes: { readonly before: number; readonly after: number };
+  /** Packs that were rewritten or removed, or would be, and the bytes copied from them. */
   readonly dropped: number;
   readonly repackedBytes: number;
 }

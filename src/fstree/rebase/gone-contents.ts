@@ -10,10 +10,6 @@
  */
 import type { Cid, FileName, Ino, WriterId } from "../../base/ids.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
-import type { BlockReader, BlockSink } from "../../blocks/block-store.ts";
-import type { ContentConfig } from "../../content/config.ts";
-import type { ContentSource } from "../../content/source.ts";
-import type { NodeStore } from "../../tree/node-store.ts";
 import { editContent } from "../../content/edit.ts";
 import { type BasePiece, piecesOf, readPieces, segmentsOver } from "../../content/pieces-left.ts";
 import type { ReadData } from "../../content/segment.ts";
@@ -23,16 +19,11 @@ import { type Content, type FileRecord, NO_XATTRS } from "../../format/files/rec
 import type { ChangedObject, ChangeSet, DataReader, PublishedObject } from "../change-set.ts";
 import { readDentry, readObject } from "../fs-reader.ts";
 import { fileNames } from "../merge/conflict-names.ts";
+import type { MergeContext } from "../merge/context.ts";
 import { sameContent } from "../merge/objects.ts";
 
 /** Where contents are read from and stored. */
-export interface EpochStores {
-  readonly nodes: NodeStore;
-  readonly content: ContentSource;
-  readonly blocks: BlockReader;
-  readonly sink: BlockSink;
-  readonly contentConfig: ContentConfig;
-}
+export type EpochStores = Omit<MergeContext, "treeConfig" | "policy" | "gone">;
 
 export interface ReadableEpoch {
   readonly changes: ChangeSet;

@@ -8,15 +8,11 @@ import { groupBy } from "../../base/collections.ts";
 import { type Cid, type FileId, type Ino, ROOT_ID, ROOT_INO } from "../../base/ids.ts";
 import { SmallBytes } from "../../base/small-bytes.ts";
 import { nodesInto } from "../../blocks/block-codec.ts";
-import type { BlockReader, BlockSink } from "../../blocks/block-store.ts";
-import type { ContentConfig } from "../../content/config.ts";
 import { allOf, differences, entriesOf } from "../differences.ts";
 import { editContent } from "../../content/edit.ts";
 import type { ReadData } from "../../content/segment.ts";
-import type { ContentSource } from "../../content/source.ts";
 import { dentryKey } from "../../format/files/keys.ts";
 import type { Content, FileRecord } from "../../format/files/record.ts";
-import type { TreeConfig } from "../../tree/boundary.ts";
 import { editTree, preload } from "../../tree/edit.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import { refuseCycles } from "./cycles.ts";
@@ -32,19 +28,13 @@ import { Occupants, type OwnIds } from "./occupants.ts";
 import { type NameCollision, resolveNameCollisions } from "./name-collisions.ts";
 import { editsOf, type FinishRecord, type ObjectState, type Transition } from "./transition.ts";
 import type { BaseChange, ChangedObject, ChangeSet, DataReader, SeenFile, Segment } from "../change-set.ts";
-import { readSelf } from "../fs-reader.ts";
+import { readSelf, type TreeObject } from "../fs-reader.ts";
+import type { MergeContext } from "../merge/context.ts";
 import { sameContent } from "../merge/objects.ts";
 import { sameButCtime } from "../same-record.ts";
 import { type Place, rowKeysOf } from "../object-rows.ts";
 
-export interface RebaseContext {
-  readonly nodes: NodeStore;
-  readonly content: ContentSource;
-  readonly blocks: BlockReader;
-  /** Takes new nodes and chunks, in tree order. */
-  readonly sink: BlockSink;
-  readonly treeConfig: TreeConfig;
-  readonly contentConfig: ContentConfig;
+export interface RebaseContext extends Omit<MergeContext, "policy" | "gone"> {
   /** The epoch's author, and whether its base is gone and it is built on the newest root. Absent: nothing is gone. */
   readonly author?: Author;
   /** Trees before the reference, newest first: searched for files that others moved. Rarely asked for. */
@@ -52,11 +42,7 @@ export interface RebaseContext {
 }
 
 /** An object as our own tree holds it. */
-export interface RebasedObject {
-  readonly id: FileId;
-  readonly record: FileRecord;
-  readonly names: readonly Place[];
-}
+export type RebasedObject = Omit<TreeObject, "subdirs">;
 
 export interface RebasedEpoch {
   /** The reference tree with the kept rows: what both sides of a merge started from. */

@@ -9,6 +9,7 @@
 import type { Clock } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Wallet } from "../../base/ids.ts";
+import type { MasterCollection } from "../../bucket/http/master-collection.ts";
 import type { RootTable } from "../../roots/root-store.ts";
 import type { RootAlarm } from "../roots/root-alarm.ts";
 import type { ClosedGate, GatePatience, SwapGate } from "../roots/swap-gate.ts";
@@ -30,16 +31,10 @@ export interface CollectionCall {
   readonly onProgress?: (progress: CollectionProgress) => void;
 }
 
-export interface CollectionReport {
+export interface CollectionReport extends MasterCollection {
   /** Blocks that were deleted, or would be, and their bytes. */
   readonly blocks: number;
   readonly blockBytes: number;
-  /** Packs, and bytes of blocks in them. */
-  readonly packs: { readonly before: number; readonly after: number };
-  readonly bytes: { readonly before: number; readonly after: number };
-  /** Packs that were rewritten or removed, or would be, and the bytes copied from them. */
-  readonly dropped: number;
-  readonly repackedBytes: number;
 }
 
 /**

@@ -10,16 +10,11 @@ import { readToken, TOKEN_SCHEME, verifyToken, type TokenFault, type TokenRefusa
 import { SignatureQueue, type Peer } from "./signature-queue.ts";
 import { Refusal, type RefusalCode } from "./refusal.ts";
 import type { RevocationList } from "../storage.ts";
-import type { SessionKey } from "./session-key.ts";
+import type { SessionClaims, SessionKey } from "./session-key.ts";
 
-export interface Bearer {
-  readonly wallet: Wallet;
+export interface Bearer extends SessionClaims {
   /** As it was sent. */
   readonly text: string;
-  /** Identifies it in revocations, whatever its spelling: hex digits. */
-  readonly digest: string;
-  /** Whole seconds since 1970. */
-  readonly exp: number;
 }
 
 export interface BearerRules {

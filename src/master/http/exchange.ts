@@ -5,16 +5,12 @@ import type { Wallet } from "../../base/ids.ts";
 import { MAX_DISCARDED_BYTES, MAX_JSON_BYTES } from "../../base/limits.ts";
 import { DISCARD_MS, JSON_GROWTH, MIN_BODY_BYTES_A_WINDOW } from "../limits.ts";
 import { describeError } from "../../base/log.ts";
-import type { Ports } from "../../base/ports.ts";
 import { begunBody } from "./begun-body.ts";
-import type { Bearer, Bearers } from "./bearers.ts";
+import type { Bearer } from "./bearers.ts";
 import { whenInTheWay } from "../../http/slow-clients.ts";
 import { dispatch } from "./dispatch.ts";
-import type { OpenStreams } from "./open-streams.ts";
 import { answerTo } from "./failure.ts";
-import type { Garbage } from "../../runtime/garbage.ts";
 import type { Lane } from "../../http/lane.ts";
-import type { Metrics } from "./metrics.ts";
 import type { RateLimits } from "./rate-limits.ts";
 import { Refusal, refuseBody } from "./refusal.ts";
 import { endAnswer, writeAnswer } from "./reply.ts";
@@ -22,18 +18,15 @@ import { isContinue, RequestBody } from "../../http/request-body.ts";
 import type { Answer, Route } from "./route.ts";
 import type { Router } from "./router.ts";
 import type { FairBudget } from "../../http/fair-budget.ts";
+import type { MasterParts } from "../parts.ts";
 
 /** What all exchanges of a server share. */
-export interface Service extends Pick<Ports, "clock" | "log"> {
+export interface Service extends Pick<MasterParts, "bearers" | "endings" | "garbage" | "metrics" | "clock" | "log"> {
   readonly router: Router;
-  readonly bearers: Bearers;
-  readonly endings: OpenStreams;
   /** Memory of JSON bodies, and of what they are parsed into. */
   readonly texts: FairBudget;
   readonly parses: FairBudget;
-  readonly garbage: Garbage;
   readonly strangers: RateLimits;
-  readonly metrics: Metrics;
 }
 
 /** Answers one request. Never throws. */

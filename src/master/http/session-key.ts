@@ -14,7 +14,7 @@ import { parseWallet } from "../../crypto/wallet.ts";
 
 export interface SessionClaims {
   readonly wallet: Wallet;
-  /** Of header and payload only, so that re-encoded signatures are the same token. */
+  /** Identifies it in revocations, whatever its spelling or signature: hex digits. */
   readonly digest: string;
   /** Whole seconds since 1970. */
   readonly exp: number;

@@ -11,6 +11,7 @@ import { isGone } from "../../blocks/not-found.ts";
 import { groupBy } from "../../base/collections.ts";
 import { cidFromDigest, digestOf } from "../../format/blocks/cid.ts";
 import { type Certificate, checkCertificate, decodeCertificate } from "../../format/commits/certificate.ts";
+import type { CommitBody } from "../../format/commits/commit-body.ts";
 import {
   type Commit,
   decodeCommit,
@@ -38,15 +39,10 @@ export interface RescueOptions {
   readonly onBytes: (bytes: number) => void;
 }
 
-export interface FoundCommit {
+export interface FoundCommit extends Pick<CommitBody, "genesis" | "seq" | "parent" | "timeNs" | "machine"> {
   readonly cid: Cid;
-  readonly genesis: Cid;
-  readonly seq: number;
-  readonly parent: Cid | undefined;
   /** Lost roots that it or one before it merged in again. */
   readonly recovered: readonly Cid[];
-  readonly timeNs: bigint;
-  readonly machine: string | undefined;
 }
 
 export interface FoundBucket {

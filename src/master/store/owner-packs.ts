@@ -17,22 +17,16 @@ import { type BlockIndex, type IndexedBlock, isIndexFull, openIndex, type Place 
 import { type BlockReaderOptions, readBlocks } from "./block-reader.ts";
 import { BlockWriter, type FreshBlock, type WrittenBatch } from "./block-writer.ts";
 import type { FiledBlocks, PutCounts, Room } from "./owner-blocks.ts";
-import type { PackDisk } from "./pack-disk.ts";
-import type { PackHandles } from "./pack-handles.ts";
 import type { Leases } from "./leases.ts";
 import { OwnerCollection } from "./owner-collection.ts";
 import { emptyPacks, Repacking, type RepackingOptions } from "./repacking.ts";
-import { type Recovered, recover } from "./recovery.ts";
+import { recover, type Recovered, type RecoveryOptions } from "./recovery.ts";
 import type { Unindexed } from "./unindexed.ts";
 
-export interface OwnerPacksOptions extends Ports {
+export interface OwnerPacksOptions extends Ports, Pick<RecoveryOptions, "disk" | "handles" | "packBytes"> {
   /** The owner's folder, which must exist; contains `pack/` and `index.db`. */
   readonly dir: string;
-  readonly disk: PackDisk;
   readonly databases: Databases;
-  readonly handles: PackHandles;
-  /** The size at which a pack gets its footer. */
-  readonly packBytes: number;
   readonly leases: Leases;
 }
 

@@ -21,6 +21,7 @@ export interface RecoveryOptions {
   readonly index: BlockIndex;
   readonly handles: PackHandles;
   readonly log: Log;
+  /** The size at which a pack gets its footer. */
   readonly packBytes: number;
   /** Leases of blocks that the index did not know begin at this time: seconds since 1970. */
   readonly leased: number;

@@ -2,18 +2,15 @@
  * What the journal's records say. A record holds all that is needed to apply it to the overlay's state: a restart needs
  * neither the bucket nor the network.
  */
-import type { Cid, FileId, FileName, Ino, Lamport } from "../../base/ids.ts";
+import type { FileId, FileName, Ino } from "../../base/ids.ts";
 import type { ConflictOrigin, FileRecord, Linked, Xattrs } from "../../format/files/record.ts";
+import type { NewBase } from "../../fstree/change-set.ts";
 import type { SentCommit } from "../../fstree/change-set.ts";
 import type { BaseName, KeptObject, NewObject } from "../dirty-object.ts";
 import type { InodeRow } from "../disk/storage.ts";
 import type { Link } from "../links.ts";
 
-export interface BaseRoot {
-  readonly commit: Cid;
-  readonly tree: Cid;
-  readonly seq: Lamport;
-}
+export type BaseRoot = Omit<NewBase, "changes">;
 
 /** The current name of a published object, and its row in our own tree if it is dirty again. */
 export interface PublishedRow {

@@ -1,23 +1,13 @@
 /** The synced folders of a history: people change them, and their agents die and restart. */
 import { SynclineError } from "../../base/errors.ts";
-import type { FaultCounts } from "../fault-counts.ts";
-import type { Tokens } from "../judges/tokens.ts";
 import type { KernelMount } from "../kernel-mount.ts";
-import type { Plan } from "../plan.ts";
 import type { FolderPlan } from "./planned-folders.ts";
 import { isDirectory, isFile } from "../judges/shown.ts";
-import type { Timeline } from "../timeline.ts";
-import type { Trace } from "../trace.ts";
-import { isIoError } from "../troubles.ts";
+import { isIoError, type Stage } from "../troubles.ts";
 import { performInFolder } from "./folder-actions.ts";
 import type { FolderMachine } from "./folder-machine.ts";
 
-export interface FoldersOptions {
-  readonly plan: Plan;
-  readonly timeline: Timeline;
-  readonly tokens: Tokens;
-  readonly trace: Trace;
-  readonly counts: FaultCounts;
+export interface FoldersOptions extends Pick<Stage, "plan" | "timeline" | "tokens" | "trace" | "counts"> {
   readonly make: (name: string) => FolderMachine;
   /** Call when an image of a folder is made. Call the result when the image is put back. */
   readonly mark: (name: string) => () => void;

@@ -4,28 +4,16 @@
  */
 import type { Dispatcher } from "undici";
 import type { Clock } from "../../base/clock.ts";
-import type { Random } from "../../base/random.ts";
 import type { Answer } from "../../master/http/route.ts";
-import type { FaultCounts } from "../fault-counts.ts";
-import { fateOf, LATE_MS, type LinkChances, PATIENCE_MS, travelMs, withFlippedBit } from "../disks/faulty-line.ts";
-import type { SimulatedProcess } from "../process.ts";
+import { fateOf, LATE_MS, PATIENCE_MS, travelMs, withFlippedBit } from "../disks/faulty-line.ts";
+import type { Way } from "../site.ts";
 import type { Answered, MasterRequest, SimulatedMaster } from "./simulated-master.ts";
 
-export interface NetworkOptions {
+export interface NetworkOptions extends Way {
   /** A master, or another server. */
   readonly master: Pick<SimulatedMaster, "answer">;
   /** The world's clock, not the process's: a request in transit arrives even if its sender died. */
   readonly clock: Clock;
-  readonly random: Random;
-  readonly counts: FaultCounts;
-  readonly chances: () => LinkChances;
-  readonly isCut: () => boolean;
-  /** The sender. */
-  readonly process: SimulatedProcess;
-  /** Called when a request will arrive later: its sender gave up, or it arrived once already. */
-  readonly onLate: (atMs: number) => void;
-  /** Called when the sender of a swap will never get its outcome. */
-  readonly onMissingReply: () => void;
   /** Called with each request that reaches the master, which may die while handling it. */
   readonly onArrived: (request: MasterRequest) => Promise<void>;
   /** Called with each request that the master handled, before its answer leaves. */

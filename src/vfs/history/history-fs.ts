@@ -14,11 +14,11 @@ import type {
   FileSystem,
   Invalidations,
   Listing,
-  StatFs,
 } from "../filesystem.ts";
 import { ACCESS_ACL, withoutWriting } from "../acl.ts";
 import type { Objects } from "../objects.ts";
 import { describeError, type Log } from "../../base/log.ts";
+import type { StorageSpace } from "../../overlay/disk/storage.ts";
 import { refuse } from "../refusal.ts";
 import { directoryOf, isList, isPast, listOf, NOT_KEPT, type PastNumbers } from "./numbers.ts";
 import { Past, type PastOptions } from "./past.ts";
@@ -206,7 +206,7 @@ export class HistoryFs implements FileSystem, Disposable {
     this.#live.removeXattr(ino, name);
   }
 
-  statFs(): StatFs {
+  statFs(): StorageSpace {
     return this.#live.statFs();
   }
 

@@ -2,12 +2,13 @@
 import type { FileName } from "../../base/ids.ts";
 import { nameToText } from "../../base/names.ts";
 import { timeText } from "../../base/clock.ts";
-import type { ListedAttributes, StatFs } from "../../vfs/filesystem.ts";
+import type { ListedAttributes } from "../../vfs/filesystem.ts";
 import { contentTypeOf } from "./content-types.ts";
 import { httpDate } from "./http-date.ts";
 import type { Lock } from "../locks/locks.ts";
 import { activeLock } from "../locks/lock-xml.ts";
 import { isFolder } from "../../files/place.ts";
+import type { StorageSpace } from "../../overlay/disk/storage.ts";
 import type { PropertyName } from "./property-name.ts";
 import { escapeText } from "../xml/xml-text.ts";
 
@@ -26,7 +27,7 @@ export interface Surroundings {
   etag(attributes: ListedAttributes): string;
   /** The checksums of the bytes with this tag, if a client sent them. */
   checksums(etag: string): string | undefined;
-  statFs(): StatFs;
+  statFs(): StorageSpace;
   syncToken(): string | undefined;
 }
 
@@ -155,10 +156,10 @@ function quota(kind: "available" | "used", bytes: number): string {
   return `<D:quota-${kind}-bytes>${bytes}</D:quota-${kind}-bytes>`;
 }
 
-function free({ freeBlocks, blockSize }: StatFs): number {
+function free({ freeBlocks, blockSize }: StorageSpace): number {
   return freeBlocks * blockSize;
 }
 
-function used({ blocks, freeBlocks, blockSize }: StatFs): number {
+function used({ blocks, freeBlocks, blockSize }: StorageSpace): number {
   return Math.max(0, blocks - freeBlocks) * blockSize;
 }
