@@ -20,7 +20,7 @@ import type { SyncDatabase } from "../known/database.ts";
 import type { Entry } from "../known/entry.ts";
 import { pathInFolder } from "../known/path-in-folder.ts";
 import { looksSame } from "../known/seen.ts";
-import { PASSING } from "../known/unsettled.ts";
+import { STUCK } from "../known/unsettled.ts";
 import type { IgnoreRules } from "../scan/ignore-rules.ts";
 import type { LocalChanges } from "../scan/local-changes.ts";
 import type { Matching } from "../scan/match.ts";
@@ -110,9 +110,9 @@ class Finder {
     const { db } = this.#context;
     const [entry, target] = [db.at(place), await this.#targetAt(place)];
     if (entry !== undefined && entry.id === target?.id && sameRecord(entry.record, target.record)) return;
-    // What can never be in the folder counts as shown.
+    // What can never be in the folder counts as shown. What was ignored may no longer be.
     const reason = db.behind.reasonAt(place);
-    if (reason !== undefined && !PASSING.has(reason)) return;
+    if (reason !== undefined && STUCK.has(reason)) return;
     if (await this.#isIgnored(place, entry, target)) return;
     if (entry !== undefined) await this.#keep(entry);
     if (target === undefined || target.id === entry?.id) return;

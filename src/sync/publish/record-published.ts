@@ -92,11 +92,11 @@ function renewed(
 }
 
 /**
- * Gives what is on the disk, with all in it, the id `after`. The folder then has nothing of `before`: its places are
- * compared with the root again.
+ * Gives what is on the disk, with all in it, the id `after`. The folder then has nothing of `before`, and may have more than
+ * the epoch put into `after`: the places of both are compared with the root again.
  */
 function succeed(db: SyncDatabase, before: FileId, after: FileId): void {
-  for (const { name } of db.children(before)) db.unsettle({ parent: before, name });
+  for (const { name } of db.children(before)) for (const parent of [before, after]) db.unsettle({ parent, name });
   db.succeed(before, after);
 }
 
