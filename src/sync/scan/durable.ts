@@ -8,7 +8,7 @@ import type { FileType } from "../../format/files/record.ts";
 import type { DiskPath, SyncDisk } from "../disk/disk.ts";
 import { hasSeen } from "./entries-of-object.ts";
 import type { Matching } from "./match.ts";
-import type { Found } from "./walk.ts";
+import { NOT_LISTED, type Found } from "./walk.ts";
 
 /**
  * Makes recent changes durable, bytes and names, which the system may not have written out yet. Never throws: what the disk
@@ -30,12 +30,23 @@ export async function makeDurable(disk: SyncDisk, matching: Matching, nowNs: big
 
 /**
  * Makes names durable that a killed run added or removed. Throws as the disk does, except for directories that are
- * unavailable.
+ * unavailable or shut by now: a scan takes those for unchanged.
  */
 export async function makeNamesDurable(disk: SyncDisk, directories: readonly DiskPath[]): Promise<void> {
   // Also covers what someone moved elsewhere meanwhile.
   if (await tried(disk.syncAll?.())) return;
-  await syncDirectories(disk, new Map(directories.map((path) => [path.join("/"), path])).values());
+  for (const path of new Map(directories.map((each) => [each.join("/"), each])).values())
+    if (!(await isShut(disk, path))) await syncDirectories(disk, [path]);
+}
+
+async function isShut(disk: SyncDisk, directory: DiskPath): Promise<boolean> {
+  try {
+    await disk.list(directory);
+    return false;
+  } catch (error) {
+    if (failedWith(error, ...NOT_LISTED)) return true;
+    throw error;
+  }
 }
 
 /** A path whose attributes were set. */

@@ -1,5 +1,6 @@
 /** What is published from a folder is durable there first: after a power failure nothing that was emptied counts as changed. */
 import { expect, test } from "vitest";
+import { makeNamesDurable } from "../../../../src/sync/scan/durable.ts";
 import { bucketTree, path, settle, type SyncedFolder, twoFolders } from "../../../support/sync-world.ts";
 
 /** Paths that were made durable, in turn; the names of the failures that this meets. */
@@ -94,4 +95,33 @@ test("a dry run syncs nothing to disk", async () => {
   a.disk.write(path("f"), "text");
   await a.dryRun();
   expect(synced).toEqual([]);
+});
+
+/** Lets calls on a directory fail. Answers the directories that were synced to disk. */
+function broken({ disk }: SyncedFolder, directory: string, ...calls: readonly ("list" | "syncDirectory")[]): string[] {
+  const synced: string[] = [];
+  const { list } = disk;
+  const check = (call: (typeof calls)[number], at: string) => {
+    if (at === directory && calls.includes(call)) throw Object.assign(new Error("EIO"), { code: "EIO" });
+  };
+  disk.list = async (at) => {
+    check("list", at.join("/"));
+    return list.call(disk, at);
+  };
+  disk.syncDirectory = async (at) => {
+    check("syncDirectory", at.join("/"));
+    synced.push(at.join("/"));
+  };
+  return synced;
+}
+
+test.each([
+  ["is shut by now is passed over", ["list", "syncDirectory"], undefined, ["open"]],
+  ["is not shut is told of", ["syncDirectory"], "EIO", []],
+] as const)("a directory that cannot be synced to disk and %s", async (_, calls, failure, expected) => {
+  const { a } = await twoFolders();
+  for (const each of ["d", "open"]) a.disk.make(path(each));
+  const synced = broken(a, "d", ...calls);
+  const failed = await makeNamesDurable(a.disk, [path("d"), path("open")]).catch((error) => error.code);
+  expect([failed, synced]).toEqual([failure, expected]);
 });
