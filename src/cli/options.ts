@@ -47,33 +47,31 @@ export const OPTIONS = {
   background: toggle("run in the background; return once it is ready", { onlyFlag: true }),
   readOnly: toggle("reject every change", { onlyFlag: true }),
   noexec: toggle("run no programs from the mount", { onlyFlag: true }),
-  at: text(
-    "<root|time>",
-    "an old state: a root, or the newest root at a time: a date, a time, yesterday, '2 hours ago'",
-    { onlyFlag: true },
-  ),
+  at: text("<root|time>", "an old state: a root, or a time such as 2026-01-31, yesterday, '2 hours ago'", {
+    onlyFlag: true,
+  }),
   durability: choice(["local", "published"] as const, "what fsync and PUT wait for", { fallbackText: "local" }),
   owner: {
     value: "<owner>",
-    help: "which owners a mount shows: stored, me, UID:GID, or @FILE with lines such as: uid 1000 1001 (stored 1000 is shown as 1001, and 1001 as 1000)",
+    help: "owners that a mount shows: stored, me, UID:GID, or @FILE with lines such as: uid 1000 1001 (stored, shown)",
     fallbackText: "stored",
     wanted: "stored, me, UID:GID or @FILE",
     parse: (given: string) => (/^(stored|me|\d{1,9}:\d{1,9}|@.+)$/s.test(given) ? given : undefined),
   },
-  acl: toggle("show access control lists in a mount, and have the kernel enforce them"),
-  birthTimes: toggle("report birth times to programs (statx), at the cost of one more request for each file"),
+  acl: toggle("show ACLs in a mount, and have the kernel enforce them"),
+  birthTimes: toggle("report birth times (statx), at one more request per file"),
   indexPrograms: list(
     "<names...>",
     "programs that may fetch only a few blocks, by their names in /proc/PID/comm; off for none",
     { fallbackText: "updatedb, tracker, baloo, thumbnailers and the like" },
   ),
-  history: toggle("give every directory of a mount a hidden .history with its earlier states"),
+  history: toggle("give each directory a hidden .history with its earlier states"),
   readTimeout: seconds("fail an uncached read after this long while the bucket is unreachable", {
     fallbackText: String(READ_TIMEOUT_MS / 1000),
   }),
   cacheSize: {
     value: "<auto|size>",
-    help: "maximum size of cached blocks and unpublished contents together; auto: of cached blocks alone",
+    help: "limit of cached blocks and unpublished contents together; auto: of cached blocks alone",
     fallbackText: `auto: ${printBytes(DEFAULT_CACHE_BYTES)}`,
     wanted: 'auto, or a size such as "10 GiB"',
     parse: (given: string) => (given === "auto" ? given : positive(parseBytes(given) ?? 0)),
@@ -85,7 +83,7 @@ export const OPTIONS = {
     wanted: "a number of seconds, or 0",
     parse: (given: string) => (/^\d+(\.\d+)?$/.test(given) ? Number(given) : undefined),
   },
-  gc: choice(["auto", "off"] as const, "whether the agent collects the bucket's garbage automatically", {
+  gc: choice(["auto", "off"] as const, "whether the agent collects garbage", {
     fallbackText: "auto",
   }),
   timeout: seconds("give up after this long", { onlyFlag: true, fallbackText: "60; 5 for commands that only read" }),
@@ -95,19 +93,18 @@ export const OPTIONS = {
   recursive: toggle("directories with everything in them", { short: "-r", onlyFlag: true }),
   repair: toggle("repair what can be repaired", { onlyFlag: true }),
   root: text("<commit>", "with --repair: the root to give a bucket that has lost its own", { onlyFlag: true }),
-  accept: toggle(
-    "accept the bucket at the address even if it was replaced or rolled back, and remember it from then on",
-    { onlyFlag: true },
-  ),
+  accept: toggle("accept a bucket that was replaced or rolled back, and remember it", {
+    onlyFlag: true,
+  }),
   roots: choice(["replaced", "numbered"] as const, "how a bucket in S3 keeps its root", {
     onlyFlag: true,
     fallbackText: "what tests of the server show to be safe",
   }),
   force: toggle("even if its process still runs on this machine", { onlyFlag: true }),
-  tlsCa: path("<file>", "certificates (PEM) to trust for masters and S3 servers, in addition to the system's"),
+  tlsCa: path("<file>", "certificates (PEM) to trust for masters and S3 servers, besides the system's"),
   origin: text("<url>", "the master that the token is for", { onlyFlag: true }),
   ttl: seconds("lifetime of the token", { fallbackText: "600" }),
-  data: path("<dir>", "folder for everything that the master keeps; with --arbiter, for its cache and certificate", {
+  data: path("<dir>", "the master's folder; with --arbiter, of its cache and certificate", {
     onlyFlag: true,
   }),
   arbiter: text("<url>", "PostgreSQL that keeps the roots for several masters, as postgres://user@host/database", {
@@ -130,7 +127,7 @@ export const OPTIONS = {
   system: toggle("for the whole machine, in /etc/systemd/system (as root)", { onlyFlag: true }),
   sync: path("<dir>", "also keep this folder in sync", { onlyFlag: true }),
   host: list("<names...>", "names that clients use for the WebDAV server or master, besides this machine's own"),
-  tlsSelfSigned: toggle("serve https with a self-signed certificate that is created once and kept"),
+  tlsSelfSigned: toggle("serve https with a self-signed certificate, made once"),
   noAuth: toggle("let anyone on this machine in, without a password", { onlyFlag: true }),
   digest: toggle("also allow Digest, as Windows needs over plain http: the file is then as good as the password", {
     onlyFlag: true,
@@ -138,10 +135,10 @@ export const OPTIONS = {
   allow: list("<wallet...>", "wallets to serve; without this option, none"),
   tlsCert: path("<file>", "certificate and chain in PEM: serve https"),
   tlsKey: path("<file>", "the certificate's private key in PEM"),
-  insecure: toggle("allow plain http:// between machines: others can read bearer tokens and passwords, and use them"),
+  insecure: toggle("allow plain http:// between machines: others can read and use tokens and passwords"),
   masters: list("<url...>", "all masters of the same buckets, such as https://host:port, for agents to learn"),
   publicBlocks: toggle("serve /ipfs/… without a bearer token to anyone who knows an address"),
-  acceptRoots: toggle("accept the table of roots as it is, even if it is older than its last known state, or lost", {
+  acceptRoots: toggle("accept the table of roots even if it is older than known, or lost", {
     onlyFlag: true,
   }),
   unsafeNoCas: toggle("swap roots without comparing: one of two concurrent writers loses its work; for drills", {
@@ -155,7 +152,7 @@ export const OPTIONS = {
   for: duration("end the pause after this long", { onlyFlag: true, fallbackText: "until `syncline resume`" }),
   dryRun: toggle("show what would be done, and change nothing", { onlyFlag: true }),
   once: toggle("sync until both are the same, then exit", { onlyFlag: true }),
-  watch: toggle("keep syncing whenever either changes; this is the default", { onlyFlag: true }),
+  watch: toggle("sync whenever either changes; the default", { onlyFlag: true }),
   limit: {
     value: "<rate>",
     help: "transfer at most this many bytes a second; by time of day: '08:00,512k 18:00,10M 23:00,off'",

@@ -22,6 +22,9 @@ export async function commandTree(): Promise<{ root: Command; leaves: NamedComma
   return { root, leaves: leavesOf(root, "").toSorted((a, b) => (a.name < b.name ? -1 : 1)) };
 }
 
+/** What commands with a bucket's options end with, besides 0, 1 and 2, unless the page says otherwise. */
+const EXITS_OF_BUCKET = "4, 5, 6, 8";
+
 export interface HelpTail {
   readonly examples: readonly string[];
   readonly exits: readonly number[];
@@ -89,11 +92,18 @@ function commandPart(named: NamedCommand): string {
     name,
     ...command.registeredArguments.map((each) => (each.required ? `<${each.name()}>` : `[${each.name()}]`)),
   ];
-  const lines = [`### ${name}`, "", `\`${usage.join(" ")}\`: ${command.description()}.`, ""];
-  for (const argument of command.registeredArguments) lines.push(`- \`${argument.name()}\`: ${argument.description}`);
+  const description = command.description();
+  const lines = [
+    `### \`${usage.join(" ")}\``,
+    "",
+    `${description.charAt(0).toUpperCase()}${description.slice(1)}.`,
+    "",
+  ];
+  const told = command.registeredArguments.filter(({ description }) => description !== "the bucket");
+  for (const argument of told) lines.push(`- \`${argument.name()}\`: ${argument.description}`);
   if (own.length > 0) lines.push(`- options: ${[...listed, ...(isOfBucket ? ["a bucket's"] : [])].join(", ")}`);
-  const further = exits.filter((status) => status > 2);
-  if (further.length > 0) lines.push(`- exit statuses: ${further.join(", ")}`);
+  const further = exits.filter((status) => status > 2).join(", ");
+  if (further !== (isOfBucket ? EXITS_OF_BUCKET : "")) lines.push(`- exit statuses: ${further || "none further"}`);
   if (lines.at(-1) !== "") lines.push("");
   lines.push("```sh", ...examples, "```");
   return lines.join("\n");

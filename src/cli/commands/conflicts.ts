@@ -21,7 +21,7 @@ import { BUCKET_OPTIONS, type BucketOption } from "../master-access.ts";
 import { locateTarget, type TargetPath } from "./target-path.ts";
 import { printText } from "../terminal/text.ts";
 
-const PATH_HELP = "bucket/path, or a path below a mount: the name that was kept, or one version that lost the conflict";
+const PATH_HELP = "bucket/path, or a path in a mount: the kept name, or a version that lost";
 
 export function register(program: Program): void {
   addCommand(program, {
@@ -38,17 +38,14 @@ export function register(program: Program): void {
     arguments: [["<path>", PATH_HELP]],
     summary: "show the versions of a conflict: machine, time and merge rule",
     options: BUCKET_OPTIONS,
-    examples: [
-      "syncline conflicts show ~/bucket/notes.txt",
-      "syncline conflicts show file:///srv/bucket/notes.txt --json",
-    ],
+    examples: ["syncline conflicts show ~/bucket/notes.txt"],
     exits: [4, 5, 6, 8],
     run: show,
   });
   addCommand(program, {
     name: "conflicts diff",
     arguments: [["<path>", PATH_HELP]],
-    summary: "compare the versions that lost a conflict with the one that kept the name, line by line",
+    summary: "compare a conflict's versions with the kept one, line by line",
     options: BUCKET_OPTIONS,
     examples: ["syncline conflicts diff ~/bucket/notes.txt"],
     exits: [4, 5, 6, 8],
@@ -62,11 +59,10 @@ export function register(program: Program): void {
   addCommand(program, {
     name: "conflicts resolve",
     arguments: [["<path>", `${PATH_HELP}; with --all-older-than: a bucket, a mount or a directory in it`]],
-    summary: "resolve a conflict and publish the result as a commit; restore can undo it",
+    summary: "resolve a conflict, by a commit that restore can undo",
     options: ["keep", "allOlderThan", "dryRun", ...BUCKET_OPTIONS],
     examples: [
       "syncline conflicts resolve ~/bucket/notes.txt",
-      "syncline conflicts resolve ~/bucket/notes.txt --keep kept",
       "syncline conflicts resolve file:///srv/bucket/notes.txt --keep copy",
       "syncline conflicts resolve ~/bucket --all-older-than 30d --keep kept --dry-run",
     ],

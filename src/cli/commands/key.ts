@@ -14,7 +14,7 @@ export function register(program: Program): void {
   addCommand(program, {
     name: "key new",
     summary: "create a wallet key and print its file and address",
-    examples: ["syncline key new", "syncline key new --key ~/work.json"],
+    examples: ["syncline key new"],
     exits: [4],
     async run(call) {
       const path = keyPathOf(call);

@@ -11,7 +11,7 @@ export function register(program: Program): void {
   addCommand(program, {
     ...common,
     name: "migrate up",
-    summary: "create the tables that masters share in PostgreSQL, as far as they are missing",
+    summary: "create the tables that masters share in PostgreSQL",
     examples: [`syncline migrate up --arbiter ${EXAMPLE}`],
     run: up,
   });

@@ -30,7 +30,6 @@ export const register = command({
     ...WEBDAV_OPTIONS,
   ],
   examples: [
-    "syncline mount file:///srv/bucket ~/bucket --background",
     "syncline mount https://master.example:3600/notes ~/notes --background",
     "syncline mount file:///srv/bucket ~/yesterday --read-only --at 2026-01-31T12:00:00Z",
     "syncline mount file:///srv/bucket ~/bucket --webdav 127.0.0.1:8888 --sync ~/work --background",

@@ -17,7 +17,7 @@ export function register(program: Program): void {
     arguments: [["<url|dir>", "a bucket, or where it is mounted"]],
     summary: "print a bucket's rules for merging changes and thinning history",
     options: [...BUCKET_OPTIONS],
-    examples: ["syncline policy show file:///srv/bucket", "syncline policy show ~/bucket --json"],
+    examples: ["syncline policy show file:///srv/bucket"],
     exits: [4, 5, 6, 8],
     async run(call) {
       await using reader = await openReader(call, await addressOf(call), undefined);
@@ -30,11 +30,10 @@ export function register(program: Program): void {
       ["<url|dir>", "a bucket, or where it is mounted"],
       ["<setting...>", "key=value, key+=value, key-=value, or default; `policy show` prints the keys"],
     ],
-    summary: "change a bucket's rules for merging changes and thinning history, as a new commit",
+    summary: "change a bucket's rules, as a new commit",
     options: [...BUCKET_OPTIONS],
     examples: [
       "syncline policy set file:///srv/bucket 'text+=*.tex' 'logs+=*.jsonl'",
-      "syncline policy set ~/bucket text-bytes=4M guard-percent=30",
       "syncline policy set file:///srv/bucket 'families=*.db,*.sqlite:-wal,-shm,-journal'",
       "syncline policy set file:///srv/bucket keep-all=1h keep-minutes=2d keep-days=3650d",
       "syncline policy set file:///srv/bucket default",

@@ -31,7 +31,6 @@ export const register = command({
   options: ["arbiter", "put", "name"],
   examples: [
     "syncline rescue s3://packs/main",
-    `syncline rescue file:///srv/packs --arbiter ${EXAMPLE} --put`,
     `syncline rescue file:///srv/packs --arbiter ${EXAMPLE} --put --name photos=bafyr4ib4r5r6xnlrq6nvu7vcuq7wlrxcgo2wqaxq7h5mbcsbqxtxxkyfku`,
   ],
   exits: [4, 6, 8],

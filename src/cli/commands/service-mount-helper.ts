@@ -15,7 +15,7 @@ export function registerMountHelper(program: Program): void {
     name: "service install-mount-helper",
     summary: `write ${PATH}, for mount -t syncline and /etc/fstab (as root)`,
     options: ["dryRun"],
-    examples: ["syncline service install-mount-helper", "syncline service install-mount-helper --dry-run"],
+    examples: ["syncline service install-mount-helper"],
     exits: [4],
     run: install,
   });

@@ -8,8 +8,6 @@ export const register = command({
   examples: [
     "syncline simulate --seconds 60",
     "syncline simulate --seed 17 --seconds 0",
-    "syncline simulate --histories 10000 --jobs 4 --json",
-    "syncline simulate --canaries",
     "syncline simulate --scenarios merges.json --json",
   ],
   async run(call) {

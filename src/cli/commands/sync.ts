@@ -41,7 +41,6 @@ export const register = command({
   options: OPTIONS,
   examples: [
     "syncline sync file:///srv/bucket ~/work",
-    "syncline sync file:///srv/bucket ~/work --once",
     "syncline sync file:///srv/bucket ~/work --dry-run",
     "syncline sync https://master.example:3600/notes ~/notes --once --limit 2MiB",
   ],

@@ -24,7 +24,6 @@ export const register = command({
   options: ["data", "arbiter", "store", "repair", "root", ...BUCKET_OPTIONS],
   examples: [
     "syncline verify file:///srv/bucket",
-    "syncline verify file:///srv/bucket --repair",
     "syncline verify file:///srv/bucket --repair --root bafyr4ib4r5r6xnlrq6nvu7vcuq7wlrxcgo2wqaxq7h5mbcsbqxtxxkyfku",
     "syncline verify --data ~/master",
     "syncline verify --arbiter postgres://syncline@db.example/syncline --store s3://packs/main",

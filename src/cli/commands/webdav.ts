@@ -61,7 +61,7 @@ export function register(program: Program): void {
     arguments: [["[name]", `the name to sign in with; default: ${DEFAULT_NAME}`]],
     summary: "create an app password for WebDAV and print it once",
     options: ["digest"],
-    examples: ["syncline webdav password", "syncline webdav password windows-pc --digest"],
+    examples: ["syncline webdav password windows-pc --digest"],
     exits: [4],
     async run({ args, options, output, runtime }) {
       const [name = DEFAULT_NAME] = args;
