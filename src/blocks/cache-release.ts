@@ -1,6 +1,8 @@
 /**
  * Frees the disk space of some blocks of a cache. Segments are only appended to, so everything between the blocks that stay
- * is garbage. Whole gaps are freed, not single blocks, because a disk frees whole pages.
+ * is garbage. Whole gaps are freed, not single blocks, because a disk frees whole pages. A reader that looked a block up
+ * before finds zeros, whose hash is wrong, and fetches it. Copying the blocks that stay would write up to a segment for a
+ * small file, and make old blocks count as recently used.
  */
 import { groupBy } from "../base/collections.ts";
 import type { CachedRange, CacheIndex } from "./cache-index.ts";

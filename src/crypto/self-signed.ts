@@ -1,6 +1,7 @@
 /**
  * Makes a self-signed server certificate (RFC 5280): ECDSA on P-256, for given names and a limited time. node:crypto can
- * sign, but not make certificates; this structure needs only a little DER.
+ * sign, but not make certificates; this structure needs only a little DER. Libraries bring many packages (`@peculiar/x509`
+ * eleven): take one if we ever need other certificates.
  */
 import { generateKeyPairSync, sign } from "node:crypto";
 import { isIP } from "node:net";

@@ -1,6 +1,6 @@
 /**
  * A lock held for a process's lifetime: an exclusive SQLite transaction that never ends. It works on every platform, and
- * the system releases it however the process dies, so locks cannot become stale.
+ * the system releases it however the process dies, so locks cannot become stale. Node.js has no flock(2).
  */
 import Database from "better-sqlite3";
 import { SynclineError } from "../base/errors.ts";

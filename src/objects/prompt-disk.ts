@@ -1,7 +1,8 @@
 /**
  * A disk that runs small reads inline if its folder is on a local file system. For cached data, a hop to another thread and
  * back costs five to eight times as much, and each flush of a writer reads some of the others' data. A network file system
- * may answer late or never. There, and for a while after a slow call, all calls run on the thread pool.
+ * may answer late or never. There, below overlayfs and FUSE, where a network may lie, and for a while after a slow call, all
+ * calls run on the thread pool: a disk that hangs cannot stop `syncline status`.
  */
 import * as now from "node:fs";
 import type { Clock } from "../base/clock.ts";

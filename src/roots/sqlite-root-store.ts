@@ -2,7 +2,7 @@
  * The embedded arbiter: SQLite in WAL mode, meant for one writing process.
  *
  * The swap is one statement, so no transaction spans a decision. `synchronous = FULL` makes "committed" mean that it survives
- * power loss. Several writing processes are safe but starve one another (docs/decisions/0029-swap-check-depth-first.md); they talk to a master instead.
+ * power loss. Several writing processes are safe but starve one another; they talk to a master instead.
  */
 import Database from "better-sqlite3";
 import { SynclineError } from "../base/errors.ts";

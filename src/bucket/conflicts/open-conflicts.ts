@@ -1,6 +1,7 @@
 /**
  * The open conflicts in a tree: losing versions stay under conflict names beside the winner until a person decides. Found
- * by name: directories are listed, records are read only for conflicting entries, contents never.
+ * by name: directories are listed, records are read only for conflicting entries, contents never. A stored list would change
+ * with every merge and could contradict the tree; history would have to be read whole, and may be thinned.
  */
 import type { Cid, FileId, FileName } from "../../base/ids.ts";
 import { dentryId } from "../../format/files/rows.ts";

@@ -1,7 +1,7 @@
 /**
  * Checks a dag-cbor block and finds its links without decoding it: in one pass, allocating only the links' offsets.
  *
- * `decodeCbor` uses this check: non-canonical encodings are rejected. 4 MiB take tens of milliseconds at worst; decoding
+ * `decodeCbor` uses this check, since the library takes keys in any order: non-canonical encodings are rejected. 4 MiB take tens of milliseconds at worst; decoding
  * and re-encoding would take seconds, and clients choose what a master scans.
  */
 import { isUtf8 } from "node:buffer";

@@ -1,7 +1,8 @@
 /**
  * The parameters for cutting files into chunks: stored in genesis, fixed for a bucket.
  *
- * Every writer of a bucket must cut alike, or equal files would not be equal blocks.
+ * Every writer of a bucket must cut alike, or equal files would not be equal blocks. Chunks grow with the file: with one size,
+ * either small files would deduplicate badly or large ones have long lists. A file that outgrows a size is cut anew once.
  */
 import { SynclineError } from "../../base/errors.ts";
 import { MAX_BLOCK_MADE, MAX_LIST_ENTRIES, MIN_HOLE_BYTES } from "../../base/limits.ts";

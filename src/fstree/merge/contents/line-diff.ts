@@ -1,4 +1,7 @@
-/** Where two versions of a text differ, line by line, with as few lines as possible. */
+/**
+ * Where two versions of a text differ, line by line, with as few lines as possible: jsdiff, with Myers' algorithm of 1986.
+ * `node-diff3` compares equal lines again and again: 17 s for a JSON file of 13,000 lines instead of 3 ms.
+ */
 import { diffArrays } from "diff/lib/diff/array.js";
 
 /** Lines [start, end) of the one version are lines [from, to) of the other. */
