@@ -5,6 +5,21 @@
  * The command runs in an empty folder of the mount, whose path it also finds in $DIR. $FLUSH_MS (100) lies between flushes.
  * With $KILL_MS, the mount's agent is killed with -9 about that often, and its supervisor starts the next one. $MOUNT_OPTIONS are
  * options of the mounts, such as "--acl --birth-times".
+ *
+ * Expected to differ on Linux 6.18:
+ *   pjdfstest after kill -9: utimensat/02.
+ *   fsx: collapse, insert, clone, dedupe and exchange are refused.
+ *   LTP (of programs that mount a device, those without mount_device and all_filesystems in their source): lseek11 (published
+ *   holes under 64 KiB are zeros), setxattr03 (chattr +i), fallocate04 (zeroed ranges are holes), open12 (O_NOATIME) and
+ *   statx06 (atimes; birth times are an option), preadv203 (RWF_NOWAIT), rename12 (leaves FUSE out).
+ *   xfstests: 394, 531, 564 (need the right to raise limits), 003 (atimes), 020 (64 KiB beside other attributes), 184, 434, 633
+ *   (nodev, nosuid), 294, 306, 452 (remount), 426, 467, 477, 756, 777 (file handles), 451 (asynchronous O_DIRECT beside reads:
+ *   the kernel keeps old pages), 490 (takes a byte for the block size, since holes are exact), 568 (fallocate reserves nothing),
+ *   683, 684, 685 (set-gid), 732 (two mounts of one device).
+ *
+ * For xfstests set FSTYP=fuse FUSE_SUBTYP=.syncline, buckets' URLs in TEST_DEV and SCRATCH_DEV, and install a
+ * mount.fuse.syncline that calls `syncline mount "$1" "$2" --background` and retries while the previous agent ends. _fs_type in
+ * common/rc must treat fuse.syncline as fuse.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";

@@ -52,7 +52,7 @@ export interface BlockStore extends BlockReader, BlockSink {
 
 /**
  * Thrown by synchronous readers (`peekGet`, `peekRange`, `peekContent`) when blocks are not in memory: load them and retry,
- * which is safe since operations read everything before they change anything (docs/decisions/0011-synchronous-calls.md).
+ * which is safe since operations read everything before they change anything (docs/design/architecture.md).
  */
 export class BlockMiss extends Error {
   readonly cids: readonly Cid[];

@@ -39,10 +39,10 @@ export const OPTIONS = {
     fallbackText: "$XDG_CONFIG_HOME/syncline/key.json",
   }),
   passphraseFile: path("<file>", "file that holds the key's passphrase"),
-  machineName: text("<name>", "this machine's name in the history that it writes; - for no name", {
+  machineName: text("<name>", "this machine's name in the history; - for none", {
     fallbackText: "the host name",
   }),
-  json: toggle("print one JSON object, or one per event, on stdout; errors as JSON on stderr"),
+  json: toggle("print one JSON object, or one per event; errors as JSON on stderr"),
   verbose: toggle("print more detail", { short: "-v" }),
   background: toggle("run in the background; return once it is ready", { onlyFlag: true }),
   readOnly: toggle("reject every change", { onlyFlag: true }),
@@ -66,7 +66,7 @@ export const OPTIONS = {
     { fallbackText: "updatedb, tracker, baloo, thumbnailers and the like" },
   ),
   history: toggle("give each directory a hidden .history with its earlier states"),
-  readTimeout: seconds("fail an uncached read after this long while the bucket is unreachable", {
+  readTimeout: seconds("fail an uncached read after this long without the bucket", {
     fallbackText: String(READ_TIMEOUT_MS / 1000),
   }),
   cacheSize: {
@@ -107,13 +107,13 @@ export const OPTIONS = {
   data: path("<dir>", "the master's folder; with --arbiter, of its cache and certificate", {
     onlyFlag: true,
   }),
-  arbiter: text("<url>", "PostgreSQL that keeps the roots for several masters, as postgres://user@host/database", {
+  arbiter: text("<url>", "PostgreSQL with the roots of several masters, as postgres://user@host/database", {
     onlyFlag: true,
   }),
   store: text("<url>", "where several masters keep blocks, as s3://bucket/prefix?endpoint=… or file:///folder", {
     onlyFlag: true,
   }),
-  put: toggle("enter the packs in the arbiter's log and create the roots; never replaces one", { onlyFlag: true }),
+  put: toggle("enter packs in the arbiter's log and create roots, replacing none", { onlyFlag: true }),
   verify: toggle("read every copied pack back and compare it", { onlyFlag: true }),
   name: list("<name=cid...>", "bucket names by genesis; by commit: make this one the root", {
     env: "RESCUE_NAME",
@@ -126,7 +126,7 @@ export const OPTIONS = {
   webdav: text("<host:port>", "also serve WebDAV at this address", { onlyFlag: true }),
   system: toggle("for the whole machine, in /etc/systemd/system (as root)", { onlyFlag: true }),
   sync: path("<dir>", "also keep this folder in sync", { onlyFlag: true }),
-  host: list("<names...>", "names that clients use for the WebDAV server or master, besides this machine's own"),
+  host: list("<names...>", "names that clients use for this server, besides this machine's own"),
   tlsSelfSigned: toggle("serve https with a self-signed certificate, made once"),
   noAuth: toggle("let anyone on this machine in, without a password", { onlyFlag: true }),
   digest: toggle("also allow Digest, as Windows needs over plain http: the file is then as good as the password", {
@@ -141,7 +141,7 @@ export const OPTIONS = {
   acceptRoots: toggle("accept the table of roots even if it is older than known, or lost", {
     onlyFlag: true,
   }),
-  unsafeNoCas: toggle("swap roots without comparing: one of two concurrent writers loses its work; for drills", {
+  unsafeNoCas: toggle("swap roots without comparing: writers lose work; for drills", {
     onlyFlag: true,
   }),
   s3Prices: text("<table>", "US dollars for 1,000 put, list, get and delete requests and a GB-month of storage", {
@@ -171,8 +171,11 @@ export const OPTIONS = {
     parse: (given: string) => (/^\d+(\.\d+)?$/.test(given) ? Number(given) : undefined),
   },
   histories: count("play this many histories, instead of for --seconds", { onlyFlag: true }),
-  jobs: count("how many histories to play at once", { onlyFlag: true, fallbackText: "1; all cores with --histories" }),
-  canaries: toggle("plant known faults, one by one, and show how each is noticed", { onlyFlag: true }),
+  jobs: count("histories to play at once", {
+    onlyFlag: true,
+    fallbackText: "1; all cores with --histories",
+  }),
+  canaries: toggle("plant known faults, and show how each is noticed", { onlyFlag: true }),
   scenarios: path("<file>", "merges to play; for the format, see the end of docs/design/merge.md", { onlyFlag: true }),
   lease: duration("how long to keep blocks that no root reaches", { fallbackText: "24h" }),
   quota: size("maximum bytes that each wallet may store", { fallbackText: "no limit" }),

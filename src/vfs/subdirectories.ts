@@ -1,5 +1,6 @@
 /**
- * How many directories a directory holds: the base's count, minus those that the overlay removed, plus those that it added.
+ * How many directories a directory holds, for its nlink: 2 more. POSIX leaves that open, btrfs reports 1; GNU find takes 2 for
+ * "no subdirectories" only where listings give no types, and ours always do. It is the base's count, minus those that the overlay removed, plus those that it added.
  * No counter is maintained, and no listing is needed.
  *
  * This is right while the base has at each name what it had when the name changed here. Where others changed such names,

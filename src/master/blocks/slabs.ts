@@ -1,6 +1,6 @@
 /**
  * Reused memory of one size for blocks in transfer. Allocating for every block makes garbage collection and page clearing
- * the most expensive part of a transfer (docs/decisions/0032-reuse-transfer-memory.md).
+ * the most expensive part of a transfer.
  */
 export class Slabs {
   readonly #size: number;
