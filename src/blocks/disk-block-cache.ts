@@ -3,7 +3,9 @@
  *
  * It is only a cache: blocks are verified when read and dropped if damaged, the least recently used segments are dropped
  * when it is full, its folder may be deleted at any time, and its failures never reach readers. Two threads use two caches
- * over one folder: each appends to segments of its own.
+ * over one folder: each appends to segments of its own. It shares its disk with unpublished changes, which have no other place,
+ * so it leaves some of the disk free. Uploads are cached too, for reading offline and healing the bucket, but not a synced
+ * folder's contents: `verify --repair` reads its files.
  */
 import type { Clock } from "../base/clock.ts";
 import type { Cid } from "../base/ids.ts";

@@ -135,7 +135,8 @@ export async function ancestorAt(commits: PlacedCommits, from: PlacedCommit, seq
 /**
  * Whether `head` is `base` or descends from it; "unknown" when commits between them are gone or damaged. With `nodes`, it is enough
  * that `head` retains `base`, if its list ends with its parent, one seq below: the list is read for the next commit anyhow,
- * and this saves checking signatures along the way. If seq, parent and list are inconsistent, walks the ancestors. `tried`:
+ * and this saves checking signatures along the way. One of the owner's devices that lies about all three may be believed; `verify`
+ * finds the lie. If seq, parent and list are inconsistent, walks the ancestors. `tried`:
  * lost roots that are known not to lead to `base`.
  */
 export async function descends(

@@ -1,6 +1,9 @@
 /**
  * The connection to one master: a pool of keep-alive sockets, and a bearer on each call. There are no hidden redirects,
  * proxies or retries. A master's answers are size-limited before they are trusted.
+ *
+ * undici's dispatcher tells when a request reaches a connection: a swap that failed before has not happened, after that it may
+ * have. undici's other calls may send a request again, and their headers time-out ends slow uploads that move.
  */
 import type { IncomingHttpHeaders } from "node:http";
 import type { Dispatcher } from "undici";
