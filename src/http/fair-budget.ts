@@ -1,6 +1,7 @@
 /**
  * A resource that callers share (bytes of memory, slots). Together they stay below a total, and each below its share, so
- * that a slow client delays only itself. Callers wait if none is left.
+ * that a slow client delays only itself. Callers wait if none is left. Masters count bytes: if they counted requests, sixteen
+ * slow ones could stop an owner.
  *
  * To avoid deadlock, a call that holds memory returns it before it waits for more (`tryTake` first).
  */

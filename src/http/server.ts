@@ -1,6 +1,7 @@
 /**
  * The program's HTTP server: node:http or node:https, set up so that invalid requests get a clear answer at low cost. It
  * bounds connections, idle ones among them, and the concurrent requests of a connection. `serve` handles the requests.
+ * Frameworks hide when a body is read and how a connection ends. Stopping avoids `closeIdleConnections`, which cuts unsent answers.
  */
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";

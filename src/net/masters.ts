@@ -1,6 +1,7 @@
 /**
  * Several masters of one bucket: calls go to one that is healthy, and move to another when it fails. Leaving a live
- * master by mistake is harmless, since the masters share one arbiter. A single master is called as it is.
+ * master by mistake is harmless, since the masters share one arbiter. A single master is called as it is. Each thread finds out
+ * for itself, so a commit may wait several times.
  */
 import type { Clock } from "../base/clock.ts";
 import { hasCode, type SynclineError } from "../base/errors.ts";

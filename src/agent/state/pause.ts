@@ -1,4 +1,8 @@
-/** Whether syncing is paused. Kept in the state, so that a pause outlives its agent. */
+/**
+ * Whether syncing is paused, in both directions, as in Dropbox, Nextcloud and Syncthing. Kept in the state, so that a pause
+ * outlives its agent. If its file is unreadable, nothing is paused: unpublished work is the greater danger. Programs' reads still
+ * fetch, since an error would look like damage.
+ */
 import { join } from "node:path";
 import { timeText } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";

@@ -2,7 +2,7 @@
  * After a crash or a sleep: is the epoch that the bucket has under our name the one that we hold? Its commit tells: it was
  * noted before its swap was sent, or it can be made again from its parent and the epoch. If the history no longer has the
  * commit, a note is enough. An epoch is only sent on a root that lacks it, so a machine restored from an old image finds the
- * number taken and notes nothing.
+ * number taken and notes nothing. Retaining each writer's last commit would keep deleted data.
  */
 import { unless } from "../../base/unless.ts";
 import type { WriterId } from "../../base/ids.ts";
