@@ -1,7 +1,8 @@
 /**
- * The command line as few files, made of what tsc wrote to dist/: a start loads some 90 of them where it loaded 500 modules
-, half a millisecond each. What is optional loads on demand, in processes that stay early: an update may replace the files.
- * Nothing is minified, so that stack traces stay readable. The rest of dist/ stays: the library's modules, their types, and what tests and drills import.
+ * The command line as few files, made of what tsc wrote to dist/: a start loads some 90 of them where it loaded 500 modules, half
+ * a millisecond each. What is optional loads on demand, in processes that stay early: an update may replace the files. Nothing is
+ * minified, so that stack traces stay readable. The rest of dist/ stays: the library's modules, their types, and what tests and
+ * drills import.
  */
 import { readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
