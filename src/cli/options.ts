@@ -39,9 +39,7 @@ export const OPTIONS = {
     fallbackText: "$XDG_CONFIG_HOME/syncline/key.json",
   }),
   passphraseFile: path("<file>", "file that holds the key's passphrase"),
-  machineName: text("<name>", "this machine's name in the history; - for none", {
-    fallbackText: "the host name",
-  }),
+  machineName: text("<name>", "this machine's name in the history; - for none", { fallbackText: "the host name" }),
   json: toggle("print one JSON object, or one per event; errors as JSON on stderr"),
   verbose: toggle("print more detail", { short: "-v" }),
   background: toggle("run in the background; return once it is ready", { onlyFlag: true }),
@@ -83,9 +81,7 @@ export const OPTIONS = {
     wanted: "a number of seconds, or 0",
     parse: (given: string) => (/^\d+(\.\d+)?$/.test(given) ? Number(given) : undefined),
   },
-  gc: choice(["auto", "off"] as const, "whether the agent collects garbage", {
-    fallbackText: "auto",
-  }),
+  gc: choice(["auto", "off"] as const, "whether the agent collects garbage", { fallbackText: "auto" }),
   timeout: seconds("give up after this long", { onlyFlag: true, fallbackText: "60; 5 for commands that only read" }),
   allowDeletes: text("<digest>", "approve the held deletions with this digest", { onlyFlag: true }),
   graph: toggle("draw the history as a graph", { onlyFlag: true }),
@@ -93,9 +89,7 @@ export const OPTIONS = {
   recursive: toggle("directories with everything in them", { short: "-r", onlyFlag: true }),
   repair: toggle("repair what can be repaired", { onlyFlag: true }),
   root: text("<commit>", "with --repair: the root to give a bucket that has lost its own", { onlyFlag: true }),
-  accept: toggle("accept a bucket that was replaced or rolled back, and remember it", {
-    onlyFlag: true,
-  }),
+  accept: toggle("accept a bucket that was replaced or rolled back, and remember it", { onlyFlag: true }),
   roots: choice(["replaced", "numbered"] as const, "how a bucket in S3 keeps its root", {
     onlyFlag: true,
     fallbackText: "what tests of the server show to be safe",
@@ -104,9 +98,7 @@ export const OPTIONS = {
   tlsCa: path("<file>", "certificates (PEM) to trust for masters and S3 servers, besides the system's"),
   origin: text("<url>", "the master that the token is for", { onlyFlag: true }),
   ttl: seconds("lifetime of the token", { fallbackText: "600" }),
-  data: path("<dir>", "the master's folder; with --arbiter, of its cache and certificate", {
-    onlyFlag: true,
-  }),
+  data: path("<dir>", "the master's folder; with --arbiter, of its cache and certificate", { onlyFlag: true }),
   arbiter: text("<url>", "PostgreSQL with the roots of several masters, as postgres://user@host/database", {
     onlyFlag: true,
   }),
@@ -138,12 +130,8 @@ export const OPTIONS = {
   insecure: toggle("allow plain http:// between machines: others can read and use tokens and passwords"),
   masters: list("<url...>", "all masters of the same buckets, such as https://host:port, for agents to learn"),
   publicBlocks: toggle("serve /ipfs/… without a bearer token to anyone who knows an address"),
-  acceptRoots: toggle("accept the table of roots even if it is older than known, or lost", {
-    onlyFlag: true,
-  }),
-  unsafeNoCas: toggle("swap roots without comparing: writers lose work; for drills", {
-    onlyFlag: true,
-  }),
+  acceptRoots: toggle("accept the table of roots even if it is older than known, or lost", { onlyFlag: true }),
+  unsafeNoCas: toggle("swap roots without comparing: writers lose work; for drills", { onlyFlag: true }),
   s3Prices: text("<table>", "US dollars for 1,000 put, list, get and delete requests and a GB-month of storage", {
     fallbackText: DEFAULT_PRICES,
   }),
@@ -171,10 +159,7 @@ export const OPTIONS = {
     parse: (given: string) => (/^\d+(\.\d+)?$/.test(given) ? Number(given) : undefined),
   },
   histories: count("play this many histories, instead of for --seconds", { onlyFlag: true }),
-  jobs: count("histories to play at once", {
-    onlyFlag: true,
-    fallbackText: "1; all cores with --histories",
-  }),
+  jobs: count("histories to play at once", { onlyFlag: true, fallbackText: "1; all cores with --histories" }),
   canaries: toggle("plant known faults, and show how each is noticed", { onlyFlag: true }),
   scenarios: path("<file>", "merges to play; for the format, see the end of docs/design/merge.md", { onlyFlag: true }),
   lease: duration("how long to keep blocks that no root reaches", { fallbackText: "24h" }),

@@ -9,7 +9,7 @@ export const register = command({
   arguments: [["<url>", "bucket/path of a file"]],
   summary: "print a file from a bucket, without a mount",
   options: ["at", ...BUCKET_OPTIONS],
-    examples: ["syncline cat file:///srv/bucket/notes.txt"],
+  examples: ["syncline cat file:///srv/bucket/notes.txt"],
   exits: [4, 5, 6, 8],
   async run(call) {
     const { args, options, output } = call;

@@ -12,7 +12,7 @@ export const register = command({
   summary: "check what this machine supports, and how to fix what is missing",
   arguments: [["[url]", "where a bucket in S3 is or will be: tests its server, too"]],
   options: BUCKET_OPTIONS,
-    examples: ["syncline doctor", "syncline doctor s3://my-bucket/notes"],
+  examples: ["syncline doctor", "syncline doctor s3://my-bucket/notes"],
   async run(call) {
     const { args, options, output, runtime } = call;
     const env = runtime.environmentKey === undefined ? runtime.env : { ...runtime.env, SYNCLINE_KEY: "set" };

@@ -8,10 +8,10 @@ import { printRest, printText } from "../terminal/text.ts";
 
 export const register = command({
   name: "flush",
-    arguments: [["[dir]", "a mount, a synced folder or a WebDAV address; default: the only one"]],
-    summary: "publish pending changes, and wait for it",
+  arguments: [["[dir]", "a mount, a synced folder or a WebDAV address; default: the only one"]],
+  summary: "publish pending changes, and wait for it",
   options: ["allowDeletes"],
-    examples: ["syncline flush ~/bucket"],
+  examples: ["syncline flush ~/bucket"],
   exits: [3, 4, 5, 6, 7, 8],
   async run({ args, options, output, runtime }) {
     const served = await requireAgent(runtime, options.state, args[0]);

@@ -8,8 +8,8 @@ import { askServing, longPatience } from "./running-agents.ts";
 export const register = command({
   name: "free",
   arguments: [["<paths...>", "files or directories in one mount"]],
-    summary: "free the space of published files on this machine; they stay in the bucket",
-    examples: ["syncline free ~/bucket/videos"],
+  summary: "free the space of published files on this machine; they stay in the bucket",
+  examples: ["syncline free ~/bucket/videos"],
   exits: [4, 5, 6, 8],
   async run(call) {
     const { served, paths } = await pathsInMount(call);

@@ -18,7 +18,7 @@ export const register = command({
   arguments: [["<url>", "the bucket"]],
   summary: "thin a bucket's history and free the space that nothing uses",
   options: ["dryRun", ...BUCKET_OPTIONS],
-    examples: ["syncline gc file:///srv/bucket --dry-run", "syncline gc file:///srv/bucket"],
+  examples: ["syncline gc file:///srv/bucket --dry-run", "syncline gc file:///srv/bucket"],
   exits: [4, 5, 6, 8],
   async run(call) {
     const { args, options, output, runtime } = call;

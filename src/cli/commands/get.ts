@@ -26,7 +26,7 @@ export const register = command({
   name: "get",
   arguments: [
     ["<url>", "bucket/path"],
-      ["[target]", "a file or directory; - for stdout; default: the path's last name"],
+    ["[target]", "a file or directory; - for stdout; default: the path's last name"],
   ],
   summary: "copy a file, or with -r a directory, out of a bucket",
   options: ["recursive", "at", "special", ...BUCKET_OPTIONS],

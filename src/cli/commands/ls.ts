@@ -16,7 +16,7 @@ export const register = command({
   arguments: [["<url>", "bucket, or bucket/path"]],
   summary: "list a directory of a bucket, without a mount",
   options: ["at", ...BUCKET_OPTIONS],
-    examples: ["syncline ls file:///srv/bucket/photos --at 2026-01-31T12:00:00Z"],
+  examples: ["syncline ls file:///srv/bucket/photos --at 2026-01-31T12:00:00Z"],
   exits: [4, 5, 6, 8],
   async run(call) {
     const { args, options, output } = call;

@@ -14,13 +14,13 @@ export const register = command({
   name: "merge",
   arguments: [
     ["<url|dir>", "a bucket, or where it is mounted"],
-      ["<base>", "the common base: a root or a time"],
-      ["<x>", "one side, likewise"],
-      ["<y>", "the other side"],
+    ["<base>", "the common base: a root or a time"],
+    ["<x>", "one side, likewise"],
+    ["<y>", "the other side"],
   ],
   summary: "with --dry-run: show what a merge of two roots would do and why; writes nothing",
   options: ["dryRun", ...BUCKET_OPTIONS],
-    examples: ["syncline merge --dry-run file:///srv/bucket bafyr4i… bafyr4j… bafyr4k…"],
+  examples: ["syncline merge --dry-run file:///srv/bucket bafyr4i… bafyr4j… bafyr4k…"],
   exits: [4, 5, 6, 8],
   async run(call) {
     const { args, options, output, runtime } = call;

@@ -36,7 +36,7 @@ export const register = command({
   summary: "copy a master's data folder to an arbiter and a store, the roots last; run it again to resume",
   options: ["arbiter", "verify"],
   required: ["arbiter"],
-    examples: ["syncline migrate-store /srv/master s3://packs/main --arbiter postgres://syncline@db.example/syncline"],
+  examples: ["syncline migrate-store /srv/master s3://packs/main --arbiter postgres://syncline@db.example/syncline"],
   exits: [4, 6, 8],
   run: migrate,
 });

@@ -5,10 +5,10 @@ import { ANSWER_MS, askServing, requireAgent } from "./running-agents.ts";
 
 export const register = command({
   name: "pause",
-    arguments: [["[dir]", "a mount, a synced folder or a WebDAV address; default: the only one"]],
+  arguments: [["[dir]", "a mount, a synced folder or a WebDAV address; default: the only one"]],
   summary: "stop syncing in both directions; work goes on, and reads fetch what they need",
   options: ["for"],
-    examples: ["syncline pause ~/bucket --for 2h"],
+  examples: ["syncline pause ~/bucket --for 2h"],
   exits: [6],
   async run({ args, options, output, runtime }) {
     const patience = { clock: runtime.clock, ms: ANSWER_MS };

@@ -13,7 +13,7 @@ export const register = command({
   name: "pin",
   arguments: [["<paths...>", "files or directories in one mount"]],
   summary: "keep files on this machine: fetch them now, and each new version later",
-    examples: ["syncline pin ~/bucket/notes.txt ~/bucket/thesis"],
+  examples: ["syncline pin ~/bucket/notes.txt ~/bucket/thesis"],
   exits: [3, 4, 5, 6, 8],
   async run(call) {
     const { output, runtime } = call;

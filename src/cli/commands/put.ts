@@ -28,7 +28,7 @@ export const register = command({
   name: "put",
   arguments: [
     ["<source>", "file, directory, pipe or device; - for stdin"],
-      ["<url>", "bucket/path; an existing directory gets the source under its own name"],
+    ["<url>", "bucket/path; an existing directory gets the source under its own name"],
   ],
   summary: "copy a file, or with -r a directory, into a bucket",
   options: ["recursive", ...BUCKET_OPTIONS],

@@ -5,7 +5,7 @@ import { ANSWER_MS, askServing, requireAgent } from "./running-agents.ts";
 
 export const register = command({
   name: "resume",
-    arguments: [["[dir]", "a mount, a synced folder or a WebDAV address; default: the only one"]],
+  arguments: [["[dir]", "a mount, a synced folder or a WebDAV address; default: the only one"]],
   summary: "sync again after a pause",
   examples: ["syncline resume ~/bucket"],
   exits: [6],

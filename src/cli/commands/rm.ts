@@ -16,7 +16,7 @@ export const register = command({
   arguments: [["<urls...>", "bucket/path, all in one bucket"]],
   summary: "remove files, or with -r directories, from a bucket",
   options: ["recursive", ...BUCKET_OPTIONS],
-    examples: ["syncline rm -r file:///srv/bucket/photos file:///srv/bucket/old"],
+  examples: ["syncline rm -r file:///srv/bucket/photos file:///srv/bucket/old"],
   exits: [4, 5, 6, 8],
   run: remove,
 });

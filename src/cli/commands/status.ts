@@ -12,8 +12,8 @@ import { printBytes, printCount, printDuration, printLeft, printText } from "../
 
 export const register = command({
   name: "status",
-    arguments: [["[dir]", "a mount, a synced folder or a WebDAV address; default: all"]],
-    summary: "show agents, and what is published or pending",
+  arguments: [["[dir]", "a mount, a synced folder or a WebDAV address; default: all"]],
+  summary: "show agents, and what is published or pending",
   options: ["s3Prices"],
   examples: ["syncline status", "syncline status ~/bucket --json"],
   exits: [6],

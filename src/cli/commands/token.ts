@@ -11,7 +11,7 @@ export const register = command({
   summary: "print a bearer token that a master accepts from this wallet",
   options: ["origin", "ttl"],
   required: ["origin"],
-    examples: ['curl -H "Authorization: Bearer $(syncline token --origin http://127.0.0.1:3600)" …'],
+  examples: ['curl -H "Authorization: Bearer $(syncline token --origin http://127.0.0.1:3600)" …'],
   exits: [5],
   async run(call) {
     const { options, output, runtime } = call;

@@ -8,7 +8,7 @@ export const register = command({
   arguments: [["<url>", "the bucket"]],
   summary: "remove the lock that a process left in a bucket's folder, and print who held it",
   options: ["force", ...BUCKET_OPTIONS],
-    examples: ["syncline unlock file:///srv/bucket"],
+  examples: ["syncline unlock file:///srv/bucket"],
   exits: [4, 6],
   async run(call) {
     const { args, options, output, runtime } = call;

@@ -7,10 +7,10 @@ import { printText } from "../terminal/text.ts";
 
 export const register = command({
   name: "unmount",
-    arguments: [["<dir>", "a mount, a synced folder or a WebDAV address"]],
-    summary: "publish pending changes, then unmount and end the agent",
+  arguments: [["<dir>", "a mount, a synced folder or a WebDAV address"]],
+  summary: "publish pending changes, then unmount and end the agent",
   options: ["drain"],
-    examples: ["syncline unmount ~/bucket", "syncline unmount http://127.0.0.1:8888/"],
+  examples: ["syncline unmount ~/bucket", "syncline unmount http://127.0.0.1:8888/"],
   exits: [3, 4, 6],
   async run({ args, options, output, runtime }) {
     const served = await requireAgent(runtime, options.state, args[0] ?? "");
