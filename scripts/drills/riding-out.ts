@@ -1,7 +1,7 @@
 /**
- * A master is killed -9 and started again, over and over, while commands write: each of them rides it out. All end with 0, all that
- * they wrote is there, and each is in history exactly once.
- *   node scripts/drills/riding-out.ts [PUTS, default 28]
+ * A master or an S3 server is killed -9 and started again, over and over, while commands write: each of them rides it out. All end
+ * with 0, all that they wrote is there, and each is in history exactly once.
+ *   node scripts/drills/riding-out.ts [PUTS, default 28] [--s3]
  */
 import { randomBytes } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -12,8 +12,10 @@ import {
   type Ended,
   join,
   master,
+  pathIn,
   pause,
   report,
+  s3Server,
   start,
   syncline,
   workspace,
@@ -23,17 +25,18 @@ interface EndedCommand extends Ended {
   readonly args: readonly string[];
 }
 
-const puts = Number(process.argv[2] ?? 28);
+const isS3 = process.argv.includes("--s3");
+const puts = Number(process.argv.slice(2).find((arg) => arg !== "--s3") ?? 28);
 /** One in four is so long that its upload is cut off on the way. */
 const [SHORT, LONG] = [50_000, 24 << 20];
 const AT_ONCE = 4;
 /** Long enough for some of the commands to get through, and too short for others; on a busy machine, in which a start takes long, longer. */
 const [UP_MS, UP_PER_START, DOWN_MS] = [900, 2, 700];
 const space = workspace("riding-out");
-const server = await master(space);
+const server = isS3 ? await s3Server(space, join(space.path, "s3")) : await master(space);
 const url = server.url();
 syncline(space, ["init", url]);
-syncline(space, ["put", import.meta.filename, `${url}/first`]);
+syncline(space, ["put", import.meta.filename, pathIn(url, "first")]);
 const [first] = commitsOf(space, url);
 if (first === undefined) throw new Error("there is no commit");
 const files = Array.from({ length: puts }, (_, index) => join(space.path, `put-${index}`));
@@ -42,8 +45,8 @@ for (const [index, file] of files.entries()) writeFileSync(file, randomBytes(ind
 const killer = { kills: 0, isOver: false };
 const killing = killAgainAndAgain();
 const waiting = [
-  ...files.map((file, index) => ["put", file, `${url}/put-${index}`]),
-  ["restore", `${url}/first`, "--at", first.root],
+  ...files.map((file, index) => ["put", file, pathIn(url, `put-${index}`)]),
+  ["restore", pathIn(url, "first"), "--at", first.root],
   ["policy", "set", url, "text+=*.tex"],
   ["gc", url],
   ...Array.from({ length: 3 }, (_, index) => ["init", server.url(`made-${index}`)]),
@@ -57,7 +60,7 @@ const failed = ended.filter(({ status }) => status !== 0);
 for (const { args, status, stderr } of failed)
   report(`      ${args[0]}: ${status} ${stderr.trim().split("\n").at(-1)}`);
 const rode = ended.filter(({ stderr }) => stderr.includes("Retrying")).length;
-report(`      ${killer.kills} kills; ${rode} commands waited for the master`);
+report(`      ${killer.kills} kills; ${rode} commands waited for the server`);
 const isPut = ({ args }: EndedCommand) => args[0] === "put";
 const succeeded = ended.filter((one) => isPut(one) && one.status === 0);
 check(succeeded.length === puts, `${succeeded.length} of ${puts} puts succeed`);

@@ -82,7 +82,10 @@ export const OPTIONS = {
     parse: (given: string) => (/^\d+(\.\d+)?$/.test(given) ? Number(given) : undefined),
   },
   gc: choice(["auto", "off"] as const, "whether the agent collects garbage", { fallbackText: "auto" }),
-  timeout: seconds("give up after this long", { onlyFlag: true, fallbackText: "60; 5 for commands that only read" }),
+  timeout: seconds("give up after this long without an answer", {
+    onlyFlag: true,
+    fallbackText: "60; 5 for commands that only read",
+  }),
   allowDeletes: text("<digest>", "approve the held deletions with this digest", { onlyFlag: true }),
   graph: toggle("draw the history as a graph", { onlyFlag: true }),
   count: count("show at most this many", { short: "-n", onlyFlag: true, fallbackText: "20" }),

@@ -37,4 +37,11 @@ describe.skipIf(!canMount || !hasS3)("drills on S3 without a master (versitygw)"
       1_200_000,
     );
   }
+  if (!all) return;
+  drill(
+    "writing commands survive an S3 server that is killed again and again",
+    "riding-out.ts",
+    ["12", "--s3"],
+    600_000,
+  );
 });
