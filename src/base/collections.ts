@@ -11,3 +11,23 @@ export function groupBy<Key, Item>(items: Iterable<Item>, keyOf: (item: Item) =>
   }
   return groups;
 }
+
+/** Batches in this order, of at most so many bytes and items, unless a single item has more. */
+export function* inBatches<Item>(
+  items: Iterable<Item>,
+  bytesOf: (item: Item) => number,
+  most: { readonly bytes: number; readonly items?: number },
+): Generator<Item[]> {
+  let batch: Item[] = [];
+  let left = most.bytes;
+  for (const item of items) {
+    const bytes = bytesOf(item);
+    if (batch.length > 0 && (bytes > left || batch.length === most.items)) {
+      yield batch;
+      [batch, left] = [[], most.bytes];
+    }
+    batch.push(item);
+    left -= bytes;
+  }
+  if (batch.length > 0) yield batch;
+}

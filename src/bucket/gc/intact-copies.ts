@@ -2,7 +2,7 @@
  * A block that several packs hold is mapped once after a collection. The copy that stays must be intact: the others are no
  * longer mapped, and their packs go sooner or later.
  */
-import { groupBy } from "../../base/collections.ts";
+import { groupBy, inBatches } from "../../base/collections.ts";
 import { unlessDamaged } from "../../base/errors.ts";
 import type { PackName } from "../../base/ids.ts";
 import { PACK_TARGET_BYTES } from "../../base/limits.ts";
@@ -10,7 +10,6 @@ import { cidFromDigest, matchesCid } from "../../format/blocks/cid.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
 import { byOffset } from "../../packs/pack-rows.ts";
 import { readPlaced } from "../../packs/ranged-reads.ts";
-import { inBatches } from "../../packs/rewriting.ts";
 import type { LiveRow, LiveRows } from "./live-rows.ts";
 
 /** How much is read at once. */
@@ -33,7 +32,7 @@ export async function useIntactCopies(store: ObjectStore, live: LiveRows, going:
 async function damagedOf(store: ObjectStore, packs: Iterable<readonly LiveRow[]>): Promise<LiveRow[]> {
   const found: LiveRow[] = [];
   for (const inPack of packs) {
-    for (const batch of inBatches(inPack.toSorted(byOffset), { bytes: PIECE_BYTES, rows: Infinity })) {
+    for (const batch of inBatches(inPack.toSorted(byOffset), ({ length }) => length, { bytes: PIECE_BYTES })) {
       const places = new Map(batch.map((row) => [cidFromDigest(row.kind, row.digest), row]));
       const read = await unlessDamaged(() => readPlaced(store, places));
       for (const row of batch) {

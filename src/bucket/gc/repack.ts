@@ -1,4 +1,5 @@
 /** Copies blocks that must stay out of packs that go, into new packs: nodes and contents apart, in their old order. */
+import { inBatches } from "../../base/collections.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid, PackName } from "../../base/ids.ts";
 import { PACK_TARGET_BYTES } from "../../base/limits.ts";
@@ -9,7 +10,6 @@ import type { RunRow } from "../../format/blocks/run.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
 import type { PackUploader } from "../packed/pack-uploader.ts";
 import { byOffset } from "../../packs/pack-rows.ts";
-import { inBatches } from "../../packs/rewriting.ts";
 import { type Placement, readPlaced } from "../../packs/ranged-reads.ts";
 import { PlacedBlocks } from "./block-table.ts";
 
@@ -49,7 +49,7 @@ export class Repacker {
    */
   async copy(rows: readonly (RunRow & { readonly kind: Codec })[]): Promise<void> {
     const ordered = rows.toSorted(byOffset);
-    for (const piece of inBatches(ordered, { bytes: PIECE_BYTES, rows: Infinity })) {
+    for (const piece of inBatches(ordered, ({ length }) => length, { bytes: PIECE_BYTES })) {
       await this.#copyPiece(new Map(piece.map((row) => [cidFromDigest(row.kind, row.digest), row])));
     }
   }

@@ -6,6 +6,7 @@
  * goes on, so that it may take longer than a lease.
  */
 import { BoundedMap } from "../../base/bounded-map.ts";
+import { inBatches } from "../../base/collections.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
 import {
@@ -223,7 +224,8 @@ export class HttpUpload implements UploadSession {
     const blocks = await this.#atHand(error.missing);
     if (blocks.length === 0) throw this.#beginAnew(error);
     try {
-      for (const batch of inBatches(blocks)) await this.#put(batch);
+      for (const batch of inBatches(blocks, ({ bytes }) => bytes.length, { bytes: MASTER_PUT_BYTES }))
+        await this.#put(batch);
     } catch (cause) {
       // No swap was sent, or it was refused: its outcome is known.
       if (hasCode(cause, "store_unreachable")) throw cause;
@@ -273,20 +275,4 @@ export class HttpUpload implements UploadSession {
     if (away.length > 0) for (const [cid, bytes] of await this.#tools.store.getMany(away)) found.set(cid, bytes);
     return found;
   }
-}
-
-/** Bodies of at most MASTER_PUT_BYTES, except for a single longer block: a thousand blocks in one exceed its limit. */
-function inBatches(blocks: readonly Block[]): Block[][] {
-  const batches: Block[][] = [];
-  let left = 0;
-  for (const block of blocks) {
-    left -= block.bytes.length;
-    const last = batches.at(-1);
-    if (last !== undefined && left >= 0) last.push(block);
-    else {
-      batches.push([block]);
-      left = MASTER_PUT_BYTES - block.bytes.length;
-    }
-  }
-  return batches;
 }

@@ -2,7 +2,7 @@
 import { isDamage } from "../../base/errors.ts";
 import type { Cid, PackName } from "../../base/ids.ts";
 import { FOOTERS_READ_BYTES, STORE_CONCURRENCY } from "../../base/limits.ts";
-import { groupBy } from "../../base/collections.ts";
+import { groupBy, inBatches } from "../../base/collections.ts";
 import { mapConcurrent } from "../../base/concurrency.ts";
 import { digestOf } from "../../format/blocks/cid.ts";
 import type { LoosePack, RunReference } from "../../format/blocks/manifest.ts";
@@ -113,19 +113,8 @@ export class PlacementIndex {
 const NONE: ReadonlySet<PackName> = new Set();
 
 /** Packs whose footers are read at once, in order: all of a batch are in memory until they are searched. */
-function* readTogether(packs: readonly LoosePack[]): Generator<LoosePack[]> {
-  let batch: LoosePack[] = [];
-  let bytes = 0;
-  for (const pack of packs) {
-    const isFull = batch.length === STORE_CONCURRENCY || bytes + footerBytes(pack) > FOOTERS_READ_BYTES;
-    if (batch.length > 0 && isFull) {
-      yield batch;
-      [batch, bytes] = [[], 0];
-    }
-    batch.push(pack);
-    bytes += footerBytes(pack);
-  }
-  if (batch.length > 0) yield batch;
+function readTogether(packs: readonly LoosePack[]): Iterable<LoosePack[]> {
+  return inBatches(packs, footerBytes, { bytes: FOOTERS_READ_BYTES, items: STORE_CONCURRENCY });
 }
 
 interface Wanted {

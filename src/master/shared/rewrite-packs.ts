@@ -1,5 +1,6 @@
 /** Copies what packs must keep into new ones, then condemns them: in one change of the log, and so in one era. */
 import type { Arbiter, NewPack } from "../../arbiter/arbiter.ts";
+import { inBatches } from "../../base/collections.ts";
 import type { Wallet } from "../../base/ids.ts";
 import { describeError, type Log } from "../../base/log.ts";
 import { PACK_TARGET_BYTES } from "../../base/limits.ts";
@@ -23,7 +24,8 @@ export async function rewritePacks(options: Rewriting, packs: readonly PackUse[]
   const add: (NewPack & { readonly rows: number })[] = [];
   const done: PackUse[] = [];
   let begun = Infinity;
-  for (const group of groupsOf(packs)) {
+  const keptBytes = ({ needed }: PackUse) => needed.reduce((sum, { length }) => sum + length, 0);
+  for (const group of inBatches(packs, keptBytes, { bytes: PACK_TARGET_BYTES })) {
     signal.throwIfAborted();
     const kept: Block[] = [];
     for (const use of group) {
@@ -52,20 +54,4 @@ export async function rewritePacks(options: Rewriting, packs: readonly PackUse[]
   await blocks.follower.refresh();
   // It took longer than a lease, so nothing was condemned.
   return live.size < add.length ? [] : done;
-}
-
-/** Packs whose kept blocks make one new pack. */
-function* groupsOf(packs: readonly PackUse[]): Generator<PackUse[]> {
-  let group: PackUse[] = [];
-  let bytes = 0;
-  for (const use of packs) {
-    const more = use.needed.reduce((sum, { length }) => sum + length, 0);
-    if (group.length > 0 && bytes + more > PACK_TARGET_BYTES) {
-      yield group;
-      [group, bytes] = [[], 0];
-    }
-    group.push(use);
-    bytes += more;
-  }
-  if (group.length > 0) yield group;
 }

@@ -7,6 +7,7 @@
  * 3. Such notes are made durable, several at a time.
  * 4. The files are deleted.
  */
+import { inBatches } from "../../base/collections.ts";
 import { nextTurn } from "../../base/concurrency.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
@@ -22,7 +23,6 @@ import type { SweptPack } from "./owner-blocks.ts";
 import { footerOf, type PackDisk } from "./pack-disk.ts";
 import { removePacks } from "./pack-path.ts";
 import { isBefore } from "../../packs/pack-rows.ts";
-import { inBatches } from "../../packs/rewriting.ts";
 
 export interface RepackingOptions {
   readonly index: BlockIndex;
@@ -109,7 +109,8 @@ export class Repacking {
     const counted = rows.reduce((sum, row) => sum + (isBefore(row, swept?.end ?? 0) ? row.length : 0), 0);
     if (footer === undefined || counted < (swept?.live ?? 0)) return false;
     index.setState(name, PACK_STATES.leaving);
-    for (const batch of inBatches(rows, { bytes: REPACK_BYTES, rows: INDEX_STEP })) await this.#copy(name, batch);
+    for (const batch of inBatches(rows, ({ length }) => length, { bytes: REPACK_BYTES, items: INDEX_STEP }))
+      await this.#copy(name, batch);
     if ((await this.#lying(rows, name)).length > 0) {
       this.#stay(name);
       return false;
