@@ -19,12 +19,7 @@ export interface ChangeCounts {
 export const MAX_COUNTED_CHANGES = 100_000;
 
 /** The changes from tree `from` to tree `to`. Rejects as reading does. */
-export async function countChanges(
-  nodes: NodeStore,
-  from: Cid,
-  to: Cid,
-  limit: number = MAX_COUNTED_CHANGES,
-): Promise<ChangeCounts> {
+export async function countChanges(nodes: NodeStore, from: Cid, to: Cid): Promise<ChangeCounts> {
   const counts = { added: 0, removed: 0, changed: 0 };
   let rows = 0;
   for await (const batch of diffBatches(nodes, from, to)) {
@@ -33,7 +28,7 @@ export async function countChanges(
       if (kind !== undefined) counts[kind]++;
     }
     rows += batch.length;
-    if (rows >= limit) return { ...counts, complete: false };
+    if (rows >= MAX_COUNTED_CHANGES) return { ...counts, complete: false };
   }
   return { ...counts, complete: true };
 }

@@ -153,6 +153,16 @@ export interface StoredObject {
   readonly token: string;
 }
 
+/** Replaces the object of this token; without one, creates it. "refused": it has changed since it was read. */
+export function putOver(
+  store: Pick<ObjectStore, "putNew" | "putIfMatch">,
+  name: string,
+  body: readonly Uint8Array[],
+  token: string | undefined,
+): Promise<PutOutcome> {
+  return token === undefined ? store.putNew(name, body) : store.putIfMatch(name, body, token);
+}
+
 /** As ObjectStore.streamRanges, for any store. */
 export async function streamRanges(
   store: RangeSource,

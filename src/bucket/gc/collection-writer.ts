@@ -5,7 +5,7 @@ import { RUN_PAGE_BYTES } from "../../base/limits.ts";
 import type { Ports } from "../../base/ports.ts";
 import type { WordMemory } from "../../base/word-memory.ts";
 import { encodeManifest, type Manifest, type RunReference } from "../../format/blocks/manifest.ts";
-import { commitObjectName, OBJECT_ID_BYTES, runName } from "../../format/blocks/object-name.ts";
+import { commitObjectName } from "../../format/blocks/object-name.ts";
 import { pagesOfRun, type RunRow } from "../../format/blocks/run.ts";
 import { notStored, type ObjectStore } from "../../objects/object-store.ts";
 import { ObjectRootStore, ONLY_BUCKET } from "../../roots/object-root-store.ts";
@@ -15,7 +15,7 @@ import { Lease } from "../packed/lease.ts";
 import { buildPack } from "../../packs/pack-builder.ts";
 import { PackDirectory } from "../packed/pack-directory.ts";
 import { PackUploader } from "../packed/pack-uploader.ts";
-import { mergePages } from "../packed/run-merge.ts";
+import { putRun } from "../packed/run-merge.ts";
 import type { Writer } from "../publish/next-commit.ts";
 import { blocksOf, type Maintenance, makeMaintenance } from "./maintenance.ts";
 import type { CollectionBase } from "./collection-base.ts";
@@ -123,16 +123,12 @@ export class CollectionWriter implements AsyncDisposable {
   async #putRun(live: LiveRows, going: ReadonlySet<PackName>): Promise<RunReference[]> {
     const { store, random } = this.#options;
     if (live.size === 0) return [];
-    const id = Buffer.from(random.bytes(OBJECT_ID_BYTES)).toString("hex");
-    let count = 0;
-    const outcome = await store.putNew(
-      runName(id),
-      mergePages([this.#rows(live, going)], (total) => (count = total)),
-      { durable: "later" },
-    );
-    if (outcome.kind !== "stored") throw notStored(store.address, runName(id), outcome);
-    this.#writtenBytes += pagesOfRun(count) * RUN_PAGE_BYTES;
-    return [{ id, rows: count }];
+    const run = await putRun(random, [this.#rows(live, going)], async (name, body) => {
+      const outcome = await store.putNew(name, body, { durable: "later" });
+      if (outcome.kind !== "stored") throw notStored(store.address, name, outcome);
+    });
+    this.#writtenBytes += pagesOfRun(run.rows) * RUN_PAGE_BYTES;
+    return [run];
   }
 
   async #swap({ root }: CollectionBase, maintenance: Maintenance, manifest: Manifest): Promise<SwapOutcome> {

@@ -9,7 +9,7 @@ import { digestOf, matchesCid } from "../../format/blocks/cid.ts";
 import { GENESIS_OBJECT } from "../../format/blocks/object-name.ts";
 import { decodeCommit } from "../../format/commits/commit.ts";
 import { decodeGenesis } from "../../format/commits/genesis.ts";
-import type { ObjectStore } from "../../objects/object-store.ts";
+import { type ObjectStore, putOver } from "../../objects/object-store.ts";
 import { isWrongCommit } from "../verified-commit.ts";
 import type { BlockCopies } from "./block-copies.ts";
 import type { CommitObject, PackDirectory } from "./pack-directory.ts";
@@ -54,9 +54,7 @@ export async function mendGenesis(
   if (object !== undefined && (Buffer.compare(object.bytes, bytes) === 0 || isGenesis(object.bytes))) return undefined;
   // An object that is too large to be read has no token.
   if (read === undefined) await store.delete(GENESIS_OBJECT);
-  const outcome = await (object === undefined
-    ? store.putNew(GENESIS_OBJECT, [bytes])
-    : store.putIfMatch(GENESIS_OBJECT, [bytes], object.token));
+  const outcome = await putOver(store, GENESIS_OBJECT, [bytes], object?.token);
   if (outcome.kind === "unknown")
     throw new SynclineError("store_failed", `Could not replace ${GENESIS_OBJECT}.`, { cause: outcome.cause });
   return outcome.kind === "stored" ? "stored again, from the block that the newest commit links" : undefined;

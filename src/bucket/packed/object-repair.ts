@@ -31,7 +31,7 @@ import {
   readTail,
 } from "../../format/blocks/pack.ts";
 import { decodeRoot } from "../../format/blocks/root-object.ts";
-import type { ObjectStore } from "../../objects/object-store.ts";
+import { type ObjectStore, putOver } from "../../objects/object-store.ts";
 import { BlockCopies } from "./block-copies.ts";
 import { auditObjects, type ObjectDamage } from "./object-audit.ts";
 import { mendGenesis } from "./genesis-object.ts";
@@ -174,8 +174,7 @@ async function healPack(
   if (Buffer.compare(Buffer.concat(whole), bytes) === 0) return undefined;
   // A missing pack may have been collected: then the root has moved.
   if (object === undefined) await root.check();
-  const outcome =
-    object === undefined ? await store.putNew(name, whole) : await store.putIfMatch(name, whole, object.token);
+  const outcome = await putOver(store, name, whole, object?.token);
   if (outcome.kind !== "stored") throw new SynclineError("store_failed", `Could not replace ${name}.`);
   await copies.readFooter(name);
   const what = `${healed.healed} blocks healed, ${healed.lost.size} without a copy`;

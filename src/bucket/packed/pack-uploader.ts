@@ -6,13 +6,12 @@ import { FOOTER_CACHE_BYTES, MAX_LOOSE_PACKS, MAX_RUNS, STORE_CONCURRENCY } from
 import type { Random } from "../../base/random.ts";
 import type { Block } from "../../blocks/block-store.ts";
 import { EMPTY_MANIFEST, type LoosePack, type Manifest, type RunReference } from "../../format/blocks/manifest.ts";
-import { OBJECT_ID_BYTES, runName } from "../../format/blocks/object-name.ts";
 import { footerBytes, type PackFooter } from "../../format/blocks/pack.ts";
 import { notStored, type ObjectBody, type ObjectStore } from "../../objects/object-store.ts";
 import type { Lease } from "./lease.ts";
 import { type BuiltPack, buildPack } from "../../packs/pack-builder.ts";
 import type { CommitObject, PackDirectory } from "./pack-directory.ts";
-import { mergePages, type PackRows, rowsOfPacks, rowsOfRun, runsToMerge } from "./run-merge.ts";
+import { type PackRows, putRun, rowsOfPacks, rowsOfRun, runsToMerge } from "./run-merge.ts";
 
 export interface UploadedPack {
   readonly pack: LoosePack;
@@ -143,14 +142,8 @@ export class PackUploader {
 
   async #putRun(packs: readonly PackRows[], runs: readonly RunReference[]): Promise<RunReference> {
     const { directory, random } = this.#tools;
-    const id = Buffer.from(random.bytes(OBJECT_ID_BYTES)).toString("hex");
     const sources = [rowsOfPacks(packs), ...runs.toReversed().map((run) => rowsOfRun(directory, run))];
-    let rows = 0;
-    await this.#put(
-      runName(id),
-      mergePages(sources, (count) => (rows = count)),
-    );
-    return { id, rows };
+    return putRun(random, sources, (name, body) => this.#put(name, body));
   }
 
   async #put(name: string, body: ObjectBody): Promise<void> {

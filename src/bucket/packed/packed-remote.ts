@@ -9,7 +9,7 @@ import { decodeCommit } from "../../format/commits/commit.ts";
 import { decodeGenesis } from "../../format/commits/genesis.ts";
 import { basesName, GENESIS_OBJECT } from "../../format/blocks/object-name.ts";
 import { encodeRoot, type RootPointer } from "../../format/blocks/root-object.ts";
-import { notStored, type ObjectStore, type RequestReport, type Turn } from "../../objects/object-store.ts";
+import { notStored, type ObjectStore, putOver, type RequestReport, type Turn } from "../../objects/object-store.ts";
 import { ObjectRootStore, ONLY_BUCKET } from "../../roots/object-root-store.ts";
 import type { Root } from "../../roots/root-store.ts";
 import { Lease, ownToken, replaced } from "./lease.ts";
@@ -140,9 +140,7 @@ export class PackedRemote implements BucketRemote {
     if (writer === undefined) return;
     const name = basesName(writer);
     if (base === undefined) return this.store.delete(name);
-    const body = [encodeRoot(base)];
-    const old = await ownToken(this.store, name);
-    const outcome = await (old === undefined ? this.store.putNew(name, body) : this.store.putIfMatch(name, body, old));
+    const outcome = await putOver(this.store, name, [encodeRoot(base)], await ownToken(this.store, name));
     if (outcome.kind === "unknown") throw notStored(this.address, name, outcome);
     if (outcome.kind === "refused") throw replaced(name);
   }

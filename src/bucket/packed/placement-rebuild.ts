@@ -7,7 +7,7 @@ import type { Random } from "../../base/random.ts";
 import type { Block } from "../../blocks/block-store.ts";
 import { digestOf, digestText } from "../../format/blocks/cid.ts";
 import { decodeManifest, encodeManifest, type Manifest } from "../../format/blocks/manifest.ts";
-import { commitObjectName, OBJECT_ID_BYTES, packName, runName } from "../../format/blocks/object-name.ts";
+import { commitObjectName, OBJECT_ID_BYTES, packName } from "../../format/blocks/object-name.ts";
 import {
   decodeFooter,
   encodeFooter,
@@ -17,12 +17,12 @@ import {
   readTail,
 } from "../../format/blocks/pack.ts";
 import { decodeCommit } from "../../format/commits/commit.ts";
-import type { ObjectBody, ObjectStore } from "../../objects/object-store.ts";
+import { type ObjectBody, type ObjectStore, putOver } from "../../objects/object-store.ts";
 import { isWrongCommit } from "../verified-commit.ts";
 import type { BlockCopies, StoredFooter } from "./block-copies.ts";
 import { buildPack } from "../../packs/pack-builder.ts";
 import type { RepairedRoot } from "./repaired-root.ts";
-import { mergePages, type PackRows, rowsOfPacks } from "./run-merge.ts";
+import { type PackRows, putRun, rowsOfPacks } from "./run-merge.ts";
 
 export interface RebuildInput {
   readonly store: ObjectStore;
@@ -56,7 +56,8 @@ export async function rebuildPlacement(input: RebuildInput): Promise<string | un
   // A running collector may still delete what was dropping: copies in other packs take precedence.
   const rank = ({ pack }: PackRows) => (input.damaged.has(pack) ? 2 : Number(needed.has(pack)));
   packs.sort((a, b) => rank(a) - rank(b));
-  const runs = await putRun(input, packs);
+  const runs =
+    packs.length === 0 ? [] : [await putRun(input.random, [rowsOfPacks(packs)], (...run) => putNew(store, ...run))];
   const manifest = encodeManifest({ gcEpoch: state.gcEpoch, runs, loose: [], dropping });
   await root.check();
   await replace(store, name, [own.blocks, encodeFooter([...own.footer], manifest).bytes], own.token);
@@ -169,21 +170,6 @@ function neededAgain({ copies, damaged }: RebuildInput, dropping: readonly PackN
   return needed;
 }
 
-async function putRun(
-  { store, random }: RebuildInput,
-  packs: readonly PackRows[],
-): Promise<{ id: string; rows: number }[]> {
-  if (packs.length === 0) return [];
-  const id = Buffer.from(random.bytes(OBJECT_ID_BYTES)).toString("hex");
-  let rows = 0;
-  await putNew(
-    store,
-    runName(id),
-    mergePages([rowsOfPacks(packs)], (count) => (rows = count)),
-  );
-  return [{ id, rows }];
-}
-
 async function putNew(store: ObjectStore, name: string, body: ObjectBody): Promise<void> {
   const { kind } = await store.putNew(name, body);
   if (kind !== "stored") throw new SynclineError("store_failed", `Could not store ${name}.`);
@@ -196,7 +182,7 @@ async function replace(
   body: readonly Uint8Array[],
   token: string | undefined,
 ): Promise<void> {
-  const outcome = token === undefined ? await store.putNew(name, body) : await store.putIfMatch(name, body, token);
+  const outcome = await putOver(store, name, body, token);
   if (outcome.kind === "refused")
     throw new SynclineError("root_moved", `Another process wrote ${name} during the repair.`);
   if (outcome.kind !== "stored") throw new SynclineError("store_failed", `Could not replace ${name}.`);

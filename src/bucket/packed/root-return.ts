@@ -2,7 +2,7 @@
 import { SynclineError } from "../../base/errors.ts";
 import { GENESIS_OBJECT, ROOT_OBJECT } from "../../format/blocks/object-name.ts";
 import { encodeRoot } from "../../format/blocks/root-object.ts";
-import type { ObjectStore } from "../../objects/object-store.ts";
+import { type ObjectStore, putOver } from "../../objects/object-store.ts";
 import type { VerifiedCommit } from "../verified-commit.ts";
 import type { RootSearch } from "./root-search.ts";
 
@@ -16,9 +16,7 @@ export async function putRootBack(
   // One more swap: agents that still know the lost root see that it changed.
   const body = [encodeRoot({ commit: cid, version: seq + 1 })];
   const token = lost.object?.token;
-  const put = () =>
-    token === undefined ? store.putNew(ROOT_OBJECT, body) : store.putIfMatch(ROOT_OBJECT, body, token);
-  const outcome = await (store.returnRoot?.(body, seq, token) ?? put());
+  const outcome = await (store.returnRoot?.(body, seq, token) ?? putOver(store, ROOT_OBJECT, body, token));
   if (outcome.kind === "refused")
     throw new SynclineError("root_moved", `Another process wrote the root of ${store.address} meanwhile.`);
   if (outcome.kind === "unknown")

@@ -1,9 +1,12 @@
 /** Merges loose packs and smaller runs into one run, as pages (docs/reference/formats.md: tiered × 16, ≤ 4 runs). */
 import type { PackName } from "../../base/ids.ts";
 import { MAX_RUNS, RUN_TIER } from "../../base/limits.ts";
+import type { Random } from "../../base/random.ts";
 import type { RunReference } from "../../format/blocks/manifest.ts";
+import { OBJECT_ID_BYTES, runName } from "../../format/blocks/object-name.ts";
 import type { PackFooter, PackRow } from "../../format/blocks/pack.ts";
 import { encodePage, pagesOfRun, RUN_PAGE_ROWS, type RunRow } from "../../format/blocks/run.ts";
+import type { ObjectBody } from "../../objects/object-store.ts";
 import type { PackDirectory } from "./pack-directory.ts";
 
 /**
@@ -82,11 +85,23 @@ export async function* rowsOfRun(directory: PackDirectory, run: RunReference): A
   }
 }
 
+/** Stores a new run of the rows of all sources, as `mergePages` merges them. */
+export async function putRun(
+  random: Random,
+  sources: Sources,
+  put: (name: string, body: ObjectBody) => Promise<void>,
+): Promise<RunReference> {
+  const id = Buffer.from(random.bytes(OBJECT_ID_BYTES)).toString("hex");
+  let rows = 0;
+  const pages = mergePages(sources, (count) => (rows = count));
+  await put(runName(id), pages);
+  return { id, rows };
+}
+
+type Sources = readonly (Iterable<RunRow> | AsyncIterable<RunRow>)[];
+
 /** The pages of a run with the rows of all sources, each sorted; for equal digests, the earliest source's row. */
-export async function* mergePages(
-  sources: readonly (Iterable<RunRow> | AsyncIterable<RunRow>)[],
-  counted: (rows: number) => void,
-): AsyncGenerator<Uint8Array> {
+export async function* mergePages(sources: Sources, counted: (rows: number) => void): AsyncGenerator<Uint8Array> {
   let page: RunRow[] = [];
   let count = 0;
   let last: Uint8Array | undefined;
@@ -105,7 +120,7 @@ export async function* mergePages(
 
 const PAGES_AT_ONCE = 16;
 
-async function* mergeSorted(sources: readonly (Iterable<RunRow> | AsyncIterable<RunRow>)[]): AsyncGenerator<RunRow> {
+async function* mergeSorted(sources: Sources): AsyncGenerator<RunRow> {
   const heads: { row: RunRow; rest: Iterator<RunRow> | AsyncIterator<RunRow> }[] = [];
   for (const source of sources) {
     const rest = Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]();

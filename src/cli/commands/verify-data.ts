@@ -55,14 +55,7 @@ export async function verifyShared({ options, output, runtime }: SharedCall): Pr
   await requireUsed(objects);
   await using arbiter = await openArbiter(url, runtime, silentLog, { create: false });
   using progress = output.progress("verify");
-  let done = 0;
-  let total: Amounts | undefined;
-  const report = await auditShared({
-    arbiter,
-    objects,
-    ...(progress.isShown && { onTotal: (bytes: number) => (total = { bytes }) }),
-    onBytes: (bytes) => progress.update({ bytes: (done += bytes) }, total),
-  });
+  const report = await auditShared({ arbiter, objects, ...shownBy(progress) });
   const { orphans } = report;
   if (orphans > 0) output.notice(`No log names ${printCount(orphans, "object")}: a collection deletes old ones.`);
   return tell(output, report, { orphans });
@@ -85,14 +78,16 @@ function tell(output: Output, report: DataReport, rest: Readonly<Record<string, 
 
 async function examine(dir: string, output: Output): Promise<DataReport> {
   using progress = output.progress("verify");
+  return await auditData({ dir, disk: systemPackDisk, ...shownBy(progress) });
+}
+
+function shownBy(progress: ReturnType<Output["progress"]>) {
   let done = 0;
   let total: Amounts | undefined;
-  return await auditData({
-    dir,
-    disk: systemPackDisk,
+  return {
     ...(progress.isShown && { onTotal: (bytes: number) => (total = { bytes }) }),
-    onBytes: (bytes) => progress.update({ bytes: (done += bytes) }, total),
-  });
+    onBytes: (bytes: number) => progress.update({ bytes: (done += bytes) }, total),
+  };
 }
 
 interface Where extends Partial<Pick<DataDamage, "bucket" | "root" | "cid">> {

@@ -10,7 +10,7 @@ import { SynclineError } from "../../base/errors.ts";
 import { LastingTrouble } from "../../base/lasting-trouble.ts";
 import { describeError } from "../../base/log.ts";
 import type { Ports } from "../../base/ports.ts";
-import type { ObjectStore } from "../../objects/object-store.ts";
+import { type ObjectStore, putOver } from "../../objects/object-store.ts";
 import { ROOTS_HINT } from "../roots/root-alarm.ts";
 import { BEATS_OBJECT, PAST_OBJECT } from "./pack-objects.ts";
 
@@ -122,8 +122,7 @@ export class AcceptedPast implements Disposable {
     const told = await store.get(BEATS_OBJECT);
     const body = [Buffer.from(String(await arbiter.beat(told === undefined ? 0 : countIn(told.bytes))))];
     // If this is refused, another master was faster, and its number will do.
-    const telling = told ? store.putIfMatch(BEATS_OBJECT, body, told.token) : store.putNew(BEATS_OBJECT, body);
-    await telling.catch((error: unknown) => {
+    await putOver(store, BEATS_OBJECT, body, told?.token).catch((error: unknown) => {
       // The next beat tells a higher number.
       log.warn("cannot tell the store how far the arbiter counted", { error: describeError(error) });
     });

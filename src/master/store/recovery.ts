@@ -3,6 +3,7 @@
  * unacknowledged bytes, and gives footers to packs that cannot continue. Acknowledged blocks are never removed.
  */
 import { describeError, type Log } from "../../base/log.ts";
+import { unlessSync } from "../../base/unless.ts";
 import { encodeFooter, type PackRow } from "../../format/blocks/pack.ts";
 import { type BlockIndex, type IndexedPack, isIndexFull, PACK_STATES } from "./block-index.ts";
 import { coveringRows } from "../../packs/covering-rows.ts";
@@ -56,11 +57,11 @@ class Recovery {
     const known = new Map(index.packs().map((pack) => [pack.name, pack]));
     try {
       for (const { name, sealed } of known.values()) {
-        // An unfinished collection is abandoned: a later one starts over.
-        if (sealed === PACK_STATES.leaving) this.#note(() => index.setState(name, PACK_STATES.sealed));
+        // An unfinished collection is abandoned: a later one starts over. Notes that a full disk refuses are made next time.
+        if (sealed === PACK_STATES.leaving) unlessSync(isIndexFull, () => index.setState(name, PACK_STATES.sealed));
         if (sealed !== PACK_STATES.left) continue;
         await removePacks(disk, folder, [name]);
-        this.#note(() => index.forgetPack(name));
+        unlessSync(isIndexFull, () => index.forgetPack(name));
         known.delete(name);
         packs.sealed.delete(name);
       }
@@ -75,21 +76,12 @@ class Recovery {
           index.dropPack(name);
         }
         // An empty pack may have been removed when there was no space to record that.
-        else this.#note(() => index.forgetPack(name));
+        else unlessSync(isIndexFull, () => index.forgetPack(name));
       }
       return { current: this.#current, unindexed: this.#unindexed };
     } catch (error) {
       await this.#current?.close();
       throw error;
-    }
-  }
-
-  /** On a full disk this is skipped, and found out again next time. */
-  #note(write: () => void): void {
-    try {
-      write();
-    } catch (error) {
-      if (!isIndexFull(error)) throw error;
     }
   }
 
@@ -185,11 +177,8 @@ class Recovery {
     const isForgotten = (row: PackRow) => isBefore(row, known?.end ?? 0) && !index.names(row.digest);
     const rows = all.filter((row) => !isForgotten(row));
     if (this.#isKnown(pack, known, rows)) return;
-    let elsewhere: readonly PackRow[];
-    try {
-      elsewhere = index.add(pack, rows, leased);
-    } catch (error) {
-      if (!isIndexFull(error)) throw error;
+    const elsewhere = unlessSync(isIndexFull, () => index.add(pack, rows, leased));
+    if (elsewhere === undefined) {
       // Without space for the index, everything stored can still be read.
       this.#unindexed.add({ pack, rows: rows.filter(({ digest }) => index.find(digest) === undefined) });
       return;

@@ -14,6 +14,7 @@ import type { Cid } from "../../base/ids.ts";
 import { INDEX_STEP } from "../limits.ts";
 import { describeError, type Log } from "../../base/log.ts";
 import { failedWith, isDiskFull } from "../../base/system-errors.ts";
+import { unlessSync } from "../../base/unless.ts";
 import { cidFromDigest } from "../../format/blocks/cid.ts";
 import type { PackRow } from "../../format/blocks/pack.ts";
 import { type BlockIndex, isIndexFull, type PackState, PACK_STATES, type Place } from "./block-index.ts";
@@ -78,8 +79,9 @@ export class Repacking {
       try {
         return (await this.#empty(name)) ? "empty" : "stays";
       } catch (error) {
-        // Its blocks are in this pack or another: a problem with one pack must not block the others.
-        this.#note(() => this.#stay(name));
+        // Its blocks are in this pack or another: a problem with one pack must not block the others. Recovery can find out
+        // what a full disk keeps from being noted; it must not keep space from being freed, either.
+        unlessSync(isIndexFull, () => this.#stay(name));
         this.#signal.throwIfAborted();
         if (isDiskFull(error) && this.#left.length === 0) return "full";
         if (isDiskFull(error)) await this.#remove();
@@ -97,7 +99,7 @@ export class Repacking {
     const { index, reader, writer } = this.#options;
     const swept = this.#swept.get(name);
     if (swept?.empty === true) {
-      this.#note(() => index.setState(name, PACK_STATES.left));
+      unlessSync(isIndexFull, () => index.setState(name, PACK_STATES.left));
       return true;
     }
     await writer.endPack(name);
@@ -126,22 +128,13 @@ export class Repacking {
     const { index, reader, disk, reads } = this.#options;
     this.#left = [];
     // Before the files are deleted: an index restored to an earlier state would look for blocks in them.
-    this.#note(() => index.flush());
+    unlessSync(isIndexFull, () => index.flush());
     await reads();
     for (const name of names) reader.handles.drop(reader.folder, name);
     await removePacks(disk, reader.folder, names);
-    this.#note(() => {
+    unlessSync(isIndexFull, () => {
       for (const name of names) index.forgetPack(name);
     });
-  }
-
-  /** Records what recovery can find out too; a lack of space for it must not keep space from being freed. */
-  #note(write: () => void): void {
-    try {
-      write();
-    } catch (error) {
-      if (!isIndexFull(error)) throw error;
-    }
   }
 
   /** Keeps this pack, unless it has no blocks left. */

@@ -11,17 +11,18 @@ import type { Clock } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
 import { ROOT_OBJECT } from "../../format/blocks/object-name.ts";
 import { decodeRootHint, encodeRootHint, ROOTS_FOLDER } from "../../format/blocks/root-hint.ts";
-import type {
-  ByteRange,
-  TakePart,
-  ObjectBody,
-  ObjectInfo,
-  ObjectStore,
-  Polling,
-  PutOptions,
-  PutOutcome,
-  RequestReport,
-  StoredObject,
+import {
+  type ByteRange,
+  type ObjectBody,
+  type ObjectInfo,
+  type ObjectStore,
+  type Polling,
+  type PutOptions,
+  type PutOutcome,
+  putOver,
+  type RequestReport,
+  type StoredObject,
+  type TakePart,
 } from "../object-store.ts";
 import { NumberedRoots } from "./numbered-roots.ts";
 import type { RootForm } from "./probe.ts";
@@ -140,9 +141,7 @@ export class S3BucketStore implements ObjectStore {
   }
 
   async returnRoot(body: readonly Uint8Array[], least: number, token: string | undefined): Promise<PutOutcome> {
-    const outcome = await returnNumberedRoot(this.#store, body, least, token);
-    if (outcome !== undefined) return outcome;
-    return token === undefined ? this.putNew(ROOT_OBJECT, body) : this.putIfMatch(ROOT_OBJECT, body, token);
+    return (await returnNumberedRoot(this.#store, body, least, token)) ?? putOver(this, ROOT_OBJECT, body, token);
   }
 
   settle(): Promise<void> {

@@ -1,6 +1,7 @@
 /** An S3 server without sockets, over objects in memory: answers requests as a store with conditional writes does. */
 import type { MemoryObjectStore } from "../../objects/memory-object-store.ts";
 import type { Answer } from "../../master/http/route.ts";
+import { putOver } from "../../objects/object-store.ts";
 import { SimulatedProcess } from "../process.ts";
 import type { Timeline } from "../timeline.ts";
 import type { Answered, MasterRequest } from "../master/simulated-master.ts";
@@ -55,8 +56,7 @@ export class SimulatedS3 {
   async #put(key: string, body: Uint8Array[], headers: Readonly<Record<string, string>>): Promise<Served> {
     const token = headers["if-match"]?.slice(1, -1);
     if (token === undefined && headers["if-none-match"] === undefined) await this.#store.delete(key);
-    const outcome =
-      token === undefined ? await this.#store.putNew(key, body) : await this.#store.putIfMatch(key, body, token);
+    const outcome = await putOver(this.#store, key, body, token);
     if (outcome.kind !== "stored") return failure(412, "PreconditionFailed");
     await this.#onPut(key);
     return { status: 200, headers: { etag: `"${outcome.token}"` } };
