@@ -72,7 +72,7 @@ class Applier implements Puts {
   readonly #unfinished = new Map<FileId, Put>();
   /** Directories whose entries changed: their times are set again. */
   readonly #touched: Set<FileId>;
-  /** Objects that get another place, and places that get an object. */
+  /** Objects that get another place, and places that are to get an object, now or once that is possible. */
   readonly #arriving: ReadonlySet<FileId>;
   readonly #awaited: ReadonlySet<string>;
   readonly #directories = new Map<FileId, boolean>();
@@ -82,13 +82,13 @@ class Applier implements Puts {
   #removed = 0;
 
   constructor(context: ApplyContext, plan: Plan, touched: Set<FileId>, isLast: boolean) {
-    const { puts } = plan;
+    const { puts, left } = plan;
     this.#context = context;
     this.#units = new WholeUnits(context, plan);
     this.#isLast = isLast;
     this.#touched = touched;
     this.#arriving = new Set(puts.map(({ target }) => target.id));
-    this.#awaited = new Set(puts.map(({ place }) => placeText(place)));
+    this.#awaited = new Set([...puts.map(({ place }) => place), ...left].map(placeText));
   }
 
   /** The plan's puts, those of each unit one after another. */

@@ -142,7 +142,7 @@ function besides(db: SyncDatabase, plan: Plan, staying: readonly Entry[]): Plan 
       return false;
     });
   }
-  return { puts, removals, left: [] };
+  return { puts, removals, left: plan.left };
 }
 
 const NOTHING: Applied = { files: 0, removed: 0, left: [] };

@@ -96,3 +96,20 @@ test("a file moved out of an ignored directory is one file, not two names of one
   for (const { disk } of [a, b])
     expect([disk.tree().get("release"), disk.tree().get("build/out")]).toEqual(["edited", "shared"]);
 });
+
+test("what took another one's place in a directory that moved to an ignored path comes once that is no longer ignored", async () => {
+  const { world, a, b } = await twoFolders();
+  a.disk.make(path("build"));
+  for (const name of ["build/out", "other"]) a.disk.write(path(name), name);
+  await settle(world);
+  for (const { disk } of [a, b]) disk.tick(3_000_000_000n);
+  a.disk.move(path("build"), path("dist"));
+  a.disk.move(path("other"), path("dist/out"));
+  await a.sync();
+  b.disk.write(RULES, "dist\n");
+  await settle(world);
+  expect(Object.fromEntries(b.disk.tree())).toEqual({ ".synclineignore": "dist\n" });
+  b.disk.remove(RULES);
+  await settle(world);
+  expect(b.disk.tree().get("dist/out")).toBe("other");
+});
