@@ -29,7 +29,7 @@ const wallets = [1, 2, 3, 4].map((seed) => walletSigner(Buffer.alloc(32, seed)))
 const served = await master(space, {
   args: wallets.flatMap(({ wallet }) => ["--allow", wallet]),
   // As `service install` starts it (NODE_FLAGS in src/runtime/memory.ts).
-  flags: ["--max-semi-space-size=2", "--max-old-space-size=4096"],
+  flags: ["--max-semi-space-size=2", "--max-old-space-size=6144"],
 });
 const agent = new Agent({ keepAlive: true, maxSockets: 256 });
 const now = Math.floor(Date.now() / 1_000);

@@ -28,7 +28,7 @@ export interface RowKey {
   /** "record": the row that holds the record; "reference": a dentry {type, id}; "backref": a 02 row. */
   readonly part: "record" | "reference" | "backref";
   /** The id that a file's only dentry states, if not its birth id there. Costly, so computed once. */
-  readonly stated?: FileId;
+  readonly stated?: FileId | undefined;
 }
 
 /** The keys of all rows of an object, in no order. */

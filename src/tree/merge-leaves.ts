@@ -8,6 +8,7 @@ import type { TreeBuilder } from "./builder.ts";
 import { Cursor } from "./cursor.ts";
 import { join } from "./diff.ts";
 import { type Entry, entryAt } from "./entry.ts";
+import type { SortedKeys } from "./sorted-keys.ts";
 import type { Bounds, Opened } from "./subtree.ts";
 
 /** Resolves a key that the sides changed differently: returns the entry to keep, or undefined for none. */
@@ -33,13 +34,13 @@ interface Position {
   readonly index: number;
 }
 
-/** Adds the merged entries of three sides' leaves, base first. `forced`: ascending keys to resolve in any case. */
+/** Adds the merged entries of three sides' leaves, base first. `forced`: keys to resolve in any case. */
 export async function mergeLeaves(
   builder: TreeBuilder,
   [base = [], ours = [], theirs = []]: readonly (readonly Opened[])[],
   bounds: Bounds,
   resolve: Resolve,
-  forced: readonly Uint8Array[],
+  forced: SortedKeys,
 ): Promise<void> {
   const kept = new KeptRun(builder);
   const rest = new Cursor(theirs, bounds);
@@ -76,7 +77,7 @@ export function changedPlaces([base = [], ours = []]: readonly (readonly Opened[
 /** The places, including those of the forced keys, in order. */
 function withForced(
   places: readonly Place[],
-  forced: readonly Uint8Array[],
+  forced: SortedKeys,
   base: readonly Opened[],
   ours: readonly Opened[],
   bounds: Bounds,
@@ -85,7 +86,7 @@ function withForced(
   const [before, after] = [new Cursor(base, bounds), new Cursor(ours, bounds)];
   const all: Place[] = [];
   let next = 0;
-  for (const key of forced) {
+  for (let at = 0, key = forced.at(0); key !== undefined; key = forced.at(++at)) {
     for (let place = places[next]; place !== undefined && compareBytes(place.key, key) <= 0; place = places[++next])
       if (compareBytes(place.key, key) < 0) all.push(place);
     before.seek(key);

@@ -2,8 +2,8 @@
  * Plans a three-way merge of inner nodes' children. They are cut where all sides have a child that ends at the same key. A
  * piece that at most one side changed is taken from the side with the newer version.
  */
-import { compareBytes } from "../base/bytes.ts";
 import { Cursor } from "./cursor.ts";
+import type { SortedKeys } from "./sorted-keys.ts";
 import { type Bounds, childOf, isWhole, type Opened, type Subtree } from "./subtree.ts";
 
 export type MergeStep =
@@ -30,12 +30,8 @@ interface Child {
 }
 
 /** The plan for three sides' inner nodes of one level, base first, in key order. Pieces with a `forced` key stay open. */
-export function planMerge(
-  opened: readonly (readonly Opened[])[],
-  bounds: Bounds,
-  forced: readonly Uint8Array[],
-): MergeStep[] {
-  const within = new ForcedKeys(keysWithin(forced, bounds));
+export function planMerge(opened: readonly (readonly Opened[])[], bounds: Bounds, forced: SortedKeys): MergeStep[] {
+  const within = new ForcedKeys(forced.within(bounds));
   const cursors = opened.map((side) => new Cursor(side, bounds));
   const steps: MergeStep[] = [];
   let pieces: Child[][] = opened.map(() => NOTHING);
@@ -61,39 +57,22 @@ export function planMerge(
   return steps;
 }
 
-/** The keys within the bounds; keys ascend. */
-export function keysWithin(keys: readonly Uint8Array[], { from, to }: Bounds): readonly Uint8Array[] {
-  const start = from === undefined ? 0 : firstAbove(keys, from);
-  const end = to === undefined ? keys.length : firstAbove(keys, to);
-  return start === 0 && end === keys.length ? keys : keys.slice(start, end);
-}
-
-/** Ascending keys, consumed along a plan. */
+/** Keys, consumed along a plan. */
 class ForcedKeys {
-  readonly #keys: readonly Uint8Array[];
+  readonly #keys: SortedKeys;
   #next = 0;
 
-  constructor(keys: readonly Uint8Array[]) {
+  constructor(keys: SortedKeys) {
     this.#keys = keys;
   }
 
   /** Steps over the keys up to and including this child's, or all; returns whether there were any. */
   takeUntil(child: Child | undefined): boolean {
     const before = this.#next;
-    for (let key = this.#keys[before]; key !== undefined; key = this.#keys[++this.#next])
+    for (let key = this.#keys.at(before); key !== undefined; key = this.#keys.at(++this.#next))
       if (child !== undefined && child.opened.node.compareKey(child.index, key) < 0) break;
     return this.#next > before;
   }
-}
-
-function firstAbove(keys: readonly Uint8Array[], bound: Uint8Array): number {
-  let [low, high] = [0, keys.length];
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (compareBytes(keys[middle] ?? bound, bound) <= 0) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }
 
 /** A side's empty piece; most pieces have one child a side. Never modified. */

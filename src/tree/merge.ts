@@ -8,15 +8,16 @@ import type { TreeConfig } from "./boundary.ts";
 import { TreeBuilder } from "./builder.ts";
 import { Cursor } from "./cursor.ts";
 import { changedPlaces, mergeLeaves, type Resolve } from "./merge-leaves.ts";
-import { keysWithin, type MergeStep, type OpenStep, planMerge } from "./merge-plan.ts";
+import { type MergeStep, type OpenStep, planMerge } from "./merge-plan.ts";
 import { descend } from "./diff.ts";
 import type { NodeStore } from "./node-store.ts";
+import { keyText, NO_KEYS, SortedKeys } from "./sorted-keys.ts";
 import type { Bounds, Front, Opened, Subtree } from "./subtree.ts";
 import { childOf, frontOf, isWhole, openAll, overlaps, windows } from "./subtree.ts";
 
 /**
  * The merged tree: each key as the side that changed it has it, or as `resolve` decides if both did. `resolve` is called in
- * key order, and always for the `forced` keys, which ascend. New nodes go to `sink`. Rejects as NodeStore.node and
+ * key order, and always for the `forced` keys. New nodes go to `sink`. Rejects as NodeStore.node and
  * `resolve`.
  */
 export async function mergeTrees(
@@ -27,7 +28,7 @@ export async function mergeTrees(
   ours: Cid,
   theirs: Cid,
   resolve: Resolve,
-  forced: readonly Uint8Array[] = [],
+  forced: SortedKeys = NO_KEYS,
 ): Promise<Cid> {
   if (forced.length === 0) {
     if (base === theirs || ours === theirs) return ours;
@@ -47,7 +48,7 @@ interface Pass {
   readonly nodes: NodeStore;
   readonly builder: TreeBuilder;
   readonly resolve: Resolve;
-  readonly forced: readonly Uint8Array[];
+  readonly forced: SortedKeys;
 }
 
 const EVERYTHING: Bounds = { from: undefined, to: undefined };
@@ -60,7 +61,7 @@ async function mergeFronts(pass: Pass, fronts: readonly Front[], bounds: Bounds)
   for (const window of windows(sides, bounds, nodes.batch)) {
     const opened = await openAll(nodes, window.fronts);
     if (level === 0) {
-      await mergeLeaves(builder, opened, window.bounds, resolve, keysWithin(forced, window.bounds));
+      await mergeLeaves(builder, opened, window.bounds, resolve, forced.within(window.bounds));
     } else if (fronts.every((front) => front.level === level)) {
       await follow(pass, level - 1, planMerge(opened, window.bounds, forced));
     } else {
@@ -115,13 +116,14 @@ function isLopsided({ sides: [base = [], ours = [], theirs = []] }: OpenStep): b
 async function mergeInParts(pass: Pass, level: number, { bounds, sides }: OpenStep): Promise<void> {
   const { nodes, builder, forced } = pass;
   const [base = [], ours = [], theirs = []] = sides;
-  const changed: Uint8Array[] = [];
+  const texts: string[] = [];
   for await (const window of descend(nodes, frontsOf(level, [base, ours]), bounds, 0))
-    for (const { key } of changedPlaces(window.opened, window.bounds)) changed.push(key);
+    for (const { key } of changedPlaces(window.opened, window.bounds)) texts.push(keyText(key));
+  const changed = new SortedKeys(texts);
   let from = bounds.from;
   for (const [at, subtree] of theirs.entries()) {
     const part: Bounds = { from, to: at === theirs.length - 1 ? bounds.to : subtree.high };
-    const isLeft = keysWithin(changed, part).length === 0 && keysWithin(forced, part).length === 0;
+    const isLeft = changed.within(part).length === 0 && forced.within(part).length === 0;
     if (isLeft && isWhole(subtree, part) && subtree.place !== undefined) {
       const { parent, index } = subtree.place;
       await builder.addFrom(parent, index, index + 1, subtree.last);

@@ -11,6 +11,7 @@ import { decodeDentry, dentryId } from "../../format/files/rows.ts";
 import type { Dentry } from "../../format/files/rows.ts";
 import type { ChangeBeside } from "../../tree/diff.ts";
 import type { Entry } from "../../tree/entry.ts";
+import { keyText } from "../../tree/sorted-keys.ts";
 import type { TreeObject } from "../fs-reader.ts";
 import type { Place } from "../object-rows.ts";
 import type { View } from "./snapshot.ts";
@@ -115,11 +116,6 @@ export class Changes {
     }
     return seen;
   }
-}
-
-/** A key as a byte string: these sort as the bytes do. */
-export function keyText(key: Uint8Array): string {
-  return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString("latin1");
 }
 
 function dentryAt(place: Place, entry: Entry | undefined): Dentry | undefined {

@@ -25,6 +25,8 @@ export async function placeCopies(
     const [beside] = owner?.names ?? [];
     if (owner !== undefined && beside !== undefined) copies.push({ id, owner, beside, record, rule });
   }
+  // Else they would keep the losing records in memory.
+  state.copies.clear();
   copies.sort((a, b) => (placeText(a.beside) + a.id < placeText(b.beside) + b.id ? -1 : 1));
   for (const { id, owner, beside, record, rule } of copies) {
     const conflict = { of: id, writer: loser.writer, epoch: loser.epoch };

@@ -57,6 +57,7 @@ async function mergeXattrs(
 
 /** Fields of later versions, merged tag by tag; all from the winner if the row could grow too long otherwise. */
 function mergeUnknown(base: FileRecord | undefined, winner: FileRecord, loser: FileRecord): FileRecord["unknown"] {
+  if (winner.unknown.size === 0 && loser.unknown.size === 0) return winner.unknown;
   const merged = mergeMaps(base?.unknown ?? new Map(), winner.unknown, loser.unknown);
   return bytesOf(merged) > Math.max(bytesOf(winner.unknown), MAX_MERGED_UNKNOWN_BYTES) ? winner.unknown : merged;
 }

@@ -34,5 +34,6 @@ async function pathOf(merged: MergedTree, place: Place): Promise<FileName[]> {
     if (at.parent === ROOT_ID || passed.has(at.parent)) break;
     passed.add(at.parent);
   }
-  return path;
+  // A copy has no room to grow: there may be very many.
+  return path.slice();
 }

@@ -21,15 +21,16 @@ import { findMovedBack, knowsBirthPlace } from "./moved-back.ts";
 import { mergeObject } from "./merge-object.ts";
 import type { MergeState } from "./merge-state.ts";
 import { MergedTree } from "./merged-tree.ts";
+import type { Standing } from "./merged-tree.ts";
 import { restoreMovedContents } from "./moved-and-removed.ts";
-import { isDirectory } from "./objects.ts";
+import { hasName, isDirectory } from "./objects.ts";
 import { changesOf, smallerChange } from "./contents/smaller-change.ts";
 import type { SideChanges, Snapshots } from "./contents/smaller-change.ts";
 import { Snapshot } from "./snapshot.ts";
 import { splitBirths, SplitView } from "./splits.ts";
 import type { Splits } from "./splits.ts";
 import { gatherTriples, otherRole } from "./triple.ts";
-import type { Role, Triples } from "./triple.ts";
+import type { Role, Triple, Triples } from "./triple.ts";
 import { placeUnitCopies } from "./units/unit-copies.ts";
 import { movesOf, noMoves } from "./units/unit-moves.ts";
 import { UnitRules } from "./units/unit-rules.ts";
@@ -119,7 +120,7 @@ async function replay(
   await resolveClashes(state, guests);
   await placeCopies(state, heads.loser);
   await placeUnitCopies(state);
-  const stored = (object: TreeObject) => (role === "winner" ? splits.stored(object) : object);
+  const stored = (object: Standing) => (role === "winner" ? splits.stored(object) : object);
   const isTaken = (id: FileId) => {
     const triple = triples.get(id);
     return triple !== undefined && alone.has(triple) && merged.get(id)?.now === triple[role];
@@ -135,7 +136,7 @@ async function replay(
   return { tree, conflicts: await conflictsOf(state, heads.loser), successors, moved };
 }
 
-/** Phase 1. */
+/** Phase 1. Afterwards, nothing refers to the versions of files that both sides have in one place: there may be very many. */
 async function mergeObjects(
   { context, merged, copies }: MergeState,
   { all, alone }: Triples,
@@ -152,7 +153,16 @@ async function mergeObjects(
     merged.layer(id, stays.has(id) ? stays.get(id) : triple[staying], object);
     const rule = triple.base === undefined ? "create / create" : "content / content";
     if (copy !== undefined) copies.set(id, { record: copy, rule });
+    if (!stays.has(id) && isInPlace(triple)) all.delete(id);
   }
+}
+
+/** Whether no phase asks for this triple any more, or finds the same in the trees. */
+function isInPlace({ base, winner, loser }: Triple): boolean {
+  const [place] = winner?.names ?? [];
+  const versions = base === undefined ? [winner, loser] : [base, winner, loser];
+  const isThere = (object: TreeObject) => object.names.length === 1 && place !== undefined && hasName(object, place);
+  return versions.every((object) => object !== undefined && !isDirectory(object) && isThere(object));
 }
 
 /** When the loser's tree stays, everything in its split directories gets new keys, even if unchanged. */

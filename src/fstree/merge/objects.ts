@@ -12,7 +12,7 @@ export function isDirectory(object: TreeObject): boolean {
   return object.record.type === "directory";
 }
 
-export function hasName(object: TreeObject | undefined, place: Place): boolean {
+export function hasName(object: Pick<TreeObject, "names"> | undefined, place: Place): boolean {
   if (object === undefined) return false;
   const { names } = object;
   if (names.length <= FEW_NAMES) return names.some((name) => samePlace(name, place));

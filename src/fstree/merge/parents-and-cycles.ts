@@ -16,7 +16,7 @@ export async function connectToRoot(state: MergeState): Promise<void> {
   for (const [id, { stay, now }] of state.merged.layered()) {
     // If the staying tree has the name, too, it has the parent; parents that the merge removes are in the layer.
     for (const place of now?.names ?? []) if (!hasName(stay, place)) parents.add(place.parent);
-    if (now === undefined && stay !== undefined && isDirectory(stay)) parents.add(id);
+    if (now === undefined && stay?.type === "directory") parents.add(id);
   }
   let open = [...parents].sort();
   do {

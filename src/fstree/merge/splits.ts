@@ -47,7 +47,7 @@ export class Splits {
   }
 
   /** From the new ids to those of the loser's tree. */
-  stored(object: TreeObject): TreeObject {
+  stored<Object extends Named>(object: Object): Object {
     return mapped(object, this.#stored);
   }
 
@@ -152,7 +152,9 @@ function renewTriples(triples: Map<FileId, Triple>, splits: Splits): void {
   }
 }
 
-function mapped(object: TreeObject, ids: ReadonlyMap<FileId, FileId>): TreeObject {
+type Named = Pick<TreeObject, "id" | "names">;
+
+function mapped<Object extends Named>(object: Object, ids: ReadonlyMap<FileId, FileId>): Object {
   const id = ids.get(object.id) ?? object.id;
   if (id === object.id && !object.names.some(({ parent }) => ids.has(parent))) return object;
   const names = object.names.map(({ parent, name }) => ({ parent: ids.get(parent) ?? parent, name }));

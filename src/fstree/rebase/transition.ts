@@ -11,6 +11,7 @@ import type { FileRecord } from "../../format/files/record.ts";
 import { encodeSelf } from "../../format/files/rows.ts";
 import type { Edit } from "../../tree/entry.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
+import { keyText } from "../../tree/sorted-keys.ts";
 import { readSelf } from "../fs-reader.ts";
 import { encodeObjectRow, type PlacedObject, type RowKey, rowKeysOf, subdirsAfter } from "../object-rows.ts";
 
@@ -115,10 +116,6 @@ async function addParents(nodes: NodeStore, tree: Cid, rows: PlannedRow[], subdi
       owner: { kind: "parent", self: { ...self, subdirs: subdirsAfter(self.subdirs, by) } },
     });
   }
-}
-
-function keyText(key: Uint8Array): string {
-  return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString("latin1");
 }
 
 function twoOwners(key: Uint8Array): SynclineError {

@@ -194,8 +194,11 @@ export class ByteReader {
 
   /** A counted list. It grows as items are read, so damage never makes it larger than the input. */
   list<Item>(read: (reader: ByteReader) => Item): Item[] {
+    const count = this.count();
+    // An array that grows has room for 17, and most lists have one item.
+    if (count === 1) return [read(this)];
     const items: Item[] = [];
-    for (let left = this.count(); left > 0; left--) items.push(read(this));
+    for (let left = count; left > 0; left--) items.push(read(this));
     return items;
   }
 

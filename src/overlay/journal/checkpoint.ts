@@ -148,19 +148,18 @@ export function writeSealed(writer: ByteWriter, changed: ChangedObject): void {
 
 /** Throws `state_corrupt`. */
 export function readSealed(reader: ByteReader): ChangedObject {
-  const object = {
-    ino: reader.ino(),
-    id: reader.u8() === 0 ? undefined : reader.id(),
-    baseNames: stored.readBaseNames(reader),
-    base: readOptionalRecord(reader),
-    names: stored.readLinks(reader),
-    record: readOptionalRecord(reader),
-  };
-  if (object.record !== undefined && object.base !== undefined)
-    object.record = withValuesOf(object.record, object.base);
+  const ino = reader.ino();
+  const id = reader.u8() === 0 ? undefined : reader.id();
+  const baseNames = stored.readBaseNames(reader);
+  const base = readOptionalRecord(reader);
+  const names = stored.readLinks(reader);
+  const own = readOptionalRecord(reader);
+  const record = own !== undefined && base !== undefined ? withValuesOf(own, base) : own;
   const flags = reader.u8();
-  const content = readContentChange(reader, (flags & 1) !== 0, object.base?.content);
-  return { ...object, content, ...((flags & 2) === 0 ? {} : { replaces: reader.ino() }) };
+  const content = readContentChange(reader, (flags & 1) !== 0, base?.content);
+  // Made at once: fields that are added later take memory of their own.
+  const object = { ino, id, baseNames, base, names, record, content };
+  return (flags & 2) === 0 ? object : { ...object, replaces: reader.ino() };
 }
 
 function readContentChange(reader: ByteReader, isEdited: boolean, kept: Content | undefined): ContentChange {

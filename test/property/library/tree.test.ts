@@ -7,6 +7,7 @@ import type { Entry } from "../../../src/tree/entry.ts";
 import { sameContents } from "../../../src/tree/entry.ts";
 import { mergeTrees } from "../../../src/tree/merge.ts";
 import { get, lastBefore, peekGet, peekRange, range } from "../../../src/tree/read.ts";
+import { SortedKeys } from "../../../src/tree/sorted-keys.ts";
 import { walkTree } from "../../support/walk-tree.ts";
 import type { Model, TestTrees } from "../../support/trees.ts";
 import {
@@ -295,7 +296,7 @@ describe("a merge", () => {
             expect(sides.map(plainOf)).toEqual([base, mine, other].map((model) => plainOf(model.get(hex(key)))));
             return resolve(hex(key), sides[1], sides[2]);
           },
-          [...keys].sort().map((key) => Buffer.from(key, "hex")),
+          new SortedKeys([...keys].sort().map((key) => Buffer.from(key, "hex").toString("latin1"))),
         );
         const expected = mergedMaps(base, mine, other);
         const model = new Map(expected.model);
