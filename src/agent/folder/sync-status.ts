@@ -1,6 +1,7 @@
 /** The status of a synced folder's agent: what a mount's agent reports, and what is particular to a folder. */
 import type { SynclineError } from "../../base/errors.ts";
 import { isNotSent } from "../../sync/report.ts";
+import { UNREACHABLE } from "../publishing/publish-errors.ts";
 import type { FlushReport, PendingReport } from "../reports.ts";
 import { reportError, type AgentStatus } from "../reports.ts";
 import type { SyncLoopState } from "./sync-loop.ts";
@@ -85,10 +86,3 @@ function pendingOf(
 
 /** Where a large change in the bucket must wait, all of its paths are left. */
 const LEFT_REPORTED = 1_000;
-
-const UNREACHABLE: ReadonlySet<string> = new Set([
-  "arbiter_unreachable",
-  "not_supported",
-  "store_unreachable",
-  "time_out",
-]);
