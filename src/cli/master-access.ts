@@ -65,7 +65,7 @@ function patient(call: Call<BucketOption>, patienceMs: number): MasterAccess {
   const ms = timeout * 1_000;
   const silenceMs = options.timeout === undefined ? undefined : Math.min(ms, MASTER_SILENCE_MS);
   const waiting = ({ message }: Error, leftMs: number) =>
-    output.notice(`${message} Retrying for up to ${Math.ceil(leftMs / 1_000)} s.`);
+    output.notice(`${message} Retrying for up to ${Number((leftMs / 1_000).toPrecision(2))} s.`);
   return { ...accessOf(call), patience: { ms, silenceMs, waiting } };
 }
 
