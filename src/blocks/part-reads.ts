@@ -1,8 +1,8 @@
 /**
- * Parts of blocks in a disk cache. A block has one hash, so a part cannot be verified by itself: parts are read of blocks that
- * were found intact a while ago, and only from the system's page cache, which reading never waits for. So damage by a disk is
- * noticed that much later. Afterwards the index must still have the block there: another thread removes a block from the index
- * before it frees the bytes. Hashes of parts would change the format.
+ * Parts of blocks in a disk cache. A block has one hash, so a part cannot be verified by itself. Parts are read only of blocks
+ * that were found intact not long ago, so damage by a disk is noticed that much later. They are read only from the system's page
+ * cache, so that no read waits for the disk. After a read, the index must still have the block there: another thread removes a
+ * block from the index before it frees the bytes. Hashes of parts would change the format.
  */
 import { BoundedMap } from "../base/bounded-map.ts";
 import type { Clock } from "../base/clock.ts";

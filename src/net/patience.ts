@@ -64,7 +64,7 @@ export class TimeToWait {
 
 const givenUp = new WeakSet<Error>();
 
-/** Whether a call was repeated for as long as calls wait, and failed with this error: work that made it waits no longer. */
+/** Whether a call failed with this error after it was repeated for as long as calls wait. Its caller waits no longer. */
 export function isGivenUp(error: unknown): boolean {
   return error instanceof Error && (givenUp.has(error) || isGivenUp(error.cause));
 }

@@ -1,6 +1,6 @@
 /**
  * Keeps compiled code in a folder, so that later starts need not compile it again, which took a third of a start. Node.js ignores
- * what does not fit the source, its own version or its flags. Other users than the program's maker compile at each start.
+ * what does not fit the source, its own version or its flags. Users who did not build the program compile at each start.
  */
 import { mkdirSync } from "node:fs";
 import module from "node:module";

@@ -135,7 +135,7 @@ export class S3Client implements AsyncDisposable {
     }
   }
 
-  /** The answer, or why there is none that is not the server's trouble. */
+  /** The answer. An error if there is none, or if the server is in trouble. */
   async #tryToRead(request: S3Request): Promise<S3Answer | Error> {
     try {
       const answer = await this.send(request);

@@ -31,7 +31,7 @@ export class LocalNames {
     return this.inBucket(kept).map(({ parent, name }) => ({ parent: this.#inoOf(parent), name }));
   }
 
-  /** Those that the bucket has. It has none for parked objects, and their names that it has stay: no epoch mentions them. */
+  /** The names that the bucket has, too. Epochs do not mention parked objects, so their old names stay there. */
   inBucket(places: readonly Place[]): Place[] {
     return places.filter(({ parent }) => parent !== PARKED_ID).map(({ parent, name }) => ({ parent, name }));
   }

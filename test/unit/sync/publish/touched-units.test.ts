@@ -1,4 +1,4 @@
-/** Units that a folder changes while a directory that a killed pass parked waits for its place. */
+/** A killed pass left a directory parked. Units that the folder changes before it is back are published. */
 import { expect, test } from "vitest";
 import { killed, path, settle, settledTree, twoFolders } from "../../../support/sync-world.ts";
 
