@@ -240,8 +240,7 @@ export class BucketWriter implements AsyncDisposable {
       ...this.#draft.changes(),
     };
     const data: DataReader = {
-      readData: (ino, epoch, offset, length) =>
-        this.#sources.get(ino)?.read(offset, length) ?? read(given, ino, epoch, offset, length),
+      readData: (ino, epoch, ...part) => this.#sources.get(ino)?.read(...part) ?? read(given, ino, epoch, ...part),
       seen: async (ino, size) => {
         const source = this.#sources.get(ino);
         return source === undefined ? given?.seen?.(ino, size) : source.seen?.(size);

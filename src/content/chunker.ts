@@ -32,6 +32,8 @@ export interface KnownChunks {
   passed(length: number): void;
 }
 
+const NOTHING = new Uint8Array(0);
+
 export class Chunker {
   readonly #rule: CutRule;
   readonly #gear: Int32Array;
@@ -58,7 +60,7 @@ export class Chunker {
     this.#rule = rule;
     this.#gear = config.gear;
     this.#most = mostBytes(rule);
-    this.#buffer = new Uint8Array(bufferBytes(rule, size));
+    this.#buffer = takeBuffer(bufferBytes(rule, size));
   }
 
   /** Takes the next stretch; returns the pieces certain by now, each with bytes of its own. */
@@ -72,6 +74,8 @@ export class Chunker {
   finish(): Piece[] {
     this.#endData(this.#end);
     this.#endHole();
+    leaveBuffer(this.#buffer);
+    this.#buffer = NOTHING;
     return this.#taken();
   }
 
@@ -224,6 +228,21 @@ export class Chunker {
   }
 }
 
+/** For the next file: a thousand small files would leave a thousand buffers as garbage. */
+let spare: Uint8Array = NOTHING;
+
+function takeBuffer(bytes: number): Uint8Array {
+  if (spare.length < bytes) return new Uint8Array(bytes);
+  const taken = spare;
+  spare = NOTHING;
+  return taken;
+}
+
+function leaveBuffer(buffer: Uint8Array): void {
+  if (buffer.length > spare.length && buffer.length <= SPARE_BYTES) spare = buffer;
+}
+
+const SPARE_BYTES = 1024 * 1024;
 const COPY_BYTES = 256 * 1024;
 
 function mostBytes({ max, minHole }: CutRule): number {

@@ -119,6 +119,11 @@ export async function readUpTo(
   return bytes.subarray(0, done);
 }
 
+/** The start of memory that was given for reading, if any was. */
+export function startOf(memory: Uint8Array | undefined, length: number): Buffer | undefined {
+  return memory && Buffer.from(memory.buffer, memory.byteOffset, length);
+}
+
 /** An open file, as far as writing needs it. May write fewer bytes than it is given. */
 export interface WritableFile {
   writev(parts: readonly Uint8Array[], at: number): Promise<{ readonly bytesWritten: number }>;

@@ -277,8 +277,10 @@ const TEMPORARY_NAME = /^\d+-[0-9a-f]{16}$/;
 const GROUP_BYTES = 1024 * 1024;
 const LARGE_BYTES = 128 * 1024;
 
+/** A group's bytes are valid until the next one is requested. */
 async function* grouped(body: ObjectBody): AsyncGenerator<Uint8Array> {
   let group: Uint8Array[] = [];
+  let room: Buffer | undefined;
   let bytes = 0;
   for await (const chunk of body) {
     const isLarge = chunk.length >= LARGE_BYTES;
@@ -287,11 +289,21 @@ async function* grouped(body: ObjectBody): AsyncGenerator<Uint8Array> {
       bytes += chunk.length;
     }
     if (bytes > 0 && (isLarge || bytes >= GROUP_BYTES)) {
-      yield Buffer.concat(group);
+      if (bytes >= GROUP_BYTES) room ??= Buffer.allocUnsafeSlow(GROUP_BYTES + LARGE_BYTES);
+      yield joined(group, bytes, room);
       group = [];
       bytes = 0;
     }
     if (isLarge) yield chunk;
   }
-  if (bytes > 0) yield Buffer.concat(group);
+  if (bytes > 0) yield joined(group, bytes, room);
+}
+
+function joined(parts: readonly Uint8Array[], bytes: number, room: Buffer = Buffer.allocUnsafeSlow(bytes)): Uint8Array {
+  let at = 0;
+  for (const part of parts) {
+    room.set(part, at);
+    at += part.length;
+  }
+  return room.subarray(0, at);
 }

@@ -4,12 +4,12 @@ import { join } from "node:path";
 import { SynclineError } from "../../base/errors.ts";
 import { SPOOL_MEMORY_BYTES } from "../../base/limits.ts";
 import type { SeenFile } from "../../fstree/change-set.ts";
-import { readUpTo, writeParts } from "../../objects/disk.ts";
+import { readUpTo, startOf, writeParts } from "../../objects/disk.ts";
 
 export interface FileSource extends AsyncDisposable {
   readonly size: number;
-  /** Exactly these bytes. Throws `precondition_failed` when they are gone. */
-  read(offset: number, length: number): Promise<Uint8Array>;
+  /** Exactly these bytes, in `target`, which has room, or in other memory. Throws `precondition_failed` when they are gone. */
+  read(offset: number, length: number, target?: Uint8Array): Promise<Uint8Array>;
   /** As `seen` of a data reader. */
   seen?(size: number): Promise<SeenFile | undefined>;
 }
@@ -37,9 +37,9 @@ class LocalFile implements FileSource {
     this.size = size;
   }
 
-  async read(offset: number, length: number): Promise<Uint8Array> {
+  async read(offset: number, length: number, target?: Uint8Array): Promise<Uint8Array> {
     this.#handle ??= open(this.#path, "r");
-    const bytes = await readFully(await this.#handle, this.#path, offset, length);
+    const bytes = await readFully(await this.#handle, this.#path, offset, length, target);
     // Most files are read at once; thousands of them must not stay open.
     if (offset + length === this.size) await this[Symbol.asyncDispose]();
     return bytes;
@@ -78,7 +78,7 @@ export async function sourceOfStream(stream: AsyncIterable<Uint8Array>, folder: 
     await source[Symbol.asyncDispose]();
     await rm(path, { force: true });
   };
-  return { size, read: (offset, length) => source.read(offset, length), [Symbol.asyncDispose]: dispose };
+  return { size, read: (...part) => source.read(...part), [Symbol.asyncDispose]: dispose };
 }
 
 async function readFully(
@@ -86,8 +86,9 @@ async function readFully(
   path: string | Buffer,
   offset: number,
   length: number,
+  target?: Uint8Array,
 ): Promise<Uint8Array> {
-  const bytes = await readUpTo(handle, offset, length);
+  const bytes = await readUpTo(handle, offset, length, startOf(target, length));
   if (bytes.length === length) return bytes;
   throw new SynclineError("precondition_failed", `${path.toString()} shrank while it was being read.`, {
     hint: "Put it again once no program writes to it.",

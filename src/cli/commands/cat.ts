@@ -1,4 +1,5 @@
 /** `syncline cat`: a file's bytes on stdout, without a mount. */
+import { countBuffers } from "../../runtime/memory.ts";
 import { locateBucket } from "./bucket-path.ts";
 import { fileBytes, findObject, openReader } from "./bucket-reader.ts";
 import { command } from "../command.ts";
@@ -16,6 +17,7 @@ export const register = command({
     const path = await locateBucket(call, args[0] ?? "", readingAccess(call));
     await using reader = await openReader(call, path.address, options.at, { stale: true });
     const object = await findObject(reader, path);
+    countBuffers();
     for await (const bytes of fileBytes(reader, object, path)) await output.bytes(bytes);
   },
 });

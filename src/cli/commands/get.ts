@@ -7,6 +7,7 @@ import { escapeForPrint, nameFromText, nameToBytes, nameToText } from "../../bas
 import { unless } from "../../base/unless.ts";
 import { parseAddress } from "../../bucket/address.ts";
 import type { TreeObject } from "../../fstree/fs-reader.ts";
+import { countBuffers } from "../../runtime/memory.ts";
 import { openRealDisk } from "../../sync/disk/real-disk.ts";
 import { type BucketPath, locateBucket } from "./bucket-path.ts";
 import { type BucketReader, fileBytes, findObject, openReader } from "./bucket-reader.ts";
@@ -70,6 +71,7 @@ export const register = command({
         progress.update(done);
       },
     });
+    countBuffers();
     await copy.copy(object, name);
     report(output, copy, text, reader.isStale);
     const [error, ...more] = copy.left.errors();

@@ -4,7 +4,7 @@ import { lstat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { requirePublished, type CommandWriter } from "../../agent/command-writer.ts";
-import { releaseMemory } from "../../runtime/memory.ts";
+import { countBuffers, releaseMemory } from "../../runtime/memory.ts";
 import { SynclineError } from "../../base/errors.ts";
 import { escapeForPrint, nameFromBytes } from "../../base/names.ts";
 import type { BucketWriter, Path } from "../../bucket/writer.ts";
@@ -50,6 +50,7 @@ async function put(call: Call<"recursive" | BucketOption>): Promise<void> {
   await using session = await openWriterFor(call, path.address);
   const { writer } = session;
   const note = noteOf(`put ${source}`);
+  countBuffers();
   const { root, files, bytes, skipped, conflicts, figures, unsteady } =
     source === "-" || (await isStream(source))
       ? await putStream(call, writer, path.names, note)

@@ -7,7 +7,7 @@ import { escapeForPrint } from "../../base/names.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
 import { verifyBucket } from "../../bucket/verify.ts";
 import type { DamageItem, VerifyReport } from "../../bucket/verify/report.ts";
-import { blockListBytes } from "../../runtime/memory.ts";
+import { blockListBytes, countBuffers } from "../../runtime/memory.ts";
 import { type Call, command } from "../command.ts";
 import { openToRead } from "./bucket-reader.ts";
 import { readingAccess, BUCKET_OPTIONS, type BucketOption } from "../master-access.ts";
@@ -57,6 +57,7 @@ export const register = command({
     if (root === "lost") return 8;
     const { clock, random } = runtime;
     await using storage = await openVerified(address, { access: readingAccess(call), clock, random });
+    countBuffers();
     let report = await examine(call, address, storage, output);
     let repaired = root === "put back" ? 1 : 0;
     const repair = async (lost: readonly Cid[], copies: BlockReader) => {

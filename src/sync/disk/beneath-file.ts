@@ -40,8 +40,8 @@ export function openFile(addon: BeneathAddon, descriptor: number): DiskFile {
   };
   return {
     stat: async () => statIt(),
-    async read(offset, length) {
-      const bytes = Buffer.allocUnsafeSlow(length);
+    async read(offset, length, target = Buffer.allocUnsafeSlow(length)) {
+      const bytes = target.subarray(0, length);
       let done = 0;
       while (done < length) {
         const { bytesRead } = await readOf(descriptor, bytes, done, length - done, offset + done);

@@ -166,8 +166,8 @@ export interface SyncDisk {
 
 export interface DiskFile {
   stat(): Promise<DiskStat>;
-  /** Returns fewer bytes only at the end. */
-  read(offset: number, length: number): Promise<Uint8Array>;
+  /** Returns fewer bytes only at the end. May use `target`, which has room. */
+  read(offset: number, length: number, target?: Uint8Array): Promise<Uint8Array>;
   /** Writes the parts one after the other. */
   write(offset: number, ...parts: readonly Uint8Array[]): Promise<void>;
   truncate(size: number): Promise<void>;

@@ -9,7 +9,7 @@ import type { FileName } from "../../base/ids.ts";
 import { heldInRange } from "../../base/nanoseconds.ts";
 import { failedWith, systemFailure } from "../../base/system-errors.ts";
 import { NO_XATTRS, type FileType, type Xattrs } from "../../format/files/record.ts";
-import { NO_LINKS, readUpTo, syncFolder, systemDisk, writeParts } from "../../objects/disk.ts";
+import { NO_LINKS, readUpTo, startOf, syncFolder, systemDisk, writeParts } from "../../objects/disk.ts";
 import {
   NOT_THERE,
   UNKNOWN,
@@ -193,7 +193,7 @@ export async function openToRead(path: string | Buffer): Promise<DiskFile> {
 function openFile(handle: fs.FileHandle): DiskFile {
   return {
     stat: async () => statOf(await handle.stat({ bigint: true })),
-    read: (offset, length) => readUpTo(handle, offset, length),
+    read: (offset, length, target) => readUpTo(handle, offset, length, startOf(target, length)),
     write: (offset, ...parts) => writeParts(handle, offset, parts),
     truncate: (size) => handle.truncate(size),
     sync: () => handle.sync(),

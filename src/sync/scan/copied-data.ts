@@ -37,14 +37,15 @@ export class CopiedData implements DataReader, AsyncDisposable {
   }
 
   /** Throws `precondition_failed` if a file changed, and `local_io_failed` if it cannot be read. */
-  async readData(ino: Ino, _epoch: number, offset: number, length: number): Promise<Uint8Array> {
+  async readData(ino: Ino, _epoch: number, offset: number, length: number, target?: Uint8Array): Promise<Uint8Array> {
     const source = this.#sourceOf(ino);
     const isWhole = offset === 0 && length === source.stat.size;
     const ahead = isWhole ? await this.#ahead.take(ino) : undefined;
     // A file that is longer by now is read only in part.
     const whole = ahead?.stat.size === length ? ahead : undefined;
     if (whole !== undefined) this.#whole.set(ino, whole.stat);
-    const bytes = whole?.bytes ?? (await reading(source.path, () => this.#fileOf(ino, source).read(offset, length)));
+    const read = () => this.#fileOf(ino, source).read(offset, length, target);
+    const bytes = whole?.bytes ?? (await reading(source.path, read));
     this.#wasRead(length);
     return bytes;
   }

@@ -46,10 +46,11 @@ async function contentStill(
   try {
     let isWhole = true;
     const { size } = stat;
+    const target = Buffer.allocUnsafeSlow(Math.min(STEP_BYTES, size));
     const stretches = async function* () {
       for (let at = 0; at < size; at += STEP_BYTES) {
         const wanted = Math.min(STEP_BYTES, size - at);
-        const bytes = await file.read(at, wanted);
+        const bytes = await file.read(at, wanted, target);
         isWhole &&= bytes.length === wanted;
         // Fills up with zeros so that the cutting ends; the result is discarded.
         yield bytes.length === wanted ? bytes : new Uint8Array(wanted);
@@ -108,12 +109,13 @@ export class LocalData implements DataReader, AsyncDisposable {
   }
 
   /** Throws `precondition_failed` if the file changed or cannot be read, and the signal's reason. */
-  async readData(ino: Ino, _epoch: number, offset: number, length: number): Promise<Uint8Array> {
+  async readData(ino: Ino, _epoch: number, offset: number, length: number, target?: Uint8Array): Promise<Uint8Array> {
     const source = this.#sources.get(ino) ?? this.#options.beside?.get(ino);
     if (source === undefined) throw new SynclineError("internal", `Inode ${ino} has no data.`);
     const isWhole = offset === 0 && length === source.stat.size;
     const bytes =
-      (isWhole ? await this.#readAhead(ino, source) : undefined) ?? (await this.#read(ino, source, offset, length));
+      (isWhole ? await this.#readAhead(ino, source) : undefined) ??
+      (await this.#read(ino, source, offset, length, target));
     const { limit, signal, sent } = this.#options;
     sent?.(length, offset + length === source.stat.size);
     await limit?.take(length, signal);
@@ -130,9 +132,9 @@ export class LocalData implements DataReader, AsyncDisposable {
     return whole !== undefined && isStill(stat, whole.stat) ? whole.bytes : undefined;
   }
 
-  async #read(ino: Ino, source: Found, offset: number, length: number): Promise<Uint8Array> {
+  async #read(ino: Ino, source: Found, ...part: Parameters<DiskFile["read"]>): Promise<Uint8Array> {
     try {
-      return await this.#readStill(ino, source, offset, length);
+      return await this.#readStill(ino, source, ...part);
     } catch (error) {
       if (!isUnreadable(error)) throw error;
       this.unreadable.push(source);
@@ -145,12 +147,13 @@ export class LocalData implements DataReader, AsyncDisposable {
     }
   }
 
-  async #readStill(ino: Ino, source: Found, offset: number, length: number): Promise<Uint8Array> {
+  async #readStill(ino: Ino, source: Found, ...part: Parameters<DiskFile["read"]>): Promise<Uint8Array> {
     const { path, stat } = source;
+    const [offset, length] = part;
     const opening = this.#open.get(ino) ?? openStill(this.#disk, path, stat);
     this.#open.set(ino, opening);
     const file = await opening;
-    const bytes = await file?.read(offset, length);
+    const bytes = await file?.read(...part);
     if (file === undefined || bytes?.length !== length || !isStill(stat, await file.stat())) {
       this.changed.push(source);
       throw new SynclineError(

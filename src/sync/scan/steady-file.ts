@@ -38,12 +38,12 @@ export class SteadyFile implements FileSource {
   }
 
   /** Throws `precondition_failed` if the file changed: `seen` says how it is now. Rejects as opening and reading do. */
-  async read(offset: number, length: number): Promise<Uint8Array> {
+  async read(offset: number, length: number, target?: Uint8Array): Promise<Uint8Array> {
     const { size } = this.#stat;
     this.#ended = "failed";
     const file = await (this.#file ??= this.#open());
     const isResized = this.#stat.size !== size;
-    const bytes = isResized ? NOTHING : await file.read(offset, length);
+    const bytes = isResized ? NOTHING : await file.read(offset, length, target);
     // A removed file can be read to its end: only its ctime changes.
     const isCut = bytes.length < length || (this.#mayReadAgain() && !hasSameTime(this.#stat, await file.stat()));
     this.#ended = isCut ? "changed" : "whole";
