@@ -202,9 +202,11 @@ export const SLOW_FLUSHES_MS = 20;
 export const EPOCH_OBJECTS = 4_096;
 /** Above that, while an epoch is being published, each changing call is delayed: this long at twice as many objects … */
 export const PACE_MS = 20;
-/** … but no longer than this, and not once publishing the epoch has taken PACED_MS. */
+/** … but no longer than this, and not once publishing has taken PACED_MS for each EPOCH_OBJECTS of the epoch. */
 export const PACE_MAX_MS = 50;
 export const PACED_MS = 5_000;
+/** While a larger epoch is in flight, the delays begin at its number of objects, but at most at this many EPOCH_OBJECTS. */
+export const PACED_EPOCHS = 4;
 /** This many bytes of an unpublished object's extended attributes, or of its symlink target, count as another object. */
 export const VALUE_UNIT_BYTES = 2 * KiB;
 /** Added to each attribute's bytes before they are counted. */

@@ -6,7 +6,7 @@
  */
 import type { Clock } from "../base/clock.ts";
 import { SynclineError } from "../base/errors.ts";
-import { EPOCH_OBJECTS, PACE_MAX_MS, PACE_MS, PACED_MS } from "../base/limits.ts";
+import { EPOCH_OBJECTS, PACE_MAX_MS, PACE_MS, PACED_EPOCHS, PACED_MS } from "../base/limits.ts";
 import type { Log } from "../base/log.ts";
 import type { Ports } from "../base/ports.ts";
 
@@ -26,8 +26,10 @@ export class BackPressure {
   readonly #objects: number;
   readonly #most: number;
   #toldFull = false;
-  /** When the epoch in flight was handed over; undefined when there is none, or when it failed before. */
-  #leftMs: number | undefined;
+  /** Until when calls wait for the epoch in flight; undefined when there is none, or when it failed before. */
+  #paceUntilMs: number | undefined;
+  /** How many objects the live epoch may change before calls wait. */
+  #free = 0;
 
   constructor({ clock, log, objects = EPOCH_OBJECTS, most = Infinity }: BackPressureOptions) {
     this.#clock = clock;
@@ -54,14 +56,19 @@ export class BackPressure {
     throw error;
   }
 
-  /** An epoch is handed over for publishing. `again`: an earlier attempt failed. */
-  left(again: boolean): void {
-    this.#leftMs = again ? undefined : this.#clock.monotonicMs();
+  /**
+   * An epoch of so many objects is handed over for publishing. `again`: an earlier attempt failed. The next one may become
+   * as large, since a slow bucket gets more through in large ones.
+   */
+  left(sealed: number, again: boolean): void {
+    const epochs = Math.max(1, sealed / this.#objects);
+    this.#paceUntilMs = again ? undefined : this.#clock.monotonicMs() + PACED_MS * epochs;
+    this.#free = this.#objects * Math.min(epochs, PACED_EPOCHS);
   }
 
   /** The epoch is in the bucket. */
   arrived(): void {
-    this.#leftMs = undefined;
+    this.#paceUntilMs = undefined;
   }
 
   /** Whether the live epoch is large enough to be sealed at once. */
@@ -74,11 +81,11 @@ export class BackPressure {
    * memory holds.
    */
   pauseMs(live: number, held: number): number {
-    if (this.#leftMs === undefined) return 0;
+    if (this.#paceUntilMs === undefined) return 0;
     if (held > this.#most / 2) return PACE_MAX_MS;
-    const surplus = live - this.#objects;
+    const surplus = live - this.#free;
     if (surplus <= 0) return 0;
-    if (this.#clock.monotonicMs() - this.#leftMs > PACED_MS) return 0;
+    if (this.#clock.monotonicMs() > this.#paceUntilMs) return 0;
     return Math.min((PACE_MS * surplus) / this.#objects, PACE_MAX_MS);
   }
 }

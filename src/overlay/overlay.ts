@@ -244,8 +244,9 @@ export class Overlay {
       this.data.sealed();
       this.#housekeeping.sealed();
     }
-    if (this.state.inFlight !== undefined) this.#pacing.left(again);
-    return this.state.inFlight?.changes;
+    const changes = this.state.inFlight?.changes;
+    if (changes !== undefined) this.#pacing.left(changes.objects.length, again);
+    return changes;
   }
 
   /** Notes durably that a swap may put this commit of the epoch in flight into the bucket. Rejects as `fsync`. */

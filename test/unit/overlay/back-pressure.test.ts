@@ -18,7 +18,7 @@ describe("a call that changes another object", () => {
   test("waits only while an epoch is being published and the live one is past its bound, longer the further past", () => {
     const pacing = new BackPressure({ clock: new ManualClock(), log: silentLog, objects: BOUND });
     expect(pacing.pauseMs(10 * BOUND, 0)).toBe(0);
-    pacing.left(false);
+    pacing.left(BOUND, false);
     expect(pacing.pauseMs(BOUND, 0)).toBe(0);
     const pauses = [1.1, 1.5, 2, 3, 100].map((times) => pacing.pauseMs(times * BOUND, 0));
     expect(pauses[0]).toBeGreaterThan(0);
@@ -31,13 +31,36 @@ describe("a call that changes another object", () => {
   test("does not wait for an epoch that takes too long or failed before", async () => {
     const clock = new ManualClock();
     const pacing = new BackPressure({ clock, log: silentLog, objects: BOUND });
-    pacing.left(false);
+    pacing.left(BOUND, false);
     await clock.advance(PACED_MS + 1);
     expect(pacing.pauseMs(10 * BOUND, 0)).toBe(0);
-    pacing.left(false);
+    pacing.left(BOUND, false);
     expect(pacing.pauseMs(10 * BOUND, 0)).toBeGreaterThan(0);
-    pacing.left(true);
+    pacing.left(BOUND, true);
     expect(pacing.pauseMs(10 * BOUND, 0)).toBe(0);
+  });
+
+  test("waits longer for a larger epoch, so that epochs do not grow without end", async () => {
+    const clock = new ManualClock();
+    const pacing = new BackPressure({ clock, log: silentLog, objects: BOUND });
+    pacing.left(3 * BOUND, false);
+    await clock.advance(3 * PACED_MS);
+    expect(pacing.pauseMs(10 * BOUND, 0)).toBeGreaterThan(0);
+    await clock.advance(1);
+    expect(pacing.pauseMs(10 * BOUND, 0)).toBe(0);
+  });
+
+  test("waits once the live epoch is larger than the one in flight, or four times the bound", () => {
+    const pacing = new BackPressure({ clock: new ManualClock(), log: silentLog, objects: BOUND });
+    const isFree = (live: number) => pacing.pauseMs(live, 0) === 0;
+    for (const [sealed, most] of [
+      [1, BOUND],
+      [2 * BOUND, 2 * BOUND],
+      [9 * BOUND, 4 * BOUND],
+    ] as const) {
+      pacing.left(sealed, false);
+      expect([isFree(most), isFree(most + 1)]).toEqual([true, false]);
+    }
   });
 
   test("waits for its turn at the filesystem, unless the live epoch already changed that object", async () => {
@@ -221,10 +244,10 @@ describe("at the most changed objects that memory should hold", () => {
   test("calls wait longest from half of them on, however long the epoch in flight takes", async () => {
     const clock = new ManualClock();
     const pressure = new BackPressure({ clock, log: silentLog, objects: BOUND, most: 10 * BOUND });
-    pressure.left(false);
+    pressure.left(1, false);
     await clock.advance(2 * PACED_MS);
     expect([pressure.pauseMs(1, 4 * BOUND), pressure.pauseMs(1, 6 * BOUND)]).toEqual([0, PACE_MAX_MS]);
-    pressure.left(true);
+    pressure.left(1, true);
     expect(pressure.pauseMs(1, 6 * BOUND)).toBe(0);
   });
 });
