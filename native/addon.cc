@@ -31,6 +31,7 @@ NAPI_MODULE_INIT() {
   Define(env, exports, "serve", syncline::Serve, nullptr);
   Define(env, exports, "setModified", syncline::SetModified, nullptr);
   Define(env, exports, "freeRange", syncline::FreeRange, nullptr);
+  Define(env, exports, "dataFrom", syncline::DataFrom, nullptr);
   Define(env, exports, "readCached", syncline::ReadCached, nullptr);
   Define(env, exports, "openBeneath", syncline::OpenBeneath, nullptr);
   Define(env, exports, "statAt", syncline::StatAt, nullptr);

@@ -4,7 +4,6 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,26 +17,16 @@
 
 #include "batch.h"
 #include "beneath_calls.h"
+#include "filesystem_kind.h"
 
 namespace syncline {
 
 namespace {
 
-// Kinds of filesystems as statfs(2) tells them: linux/magic.h, which did not always have all of these.
-constexpr uint32_t kExt = 0xEF53;  // ext2 to ext4
-constexpr uint32_t kXfs = 0x58465342;
-constexpr uint32_t kBtrfs = 0x9123683E;
-constexpr uint32_t kF2fs = 0xF2F52010;
-constexpr uint32_t kTmpfs = 0x01021994;
-
 // Whether syncfs(2) makes all that was written before durable, and tells of a write that failed, which it does since Linux 5.8. Others, such as
 // filesystems in user space, may not be told of it at all.
 bool SyncsWhole(int directory) {
-  struct statfs filesystem;
-  if (fstatfs(directory, &filesystem) != 0) return false;
-  constexpr uint32_t kKnown[] = {kExt, kXfs, kBtrfs, kF2fs, kTmpfs};
-  const auto type = static_cast<uint32_t>(filesystem.f_type);
-  if (std::find(std::begin(kKnown), std::end(kKnown), type) == std::end(kKnown)) return false;
+  if (!IsOnKnownFilesystem(directory)) return false;
   struct utsname system;
   int major = 0, minor = 0;
   if (uname(&system) != 0 || sscanf(system.release, "%d.%d", &major, &minor) != 2) return false;

@@ -13,6 +13,7 @@ import { resolvePath } from "../fstree/fs-reader.ts";
 import { type PublishContext, publishEpoch, type PublishOptions } from "./publish.ts";
 import type { PublishOutcome } from "./publish/outcome.ts";
 import { type Draft, DraftTree } from "./writer/draft-tree.ts";
+import type { Stretch } from "../content/chunker.ts";
 import type { FileSource } from "./writer/file-source.ts";
 import { isADirectory, noSuchPath, notADirectory } from "./writer/path-errors.ts";
 import { type RestoreCounts, Restorer } from "./writer/restore.ts";
@@ -324,7 +325,7 @@ export class BucketWriter implements AsyncDisposable {
   }
 }
 
-function read(data: DataReader | undefined, ...range: Parameters<DataReader["readData"]>): Promise<Uint8Array> {
+function read(data: DataReader | undefined, ...range: Parameters<DataReader["readData"]>): Promise<Stretch> {
   if (data === undefined) throw new SynclineError("internal", `Inode ${range[0]} has no data.`);
   return data.readData(...range);
 }

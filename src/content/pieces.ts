@@ -7,6 +7,7 @@ import { visitRange } from "./list-range.ts";
 import { checkChunk, streamContent } from "./read.ts";
 import type { ContentSegment, ReadData } from "./segment.ts";
 import { type ContentSource, loadChunk, loading } from "./source.ts";
+import { stretchLength } from "./write.ts";
 import { BlockMiss } from "../blocks/block-store.ts";
 import type { ListEntry } from "../format/files/chunk-list.ts";
 
@@ -46,26 +47,29 @@ export class ComposedFile {
 
   /** Bytes of the first segment, which is data: in new memory, or in `target`. */
   async chunk(offset: number, length: number, target: Uint8Array | undefined): Promise<Uint8Array> {
-    return this.#readData(this.#segments[0]?.epoch ?? 0, offset, length, target);
+    const read = await this.#readData(this.#segments[0]?.epoch ?? 0, offset, length, target);
+    return typeof read === "number" ? new Uint8Array(length) : read;
   }
 
   /** Reads the next bytes while the last ones are cut. */
   async *#data(epoch: number, from: number, to: number): AsyncGenerator<Stretch> {
-    let reading: Promise<Uint8Array> | undefined;
-    for (let at = from; at < to; at += READ_BYTES) {
-      const bytes = await (reading ?? this.#read(epoch, at, to, to - at > READ_BYTES));
-      reading = at + bytes.length < to ? this.#read(epoch, at + bytes.length, to, true) : undefined;
+    let reading: Promise<Stretch> | undefined;
+    for (let at = from; at < to;) {
+      const stretch = await (reading ?? this.#read(epoch, at, to, to - at > READ_BYTES));
+      at += stretchLength(stretch);
+      reading = at < to ? this.#read(epoch, at, to, true) : undefined;
       // A caller that stops early does not see this error.
       reading?.catch(() => {});
-      yield bytes;
+      yield stretch;
     }
   }
 
   /** `isOfMany`: into reused memory; bytes read in one piece may be in the reader's memory already. */
-  async #read(epoch: number, at: number, to: number, isOfMany: boolean): Promise<Uint8Array> {
+  async #read(epoch: number, at: number, to: number, isOfMany: boolean): Promise<Stretch> {
     const length = Math.min(READ_BYTES, to - at);
-    const bytes = await this.#readData(epoch, at, length, isOfMany ? this.#buffer(length) : undefined);
-    if (bytes.length === length) return bytes;
+    const read = await this.#readData(epoch, at, length, isOfMany ? this.#buffer(length) : undefined);
+    if (typeof read === "number" ? read >= length : read.length === length)
+      return typeof read === "number" ? Math.min(read, to - at) : read;
     throw new SynclineError("state_corrupt", `A data file of epoch ${epoch} ends before byte ${at + length}.`);
   }
 

@@ -1,4 +1,5 @@
 /** A changed file as runs of bytes, each with its current location. */
+import type { Stretch } from "./chunker.ts";
 
 /** A run of a file's bytes. Base content and data files hold it at the file's own offset (data files are sparse). */
 export interface ContentSegment {
@@ -12,6 +13,7 @@ export interface ContentSegment {
 
 /**
  * Reads exactly `length` bytes at `offset` of the file from the data file of `epoch`, or throws. May use `target`, which
- * has room, so that a large file does not leave as much garbage as it has bytes.
+ * has room, so that a large file does not leave as much garbage as it has bytes. Or tells how many zeros follow, if these
+ * are at least `length`.
  */
-export type ReadData = (epoch: number, offset: number, length: number, target?: Uint8Array) => Promise<Uint8Array>;
+export type ReadData = (epoch: number, offset: number, length: number, target?: Uint8Array) => Promise<Stretch>;

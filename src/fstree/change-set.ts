@@ -6,6 +6,7 @@
  */
 import type { Cid, FileId, FileName, Ino, Lamport } from "../base/ids.ts";
 import type { EarlyCuts } from "../content/early-cuts.ts";
+import type { Stretch } from "../content/chunker.ts";
 import type { ContentSegment } from "../content/segment.ts";
 import type { ConflictOrigin, Content, FileRecord, FileType } from "../format/files/record.ts";
 import type { TreeObject } from "./fs-reader.ts";
@@ -155,10 +156,10 @@ export type BaseChange =
 
 /**
  * Reads bytes that the overlay holds: `length` bytes of data file `<ino>.<epoch>` at `offset`. May put them into `target`,
- * which has room for them.
+ * which has room for them. Or tells how many zeros follow, if these are at least `length`.
  */
 export interface DataReader {
-  readData(ino: Ino, epoch: number, offset: number, length: number, target?: Uint8Array): Promise<Uint8Array>;
+  readData(ino: Ino, epoch: number, offset: number, length: number, target?: Uint8Array): Promise<Stretch>;
   /** Cuts that were found in the data file's first bytes while it was written, if those are still the same. */
   earlyCuts?(ino: Ino, epoch: number): Promise<EarlyCuts | undefined>;
   /** Whether all bytes of this file can be read as data of epoch 0, also where its content is the same. */

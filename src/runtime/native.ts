@@ -12,6 +12,11 @@ export interface FileAddon {
   /** fallocate(2): frees the disk space of a part of the file, which then reads as zeros. Throws with `errno`. */
   freeRange(file: number, offset: number, length: number): void;
   /**
+   * lseek(2) with SEEK_DATA: where the first byte from `offset` on lies that may not be zero; the file's end if there is none.
+   * `offset` if the filesystem cannot tell.
+   */
+  dataFrom(file: number, offset: number): number;
+  /**
    * preadv2(2) with RWF_NOWAIT: fills `bytes` from the file's pages in memory. Returns how many it could: 0 also if the
    * filesystem cannot say what is in memory. Throws with `errno`.
    */

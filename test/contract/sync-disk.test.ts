@@ -10,6 +10,7 @@ import {
   utimesSync,
   writeFileSync,
 } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import type { FileName } from "../../src/base/ids.ts";
@@ -27,6 +28,8 @@ import { temporaryFolder } from "../support/temporary-folder.ts";
 const addon = loadBeneathAddon();
 /** What was built before it could do many files at a time is used as it is. */
 const isOld = addon?.createFiles === undefined;
+/** ext4 and tmpfs surely tell where holes are. */
+const tellsHoles = addon?.dataFrom !== undefined && [0xef53, 0x01021994].includes((await kindOfFolder(tmpdir())) ?? 0);
 /** Somebody who is not root. */
 const NOBODY = 65_534;
 const kinds: [string, (root: string) => SyncDisk][] = [["portable", (root) => new PortableDisk(root)]];
@@ -135,6 +138,23 @@ describe.each(kinds)("a %s disk", (kind, open) => {
     await read.close();
     expect(await disk.look(path("d/nothing"))).toBeUndefined();
     expect(await disk.look(path("d/f/below"))).toBeUndefined();
+  });
+
+  test.runIf(tellsHoles)("tells which zeros lie in a hole, and not that data does", async () => {
+    const size = 2 ** 40;
+    const at = 2 ** 39 + 5;
+    const made = await disk.create(path("sparse"));
+    await made.write(at, Buffer.from("x"));
+    await made.truncate(size);
+    await made.close();
+    const file = await disk.read(path("sparse"));
+    const [first = 0, byte, last] = [0, at, at + 2 ** 30].map((offset) => file.zerosAt?.(offset));
+    const beyond = file.zerosAt?.(size + 1);
+    await file.close();
+    expect([byte, last, beyond]).toEqual([0, size - at - 2 ** 30, 0]);
+    // The block with the byte may begin before it.
+    expect(first).toBeGreaterThan(at - 2 ** 21);
+    expect(first).toBeLessThanOrEqual(at);
   });
 
   test("a rename to a free name never replaces, and a hard link shares the inode", async () => {

@@ -5,6 +5,7 @@
 import type { Ino } from "../../base/ids.ts";
 import { PACK_TARGET_BYTES } from "../../base/limits.ts";
 import type { DataReader } from "../../fstree/change-set.ts";
+import type { Stretch } from "../../content/chunker.ts";
 import type { EarlyCuts } from "../../content/early-cuts.ts";
 import type { Throughput } from "./throughput.ts";
 
@@ -37,7 +38,7 @@ export class CountedReader implements DataReader {
     return this.#bytes;
   }
 
-  readData(ino: Ino, epoch: number, offset: number, length: number, target?: Uint8Array): Promise<Uint8Array> {
+  readData(ino: Ino, epoch: number, offset: number, length: number, target?: Uint8Array): Promise<Stretch> {
     this.#calls.check();
     this.#bytes += length;
     this.#throughput.note(length);

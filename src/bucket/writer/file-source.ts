@@ -2,14 +2,18 @@
 import { type FileHandle, open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { SynclineError } from "../../base/errors.ts";
+import type { Stretch } from "../../content/chunker.ts";
 import { SPOOL_MEMORY_BYTES } from "../../base/limits.ts";
 import type { SeenFile } from "../../fstree/change-set.ts";
 import { readUpTo, startOf, writeParts } from "../../objects/disk.ts";
 
 export interface FileSource extends AsyncDisposable {
   readonly size: number;
-  /** Exactly these bytes, in `target`, which has room, or in other memory. Throws `precondition_failed` when they are gone. */
-  read(offset: number, length: number, target?: Uint8Array): Promise<Uint8Array>;
+  /**
+   * Exactly these bytes, in `target`, which has room, or in other memory; or how many zeros follow, if these are at least
+   * `length`. Throws `precondition_failed` when they are gone.
+   */
+  read(offset: number, length: number, target?: Uint8Array): Promise<Stretch>;
   /** As `seen` of a data reader. */
   seen?(size: number): Promise<SeenFile | undefined>;
 }

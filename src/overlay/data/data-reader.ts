@@ -8,8 +8,13 @@ import { SmallFileIndex } from "./small-file-index.ts";
 import { readEntries, smallFilesOf } from "./small-pieces.ts";
 import type { OverlayStorage, StoredFile } from "../disk/storage.ts";
 
+/** Reads bytes only: the overlay knows where a file has holes. */
+export interface DataFileReader extends DataReader {
+  readData(...range: Parameters<DataReader["readData"]>): Promise<Uint8Array>;
+}
+
 /** Throws `store_failed`. */
-export function createDataReader(stateDir: string): DataReader {
+export function createDataReader(stateDir: string): DataFileReader {
   return dataReaderOf(new DiskStorage(stateDir));
 }
 
@@ -17,7 +22,7 @@ export function createDataReader(stateDir: string): DataReader {
  * Opens files for each read, so that removed files do not occupy the disk. A shared file stays open for all reads of it in
  * one turn of the event loop. Bytes of a never synced file that power loss took read as zeros.
  */
-export function dataReaderOf(storage: OverlayStorage): DataReader {
+export function dataReaderOf(storage: OverlayStorage): DataFileReader {
   // The shared files of a sealed epoch never change: they are scanned once.
   let known: { readonly epoch: number; readonly small: SmallFileIndex } | undefined;
   const parts = new OpenPart(storage);

@@ -1,4 +1,5 @@
 /** An inode of a folder in memory, and what its disk reports of it. */
+import { zerosEnd } from "../../content/zeros.ts";
 import type { FileType, Xattrs } from "../../format/files/record.ts";
 import type { DiskStat } from "../../sync/disk/disk.ts";
 
@@ -58,6 +59,11 @@ export function renumber(root: Node): void {
   const nodes = [...new Set(Array.from(nodesBelow(root), ([, node]) => node))];
   const inos = nodes.map(({ ino }) => ino);
   for (const [index, node] of nodes.entries()) node.ino = inos[(index + 1) % inos.length] ?? node.ino;
+}
+
+/** Any zeros count as a hole. */
+export function zerosAt({ bytes }: Node, offset: number): number {
+  return zerosEnd(bytes, Math.min(offset, bytes.length), bytes.length) - Math.min(offset, bytes.length);
 }
 
 /** A copy of `bytes` with `others` written over it at `offset`. */

@@ -3,7 +3,7 @@
  * links and exchanges work, and the process can die before any of its changes.
  */
 import type { FileName } from "../../base/ids.ts";
-import { copyOf, failure, nodesBelow, renumber, statOf, textOf, written, type Node } from "./memory-node.ts";
+import { copyOf, failure, nodesBelow, renumber, statOf, textOf, written, zerosAt, type Node } from "./memory-node.ts";
 import { NO_XATTRS, type FileType, type Xattrs } from "../../format/files/record.ts";
 import type { DiskEntry, DiskFile, DiskPath, DiskStat, RenameHow, SyncDisk } from "../../sync/disk/disk.ts";
 import { isWithin } from "../../sync/disk/paths.ts";
@@ -266,14 +266,13 @@ export class MemorySyncDisk implements SyncDisk {
     return {
       stat: async () => statOf(node),
       read: async (offset, length) => Buffer.from(node.bytes.subarray(offset, offset + length)),
+      zerosAt: (offset) => zerosAt(node, offset),
       write: async (offset, ...parts) => {
         this.#change();
         node.bytes = written(node.bytes, offset, Buffer.concat(parts));
         node.mtimeNs = node.ctimeNs = this.nowNs();
       },
-      truncate: async (size) => {
-        node.bytes = Buffer.concat([node.bytes], size);
-      },
+      truncate: async (size) => void (node.bytes = Buffer.concat([node.bytes], size)),
       sync: async () => {},
       close: async () => {},
     };

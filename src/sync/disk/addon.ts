@@ -20,6 +20,8 @@ export interface BeneathAddon {
   getXattr(descriptor: number, name: string): Buffer | undefined;
   setXattr(descriptor: number, name: string, value: Buffer): void;
   removeXattr(descriptor: number, name: string): void;
+  /** As in FileAddon. Absent from older addons. */
+  dataFrom?(descriptor: number, offset: number): number;
   /** native/beneath_batch.h. Rejects with the same errors. Absent from older addons. */
   readFiles?(directory: number, paths: readonly string[], sizes: Float64Array, target: Buffer): Promise<Float64Array>;
   bareFiles?(directory: number, paths: readonly string[], all: 0 | 1): Promise<Float64Array>;

@@ -38,8 +38,10 @@ export function openFile(addon: BeneathAddon, descriptor: number): DiskFile {
     if (row === undefined) throw Object.assign(new Error("ENOENT"), { code: "ENOENT" });
     return statOf(row, 0);
   };
+  const { dataFrom } = addon;
   return {
     stat: async () => statIt(),
+    zerosAt: dataFrom && ((offset) => dataFrom(descriptor, offset) - offset),
     async read(offset, length, target = Buffer.allocUnsafeSlow(length)) {
       const bytes = target.subarray(0, length);
       let done = 0;

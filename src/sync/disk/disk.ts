@@ -5,6 +5,7 @@
  * the system's code ("ENOENT", "EEXIST", …).
  */
 import type { FileName } from "../../base/ids.ts";
+import type { Stretch } from "../../content/chunker.ts";
 import type { FileType, Xattrs } from "../../format/files/record.ts";
 
 export type DiskPath = readonly FileName[];
@@ -168,12 +169,25 @@ export interface DiskFile {
   stat(): Promise<DiskStat>;
   /** Returns fewer bytes only at the end. May use `target`, which has room. */
   read(offset: number, length: number, target?: Uint8Array): Promise<Uint8Array>;
+  /** How many zeros from `offset` on lie in a hole, and so need not be read. Absent: unknown. */
+  readonly zerosAt?: ((offset: number) => number) | undefined;
   /** Writes the parts one after the other. */
   write(offset: number, ...parts: readonly Uint8Array[]): Promise<void>;
   truncate(size: number): Promise<void>;
   /** Makes contents and attributes durable. */
   sync(): Promise<void>;
   close(): Promise<void>;
+}
+
+/** As `read`; or how many zeros follow, at most up to `size`, if these are at least `length` and lie in a hole. */
+export async function readStretch(
+  file: Pick<DiskFile, "read" | "zerosAt">,
+  size: number,
+  ...part: Parameters<DiskFile["read"]>
+): Promise<Stretch> {
+  const [offset, length] = part;
+  const zeros = Math.min(file.zerosAt?.(offset) ?? 0, size - offset);
+  return zeros >= length ? zeros : file.read(...part);
 }
 
 /** Codes of a path where nothing can be: the last three are for names that the disk cannot hold. */

@@ -9,6 +9,7 @@ import type { FileName } from "../../base/ids.ts";
 import { heldInRange } from "../../base/nanoseconds.ts";
 import { failedWith, systemFailure } from "../../base/system-errors.ts";
 import { NO_XATTRS, type FileType, type Xattrs } from "../../format/files/record.ts";
+import { loadFileAddon } from "../../runtime/native.ts";
 import { NO_LINKS, readUpTo, startOf, syncFolder, systemDisk, writeParts } from "../../objects/disk.ts";
 import {
   NOT_THERE,
@@ -191,7 +192,9 @@ export async function openToRead(path: string | Buffer): Promise<DiskFile> {
 }
 
 function openFile(handle: fs.FileHandle): DiskFile {
+  const { dataFrom } = (addon ??= loadFileAddon());
   return {
+    zerosAt: dataFrom && ((offset) => dataFrom(handle.fd, offset) - offset),
     stat: async () => statOf(await handle.stat({ bigint: true })),
     read: (offset, length, target) => readUpTo(handle, offset, length, startOf(target, length)),
     write: (offset, ...parts) => writeParts(handle, offset, parts),
@@ -227,4 +230,5 @@ function ifGone(error: unknown): undefined {
   if (!failedWith(error, "ENOENT")) throw error;
 }
 
+let addon: ReturnType<typeof loadFileAddon> | undefined;
 const SLASH = Buffer.from("/");

@@ -3,6 +3,8 @@ import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { Ino } from "../../base/ids.ts";
 import { describeError } from "../../base/log.ts";
 import { escapeForPrint } from "../../base/names.ts";
+import type { Stretch } from "../../content/chunker.ts";
+import { stretchLength } from "../../content/write.ts";
 import type { DataReader, SeenFile } from "../../fstree/change-set.ts";
 import type { DiskPath, DiskStat, SyncDisk } from "../disk/disk.ts";
 import { pathText } from "../disk/paths.ts";
@@ -37,7 +39,7 @@ export class CopiedData implements DataReader, AsyncDisposable {
   }
 
   /** Throws `precondition_failed` if a file changed, and `local_io_failed` if it cannot be read. */
-  async readData(ino: Ino, _epoch: number, offset: number, length: number, target?: Uint8Array): Promise<Uint8Array> {
+  async readData(ino: Ino, _epoch: number, offset: number, length: number, target?: Uint8Array): Promise<Stretch> {
     const source = this.#sourceOf(ino);
     const isWhole = offset === 0 && length === source.stat.size;
     const ahead = isWhole ? await this.#ahead.take(ino) : undefined;
@@ -46,7 +48,7 @@ export class CopiedData implements DataReader, AsyncDisposable {
     if (whole !== undefined) this.#whole.set(ino, whole.stat);
     const read = () => this.#fileOf(ino, source).read(offset, length, target);
     const bytes = whole?.bytes ?? (await reading(source.path, read));
-    this.#wasRead(length);
+    this.#wasRead(stretchLength(bytes));
     return bytes;
   }
 

@@ -8,10 +8,11 @@ import { failedWith } from "../../base/system-errors.ts";
 import type { BlockSink } from "../../blocks/block-store.ts";
 import type { DataReader } from "../../fstree/change-set.ts";
 import { sameContent } from "../../fstree/merge/objects.ts";
+import type { Stretch } from "../../content/chunker.ts";
 import type { ContentConfig } from "../../content/config.ts";
-import { writeContent } from "../../content/write.ts";
+import { stretchLength, writeContent } from "../../content/write.ts";
 import type { Content, FileRecord } from "../../format/files/record.ts";
-import type { DiskFile, DiskPath, DiskStat, SyncDisk } from "../disk/disk.ts";
+import { readStretch, type DiskFile, type DiskPath, type DiskStat, type SyncDisk } from "../disk/disk.ts";
 import { pathText } from "../disk/paths.ts";
 import { baseTarget, type ReadBlock } from "./base-values.ts";
 import { ReadAhead } from "./read-ahead.ts";
@@ -48,12 +49,14 @@ async function contentStill(
     const { size } = stat;
     const target = Buffer.allocUnsafeSlow(Math.min(STEP_BYTES, size));
     const stretches = async function* () {
-      for (let at = 0; at < size; at += STEP_BYTES) {
+      for (let at = 0; at < size;) {
         const wanted = Math.min(STEP_BYTES, size - at);
-        const bytes = await file.read(at, wanted, target);
-        isWhole &&= bytes.length === wanted;
+        const read = await readStretch(file, size, at, wanted, target);
+        isWhole &&= stretchLength(read) >= wanted;
         // Fills up with zeros so that the cutting ends; the result is discarded.
-        yield bytes.length === wanted ? bytes : new Uint8Array(wanted);
+        const stretch = isWhole ? read : size - at;
+        at += stretchLength(stretch);
+        yield stretch;
       }
     };
     const content = await writeContent(sink, config, { size, stretches: stretches() });
@@ -109,17 +112,18 @@ export class LocalData implements DataReader, AsyncDisposable {
   }
 
   /** Throws `precondition_failed` if the file changed or cannot be read, and the signal's reason. */
-  async readData(ino: Ino, _epoch: number, offset: number, length: number, target?: Uint8Array): Promise<Uint8Array> {
+  async readData(ino: Ino, _epoch: number, offset: number, length: number, target?: Uint8Array): Promise<Stretch> {
     const source = this.#sources.get(ino) ?? this.#options.beside?.get(ino);
     if (source === undefined) throw new SynclineError("internal", `Inode ${ino} has no data.`);
     const isWhole = offset === 0 && length === source.stat.size;
-    const bytes =
+    const read =
       (isWhole ? await this.#readAhead(ino, source) : undefined) ??
       (await this.#read(ino, source, offset, length, target));
     const { limit, signal, sent } = this.#options;
-    sent?.(length, offset + length === source.stat.size);
-    await limit?.take(length, signal);
-    return bytes;
+    const taken = stretchLength(read);
+    sent?.(taken, offset + taken === source.stat.size);
+    if (typeof read !== "number") await limit?.take(taken, signal);
+    return read;
   }
 
   hasWhole(ino: Ino): boolean {
@@ -132,7 +136,7 @@ export class LocalData implements DataReader, AsyncDisposable {
     return whole !== undefined && isStill(stat, whole.stat) ? whole.bytes : undefined;
   }
 
-  async #read(ino: Ino, source: Found, ...part: Parameters<DiskFile["read"]>): Promise<Uint8Array> {
+  async #read(ino: Ino, source: Found, ...part: Parameters<DiskFile["read"]>): Promise<Stretch> {
     try {
       return await this.#readStill(ino, source, ...part);
     } catch (error) {
@@ -147,14 +151,15 @@ export class LocalData implements DataReader, AsyncDisposable {
     }
   }
 
-  async #readStill(ino: Ino, source: Found, ...part: Parameters<DiskFile["read"]>): Promise<Uint8Array> {
+  async #readStill(ino: Ino, source: Found, ...part: Parameters<DiskFile["read"]>): Promise<Stretch> {
     const { path, stat } = source;
     const [offset, length] = part;
     const opening = this.#open.get(ino) ?? openStill(this.#disk, path, stat);
     this.#open.set(ino, opening);
     const file = await opening;
-    const bytes = await file?.read(...part);
-    if (file === undefined || bytes?.length !== length || !isStill(stat, await file.stat())) {
+    const read = file && (await readStretch(file, stat.size, ...part));
+    const taken = read === undefined ? 0 : stretchLength(read);
+    if (file === undefined || read === undefined || taken < length || !isStill(stat, await file.stat())) {
       this.changed.push(source);
       throw new SynclineError(
         "precondition_failed",
@@ -162,8 +167,8 @@ export class LocalData implements DataReader, AsyncDisposable {
         { hint: "It will be synced once no program writes to it." },
       );
     }
-    if (offset + length === stat.size) await this.#close(ino);
-    return bytes;
+    if (offset + taken === stat.size) await this.#close(ino);
+    return read;
   }
 
   /** After one file could not be read, finds all others like it. On a damaged disk that means reading all. */

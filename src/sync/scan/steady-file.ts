@@ -6,13 +6,15 @@ import { SynclineError } from "../../base/errors.ts";
 import { escapeForPrint } from "../../base/names.ts";
 import { failedWith } from "../../base/system-errors.ts";
 import type { FileSource } from "../../bucket/writer/file-source.ts";
+import type { Stretch } from "../../content/chunker.ts";
+import { stretchLength } from "../../content/write.ts";
 import type { SeenFile } from "../../fstree/change-set.ts";
-import { NOT_THERE, type DiskFile, type DiskStat } from "../disk/disk.ts";
+import { NOT_THERE, readStretch, type DiskFile, type DiskStat } from "../disk/disk.ts";
 
 export interface SteadySource {
   /** For people. */
   readonly name: string;
-  readonly open: () => Promise<Pick<DiskFile, "stat" | "read" | "close">>;
+  readonly open: () => Promise<Pick<DiskFile, "stat" | "read" | "zerosAt" | "close">>;
   /** Undefined: nothing is there. */
   readonly look: () => Promise<DiskStat | undefined>;
 }
@@ -38,17 +40,18 @@ export class SteadyFile implements FileSource {
   }
 
   /** Throws `precondition_failed` if the file changed: `seen` says how it is now. Rejects as opening and reading do. */
-  async read(offset: number, length: number, target?: Uint8Array): Promise<Uint8Array> {
+  async read(offset: number, length: number, target?: Uint8Array): Promise<Stretch> {
     const { size } = this.#stat;
     this.#ended = "failed";
     const file = await (this.#file ??= this.#open());
     const isResized = this.#stat.size !== size;
-    const bytes = isResized ? NOTHING : await file.read(offset, length, target);
+    const read = isResized ? 0 : await readStretch(file, size, offset, length, target);
+    const isShort = stretchLength(read) < length;
     // A removed file can be read to its end: only its ctime changes.
-    const isCut = bytes.length < length || (this.#mayReadAgain() && !hasSameTime(this.#stat, await file.stat()));
+    const isCut = isShort || (this.#mayReadAgain() && !hasSameTime(this.#stat, await file.stat()));
     this.#ended = isCut ? "changed" : "whole";
-    if (!isCut) return bytes;
-    throw this.#changed(bytes.length < length && !isResized ? "shrank" : "changed");
+    if (!isCut) return read;
+    throw this.#changed(isShort && !isResized ? "shrank" : "changed");
   }
 
   /** How the file was when it was read to its end, or how it is if it must be read `again`. `size`: what was read. */
@@ -136,4 +139,3 @@ function hasSameTime(before: DiskStat, now: DiskStat): boolean {
 }
 
 const MOST_READS = 4;
-const NOTHING = new Uint8Array(0);

@@ -173,6 +173,10 @@ const CALLS: Readonly<Record<string, readonly (readonly [right: unknown, wrong: 
     [0, whole(0, 2 ** 53)],
     [1, whole(1, 2 ** 53)],
   ],
+  dataFrom: [
+    [directory, descriptor],
+    [0, whole(0, 2 ** 53)],
+  ],
   readCached: [
     [directory, descriptor],
     [0, whole(0, 2 ** 53)],

@@ -1,6 +1,7 @@
 /** Copying a file that other programs change, remove or replace meanwhile. */
 import { expect, test } from "vitest";
 import type { DiskStat } from "../../../../src/sync/disk/disk.ts";
+import type { Stretch } from "../../../../src/content/chunker.ts";
 import { UNKNOWN } from "../../../../src/sync/disk/disk.ts";
 import { SteadyFile } from "../../../../src/sync/scan/steady-file.ts";
 
@@ -17,11 +18,18 @@ function world(text: string) {
     if (!now.isThere) throw Object.assign(new Error("ENOENT"), { code: "ENOENT" });
     now.opened++;
     const { text: ownText } = now;
+    const current = () => (now.isThere ? now.text : ownText);
     const read = async (offset: number, length: number) => {
       meanwhile();
-      return Buffer.from(now.isThere ? now.text : ownText).subarray(offset, offset + length);
+      return Buffer.from(current()).subarray(offset, offset + length);
     };
-    return { stat: async () => stat(), read, close: async () => void now.opened-- };
+    /** Underscores lie in holes. */
+    const zerosAt = (offset: number) => {
+      const zeros = (/^_*/.exec(current().slice(offset))?.[0] ?? "").length;
+      if (zeros > 0) meanwhile();
+      return zeros;
+    };
+    return { stat: async () => stat(), read, zerosAt, close: async () => void now.opened-- };
   };
   const file = new SteadyFile({ name: "a.txt", open, look: async () => (now.isThere ? stat() : undefined) }, stat());
   const write = (more: string) =>
@@ -33,11 +41,35 @@ function world(text: string) {
       const seen = await file.seen(size);
       if (seen?.again === true) size = seen.size;
       else if (read.status === "rejected") throw read.reason;
-      else return { text: Buffer.from(read.value).toString(), mtimeNs: seen?.mtimeNs };
+      else return { text: textOf(read.value), mtimeNs: seen?.mtimeNs };
     }
   };
   return { now, file, write, copy, during: (work: () => void) => void (meanwhile = work) };
 }
+
+function textOf(stretch: Stretch): string {
+  return typeof stretch === "number" ? "_".repeat(stretch) : Buffer.from(stretch).toString();
+}
+
+test("a hole is told at its whole length and not read, unless data follows too soon", async () => {
+  const { file } = world(`ab${"_".repeat(1_000)}cd`);
+  expect(textOf(await file.read(0, 10))).toBe("ab________");
+  expect(await file.read(2, 10)).toBe(1_000);
+  expect(textOf(await file.read(994, 10))).toBe("________cd");
+});
+
+test("a file whose hole is filled meanwhile is read again", async () => {
+  const { copy, now, write, during } = world("_".repeat(100));
+  during(() => now.mtimeNs === 1n && write("x".repeat(100)));
+  expect(await copy()).toEqual({ text: "x".repeat(100), mtimeNs: 2n });
+});
+
+test("a file that shrinks within its hole during every read is copied at one of its sizes, as one that changed", async () => {
+  const { file, copy, now, write, during } = world("_".repeat(100));
+  during(() => write(now.text.slice(1)));
+  expect((await copy()).text).toMatch(/^_{90,99}$/);
+  expect(file.isUnsteady).toBe(true);
+});
 
 test("a file that is left alone is read once", async () => {
   const { file, copy, now } = world("one");
