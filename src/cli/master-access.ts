@@ -59,6 +59,11 @@ export function readingAccess(call: Call<BucketOption>): MasterAccess {
   return patient(call, READ_PATIENCE_MS);
 }
 
+/** As `accessOf`, for a command that changes a bucket only to repair it. */
+export function repairingAccess(call: Call<BucketOption | "repair">): MasterAccess {
+  return call.options.repair === true ? writingAccess(call) : readingAccess(call);
+}
+
 function patient(call: Call<BucketOption>, patienceMs: number): MasterAccess {
   const { options, output } = call;
   const { timeout = patienceMs / 1_000 } = options;

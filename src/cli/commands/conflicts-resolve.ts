@@ -17,7 +17,7 @@ import { openWriterFor } from "./bucket-writer.ts";
 import type { Call } from "../command.ts";
 import { pathText, reportDisplaced, reportKept, requireConflict, versionLine, writerNames } from "./conflict-report.ts";
 import type { ConflictSource } from "./conflict-report.ts";
-import type { BucketOption } from "../master-access.ts";
+import { type BucketOption, readingAccess, writingAccess } from "../master-access.ts";
 import { askLine, canAsk } from "../terminal/prompt.ts";
 import { flushFirst, locateTarget, showAtMount, type TargetPath } from "./target-path.ts";
 import { noteOf, printCount, printPath, printText } from "../terminal/text.ts";
@@ -36,7 +36,8 @@ interface Answer {
 /** Without --keep, asks a person. Throws `usage` if there is no terminal. */
 export async function resolveConflicts(given: ResolveCall): Promise<void> {
   const { options, output, runtime } = given;
-  const located = await locateTarget(given, given.args[0] ?? "");
+  const access = options.dryRun === true ? readingAccess(given) : writingAccess(given);
+  const located = await locateTarget(given, given.args[0] ?? "", access);
   const { keep, names } =
     options.keep === undefined ? await askWhich(given, located) : { ...located, keep: options.keep };
   const target = { ...located, names };

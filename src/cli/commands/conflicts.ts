@@ -17,7 +17,7 @@ import {
   writerNames,
 } from "./conflict-report.ts";
 import type { DisplacedReport } from "./conflict-report.ts";
-import { BUCKET_OPTIONS, type BucketOption } from "../master-access.ts";
+import { BUCKET_OPTIONS, type BucketOption, readingAccess } from "../master-access.ts";
 import { locateTarget, type TargetPath } from "./target-path.ts";
 import { printText } from "../terminal/text.ts";
 
@@ -125,6 +125,6 @@ async function openAt(
   call: Call<BucketOption>,
   at?: string,
 ): Promise<{ readonly target: TargetPath; readonly reader: BucketReader }> {
-  const target = await locateTarget(call, call.args[0] ?? "");
+  const target = await locateTarget(call, call.args[0] ?? "", readingAccess(call));
   return { target, reader: await openReader(call, target.address, at) };
 }

@@ -12,7 +12,7 @@ import type { CommitBody } from "../../format/commits/commit-body.ts";
 import { type BucketReader, openReader } from "./bucket-reader.ts";
 import { command } from "../command.ts";
 import { type GraphCommit, graphRows } from "./log-graph.ts";
-import { BUCKET_OPTIONS } from "../master-access.ts";
+import { BUCKET_OPTIONS, readingAccess } from "../master-access.ts";
 import { pathText } from "./conflict-report.ts";
 import type { Output } from "../terminal/output.ts";
 import type { Look } from "../terminal/paint.ts";
@@ -36,7 +36,7 @@ export const register = command({
   exits: [4, 5, 6, 8],
   async run(call) {
     const { args, options, output } = call;
-    const { address, names } = await locateTarget(call, args[0] ?? "");
+    const { address, names } = await locateTarget(call, args[0] ?? "", readingAccess(call));
     if (names.length > 0 && options.graph === true)
       throw new SynclineError("usage", "--graph draws the history of a bucket, not that of a path in it.");
     await using reader = await openReader(call, address, undefined, { stale: true });

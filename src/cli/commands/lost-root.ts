@@ -14,7 +14,7 @@ import type { VerifiedCommit } from "../../bucket/verified-commit.ts";
 import { parseCid } from "../../format/blocks/cid.ts";
 import { ROOT_OBJECT } from "../../format/blocks/object-name.ts";
 import type { Call } from "../command.ts";
-import { type BucketOption, readingAccess, witnessOf } from "../master-access.ts";
+import { type BucketOption, repairingAccess, witnessOf } from "../master-access.ts";
 import { printText } from "../terminal/text.ts";
 import { locateBucket } from "./bucket-path.ts";
 import { openCaches } from "./local-copies.ts";
@@ -24,7 +24,7 @@ type RootCall = Call<BucketOption | "repair" | "root">;
 /** As `locateBucket`, also for a bucket that has lost both its genesis and its root, at its exact address. */
 export async function locateRootless(call: RootCall, text: string): Promise<string> {
   try {
-    return (await locateBucket(call, text, readingAccess(call))).address;
+    return (await locateBucket(call, text, repairingAccess(call))).address;
   } catch (error) {
     if (!isDamage(error) && !hasCode(error, "no_such_bucket", "arbiter_unreachable")) throw error;
     const address = packedAddress(text);
@@ -80,7 +80,7 @@ function lazily(open: () => BlockReader & AsyncDisposable): BlockReader & AsyncD
 
 function opened(call: RootCall, address: string): Promise<PackedRemote> {
   const { clock, random } = call.runtime;
-  return openPacked(address, { clock, random, access: readingAccess(call) });
+  return openPacked(address, { clock, random, access: repairingAccess(call) });
 }
 
 /** Undefined: there is none, or a person has to choose. */

@@ -6,7 +6,7 @@ import type { Conflict } from "../../fstree/merge/conflict.ts";
 import { openReader } from "./bucket-reader.ts";
 import { command } from "../command.ts";
 import { pathText } from "./conflict-report.ts";
-import { BUCKET_OPTIONS } from "../master-access.ts";
+import { BUCKET_OPTIONS, readingAccess } from "../master-access.ts";
 import { locateTarget } from "./target-path.ts";
 import { printCount, printPath } from "../terminal/text.ts";
 
@@ -30,7 +30,7 @@ export const register = command({
       });
     }
     const [given = "", ...roots] = args;
-    const { address } = await locateTarget(call, given);
+    const { address } = await locateTarget(call, given, readingAccess(call));
     await using reader = await openReader(call, address, undefined);
     const { bucket, commit } = reader;
     const [base = commit, x = commit, y = commit] = await Promise.all(

@@ -3,7 +3,7 @@ import { requirePublished } from "../../agent/command-writer.ts";
 import { findCommit } from "../../bucket/find-commit.ts";
 import { openWriterFor } from "./bucket-writer.ts";
 import { type Call, command } from "../command.ts";
-import { BUCKET_OPTIONS, type BucketOption } from "../master-access.ts";
+import { BUCKET_OPTIONS, type BucketOption, writingAccess } from "../master-access.ts";
 import { flushFirst, locateTarget, showAtMount } from "./target-path.ts";
 import { noteOf, printPath } from "../terminal/text.ts";
 
@@ -23,7 +23,7 @@ export const register = command({
 
 async function restore(call: Call<"at" | BucketOption>): Promise<void> {
   const { args, options, output } = call;
-  const path = await locateTarget(call, args[0] ?? "");
+  const path = await locateTarget(call, args[0] ?? "", writingAccess(call));
   await flushFirst(path, call.runtime);
   await using session = await openWriterFor(call, path.address);
   const { bucket, writer } = session;

@@ -5,12 +5,13 @@ import { canonicalFolder, canonicalMount, canonicalPath } from "../../agent/stat
 import { SynclineError } from "../../base/errors.ts";
 import { nameFromText } from "../../base/names.ts";
 import { MOUNT_TYPE, type MountedAt } from "../../fuse/mount-table.ts";
+import type { MasterAccess } from "../../net/access.ts";
 import { MARKER_PATH, pathText } from "../../sync/disk/paths.ts";
 import { type BucketPath, locateBucket } from "./bucket-path.ts";
 import { askServing, bucketAddress, longPatience, mountStates, servedStates } from "./running-agents.ts";
 import type { MountState } from "./running-agents.ts";
 import type { Call } from "../command.ts";
-import { type BucketOption, readingAccess } from "../master-access.ts";
+import type { BucketOption } from "../master-access.ts";
 import type { Runtime } from "../runtime.ts";
 import { isIn, mounts } from "./synced-folder.ts";
 import { printRest, printText } from "../terminal/text.ts";
@@ -21,8 +22,8 @@ export interface TargetPath extends BucketPath {
 }
 
 /** Throws as `locateBucket`, and `no_agent` for a path below no mount. */
-export async function locateTarget(call: Call<BucketOption>, given: string): Promise<TargetPath> {
-  if (given.includes("://")) return { ...(await locateBucket(call, given, readingAccess(call))), served: undefined };
+export async function locateTarget(call: Call<BucketOption>, given: string, access: MasterAccess): Promise<TargetPath> {
+  if (given.includes("://")) return { ...(await locateBucket(call, given, access)), served: undefined };
   return belowMount(call.runtime, call.options.state, given);
 }
 

@@ -10,7 +10,7 @@ import type { DamageItem, VerifyReport } from "../../bucket/verify/report.ts";
 import { blockListBytes, countBuffers } from "../../runtime/memory.ts";
 import { type Call, command } from "../command.ts";
 import { openToRead } from "./bucket-reader.ts";
-import { readingAccess, BUCKET_OPTIONS, type BucketOption } from "../master-access.ts";
+import { repairingAccess, BUCKET_OPTIONS, type BucketOption } from "../master-access.ts";
 import { copiesInFolders, openCaches, tellOfAgents } from "./local-copies.ts";
 import { locateRootless, settleRoot } from "./lost-root.ts";
 import type { Output } from "../terminal/output.ts";
@@ -56,8 +56,7 @@ export const register = command({
     const root = await settleRoot(call, address);
     if (root === "lost") return 8;
     const { clock, random } = runtime;
-    await using storage = await openVerified(address, { access: readingAccess(call), clock, random });
-    countBuffers();
+    await using storage = await openVerified(address, { access: repairingAccess(call), clock, random });
     let report = await examine(call, address, storage, output);
     let repaired = root === "put back" ? 1 : 0;
     const repair = async (lost: readonly Cid[], copies: BlockReader) => {
