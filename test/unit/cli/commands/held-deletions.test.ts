@@ -1,19 +1,15 @@
 /** What commands tell of deletions that wait for approval. */
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { expect, onTestFinished, test } from "vitest";
-import { serveControl } from "../../../../src/agent/control.ts";
-import { systemClock } from "../../../../src/base/clock.ts";
+import { expect, test } from "vitest";
 import type { AgentStatus, FlushReport } from "../../../../src/agent/reports.ts";
-import { openMountState } from "../../../../src/agent/state/state-dir.ts";
 import { syncStatus } from "../../../../src/agent/folder/sync-status.ts";
 import { commandsFor } from "../../../../src/cli/commands.ts";
 import { bothEnded } from "../../../../src/agent/folder/agent-with-folder.ts";
 import { allowCommand, leftText } from "../../../../src/cli/commands/held-deletions.ts";
 import { runCommandLine } from "../../../../src/cli/program.ts";
 import { createFakeRuntime } from "../../../support/fake-runtime.ts";
+import { servedState } from "../../../support/served-state.ts";
 import { temporaryFolder } from "../../../support/temporary-folder.ts";
-import { silentLog } from "../../../../src/base/log.ts";
 
 const HELD = { digest: "d1", files: 101, where: "bucket" as const };
 const MOUNT = { door: "mount", mount: "/m1" } as const;
@@ -30,10 +26,6 @@ test("the command that approves deletions names one door, quoted for the shell",
 test("flush and status say how many deletions await approval, and which command approves them", async () => {
   const folder = await temporaryFolder();
   const [states, mount] = [join(folder, "states"), join(folder, "mount")];
-  mkdirSync(mount);
-  const state = openMountState(states, { address: "file:///b", mount });
-  onTestFinished(() => state[Symbol.dispose]());
-  state.list(silentLog);
   const facts = {
     folder: "/f1",
     address: "file:///b",
@@ -55,16 +47,8 @@ test("flush and status say how many deletions await approval, and which command 
     pending,
     error: null,
   };
-  const never = () => expect.unreachable();
-  const answers = {
-    status: async () => status,
-    flush: async () => report,
-    pause: never,
-    resume: never,
-    unmount: never,
-  };
-  const control = await serveControl(state.path, answers, systemClock);
-  onTestFinished(() => control[Symbol.asyncDispose]());
+  const answers = { status: async () => status, flush: async () => report };
+  await servedState(states, { address: "file:///b", mount }, answers);
   const run = async (...args: string[]) => {
     const runtime = createFakeRuntime({});
     const ended = await runCommandLine([...args, "--state", states], runtime, await commandsFor(args), "1.2.3");

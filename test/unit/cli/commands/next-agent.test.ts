@@ -5,12 +5,12 @@ import { mkdirSync, readFileSync, realpathSync, symlinkSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
-import { serveControl } from "../../../../src/agent/control.ts";
 import { systemClock } from "../../../../src/base/clock.ts";
 import { nextAgentServes } from "../../../../src/cli/commands/next-agent.ts";
 import { askServing } from "../../../../src/cli/commands/running-agents.ts";
 import { supervisorPath } from "../../../../src/fuse/supervisor.ts";
 import { whyNoAddon } from "../../../support/fuse-process.ts";
+import { serveAnswers } from "../../../support/served-state.ts";
 import { temporaryFolder } from "../../../support/temporary-folder.ts";
 
 let space: string;
@@ -36,13 +36,7 @@ async function startService(folder: string, words: readonly string[]): Promise<v
 /** A mount, and a clock by which its next agent serves once the caller has begun to wait for it. */
 function replaced() {
   const [stateDir, mount] = [join(space, "state"), join(space, "data/mnt")];
-  const never = () => expect.unreachable();
-  const resume = async () => ({ wasPaused: true });
-  const answers = { status: never, flush: never, pause: never, resume, unmount: never };
-  const sleep = async () => {
-    const control = await serveControl(stateDir, answers, systemClock);
-    onTestFinished(() => control[Symbol.asyncDispose]());
-  };
+  const sleep = () => serveAnswers(stateDir, { resume: async () => ({ wasPaused: true }) });
   return { state: { stateDir, mount }, clock: { ...systemClock, sleep } };
 }
 

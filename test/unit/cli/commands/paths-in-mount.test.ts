@@ -1,32 +1,21 @@
 /** Commands for many paths in one mount. */
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { expect, onTestFinished, test } from "vitest";
-import { serveControl } from "../../../../src/agent/control.ts";
-import { openMountState } from "../../../../src/agent/state/state-dir.ts";
-import { systemClock } from "../../../../src/base/clock.ts";
-import { silentLog } from "../../../../src/base/log.ts";
+import { expect, test } from "vitest";
 import { register } from "../../../../src/cli/commands/free.ts";
 import { runCommandLine } from "../../../../src/cli/program.ts";
 import { createFakeRuntime } from "../../../support/fake-runtime.ts";
+import { servedState } from "../../../support/served-state.ts";
 import { temporaryFolder } from "../../../support/temporary-folder.ts";
 
 test("free takes as many paths as a command line holds", async () => {
   const space = await temporaryFolder();
   const [root, mount] = [join(space, "states"), join(space, "mount")];
-  mkdirSync(mount);
-  const state = openMountState(root, { address: "file:///b", mount });
-  onTestFinished(() => state[Symbol.dispose]());
-  state.list(silentLog);
-  const never = () => expect.unreachable();
   let freed = 0;
   const free = async (paths: readonly unknown[]) => {
     freed = paths.length;
     return { files: freed, freedBytes: 0, unpublished: { files: 0, bytes: 0 }, pinned: [] };
   };
-  const answers = { status: never, flush: never, pause: never, resume: never, unmount: never, free };
-  const control = await serveControl(state.path, answers, systemClock);
-  onTestFinished(() => control[Symbol.asyncDispose]());
+  await servedState(root, { address: "file:///b", mount }, { free });
   const paths = Array.from({ length: 5_000 }, (_, index) => join(mount, `a file with a longer name ${index}`));
   const runtime = createFakeRuntime({});
   const line = ["free", ...paths, "--state", root, "--json"];

@@ -1,17 +1,13 @@
 /** What `status` prints of masters, of lost bytes, and of paths that are left. */
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { expect, onTestFinished, test } from "vitest";
-import { serveControl } from "../../../../src/agent/control.ts";
+import { expect, test } from "vitest";
 import type { SyncReport } from "../../../../src/sync/report.ts";
 import type { AgentStatus } from "../../../../src/agent/reports.ts";
 import { syncStatus } from "../../../../src/agent/folder/sync-status.ts";
-import { openMountState } from "../../../../src/agent/state/state-dir.ts";
-import { systemClock } from "../../../../src/base/clock.ts";
-import { silentLog } from "../../../../src/base/log.ts";
 import { register } from "../../../../src/cli/commands/status.ts";
 import { runCommandLine } from "../../../../src/cli/program.ts";
 import { createFakeRuntime } from "../../../support/fake-runtime.ts";
+import { servedState } from "../../../support/served-state.ts";
 import { temporaryFolder } from "../../../support/temporary-folder.ts";
 
 const master = (host: string, used: boolean) => ({ address: `https://${host}`, used, left: null, latencyMs: null });
@@ -20,14 +16,7 @@ const master = (host: string, used: boolean) => ({ address: `https://${host}`, u
 async function agentThatAnswers(status: () => AgentStatus) {
   const folder = await temporaryFolder();
   const [states, mount] = [join(folder, "states"), join(folder, "mount")];
-  mkdirSync(mount);
-  const state = openMountState(states, { address: "https://a/b", mount });
-  onTestFinished(() => state[Symbol.dispose]());
-  state.list(silentLog);
-  const never = () => expect.unreachable();
-  const answers = { status: async () => status(), flush: never, pause: never, resume: never, unmount: never };
-  const control = await serveControl(state.path, answers, systemClock);
-  onTestFinished(() => control[Symbol.asyncDispose]());
+  await servedState(states, { address: "https://a/b", mount }, { status: async () => status() });
   return async (...more: string[]) => {
     const runtime = createFakeRuntime({});
     await runCommandLine(["status", "--state", states, ...more], runtime, [register], "1.2.3");

@@ -1,14 +1,12 @@
 /** Which bucket a path means where several mounts and synced folders are known above it, some of them long ended. */
 import { mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { beforeEach, expect, onTestFinished, test, vi } from "vitest";
-import { serveControl } from "../../../../src/agent/control.ts";
-import { openMountState, type StateFacts } from "../../../../src/agent/state/state-dir.ts";
-import { systemClock } from "../../../../src/base/clock.ts";
-import { silentLog } from "../../../../src/base/log.ts";
+import { beforeEach, expect, test, vi } from "vitest";
+import type { StateFacts } from "../../../../src/agent/state/state-dir.ts";
 import { nameFromText } from "../../../../src/base/names.ts";
 import { belowMount } from "../../../../src/cli/commands/target-path.ts";
 import { createFakeRuntime } from "../../../support/fake-runtime.ts";
+import { listedState, serveAnswers } from "../../../support/served-state.ts";
 import { temporaryFolder } from "../../../support/temporary-folder.ts";
 
 const table = vi.hoisted(() => ({ places: [] as string[], source: "bucket" }));
@@ -34,14 +32,8 @@ async function list(
   mount: string,
   { served = false, ...more }: Partial<StateFacts> & { served?: boolean },
 ) {
-  const state = openMountState(join(space, "states"), { address, mount: join(space, mount), ...more });
-  onTestFinished(() => state[Symbol.dispose]());
-  state.list(silentLog);
-  if (!served) return;
-  const never = () => expect.unreachable();
-  const answers = { status: never, flush: never, pause: never, resume: never, unmount: never };
-  const control = await serveControl(state.path, answers, systemClock);
-  onTestFinished(() => control[Symbol.asyncDispose]());
+  const stateDir = listedState(join(space, "states"), { address, mount: join(space, mount), ...more });
+  if (served) await serveAnswers(stateDir);
 }
 
 async function meant(path: string) {
