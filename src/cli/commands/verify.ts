@@ -57,6 +57,7 @@ export const register = command({
     if (root === "lost") return 8;
     const { clock, random } = runtime;
     await using storage = await openVerified(address, { access: repairingAccess(call), clock, random });
+    countBuffers();
     let report = await examine(call, address, storage, output);
     let repaired = root === "put back" ? 1 : 0;
     const repair = async (lost: readonly Cid[], copies: BlockReader) => {
