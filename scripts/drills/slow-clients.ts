@@ -28,7 +28,7 @@ const space = workspace("slow-clients");
 const wallets = [1, 2, 3, 4].map((seed) => walletSigner(Buffer.alloc(32, seed)));
 const served = await master(space, {
   args: wallets.flatMap(({ wallet }) => ["--allow", wallet]),
-  // As `service install` starts it (NODE_FLAGS in src/runtime/memory.ts).
+  // As `service install` starts agents (NODE_FLAGS in src/runtime/memory.ts).
   flags: ["--max-semi-space-size=2", "--max-old-space-size=6144"],
 });
 const agent = new Agent({ keepAlive: true, maxSockets: 256 });

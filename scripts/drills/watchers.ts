@@ -29,7 +29,7 @@ const space = workspace("watchers");
 const { postgres, master } = await shared(space);
 const wallets = Array.from({ length: OWNERS }, (_, seed) => walletSigner(Buffer.alloc(32, seed + 1)));
 const allowed = wallets.flatMap(({ wallet }) => ["--allow", wallet]);
-// As `service install` starts it (NODE_FLAGS in src/runtime/memory.ts).
+// As `service install` starts agents (NODE_FLAGS in src/runtime/memory.ts).
 const served = await master(allowed, { flags: ["--max-semi-space-size=2", "--max-old-space-size=6144"] });
 const sockets = new Agent({ keepAlive: true, maxSockets: Infinity });
 const database = new Client({ connectionString: postgres.url });

@@ -1,7 +1,7 @@
 /**
  * Named objects as a folder or an S3 bucket offers them: written whole, read in ranges, replaced only under a condition.
  *
- * Implementations: memory (tests), file (a folder). All pass test/contract/object-store.ts.
+ * Implementations: memory (tests), file (a folder), s3. All pass test/contract/object-store.ts.
  */
 import { SynclineError } from "../base/errors.ts";
 import { blake3 } from "../crypto/hash.ts";

@@ -26,13 +26,13 @@ export function boundMemory(): void {
  * (`MemoryController::MaxGrowingFactor` in V8's heap/memory-controller.cc).
  */
 export function boundHeaps(): void {
-  countBuffers();
   setLate("--heap-growing-percent=60", 22, 24, 26);
 }
 
 /**
  * Makes V8 count the bytes of buffers as those of its heap. By itself it collects all garbage after each 32 MiB of new
- * buffers, however few live: 47 times while `get` wrote 500 MB, 10 times so. Call it before many bytes move.
+ * buffers, however few live: 47 times while `get` wrote 500 MB, 10 times so. It takes some 40 MiB more then, so it is for
+ * commands that end. Call it before many bytes move.
  */
 export function countBuffers(): void {
   setLate("--external-memory-accounted-in-global-limit", 24, 26);

@@ -19,6 +19,7 @@ import type { NewFiles } from "../../sync/scan/local-changes.ts";
 import { type Call, command } from "../command.ts";
 import type { ExitStatus } from "../exit-status.ts";
 import { leftText } from "./held-deletions.ts";
+import { countBuffers } from "../../runtime/memory.ts";
 import { FOLDER_OPTIONS, openFolder } from "./folder-door.ts";
 import type { Output } from "../terminal/output.ts";
 import type { Amounts } from "../terminal/progress-rate.ts";
@@ -109,6 +110,7 @@ export function passProgress(progress: Progress): ShownPass {
 
 async function syncOnce({ options, output }: SyncCall, agent: SyncAgent, facts: StateFacts): Promise<ExitStatus> {
   for (const signal of ENDING_SIGNALS) process.once(signal, () => agent.end());
+  countBuffers();
   const report = await agent.once(options.allowDeletes);
   if (report !== undefined) return tellReport(output, report, facts);
   output.notice("Stopped before folder and bucket agreed. The next run continues.");
