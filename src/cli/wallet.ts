@@ -5,7 +5,7 @@ import { basename, join } from "node:path";
 import { hasCode, SynclineError } from "../base/errors.ts";
 import type { Wallet } from "../base/ids.ts";
 import { MAX_MACHINE_BYTES } from "../base/limits.ts";
-import { decryptKey, encryptKey, walletOfKeystore } from "../crypto/keystore.ts";
+import { CHOSEN_COST, decryptKey, DRAWN_COST, encryptKey, walletOfKeystore } from "../crypto/keystore.ts";
 import { createWalletKey, walletOfKey, walletSigner, type WalletSigner } from "../crypto/wallet.ts";
 import type { Call } from "./command.ts";
 import { configFolder } from "./config-file.ts";
@@ -14,7 +14,7 @@ import { askHidden, canAsk } from "./terminal/prompt.ts";
 
 /**
  * The signer for this call. The address is known at once; the keystore is opened at the first signature, which takes about
- * a second. Throws `key_invalid`; signing throws `key_locked`.
+ * a second if somebody chose its passphrase. Throws `key_invalid`; signing throws `key_locked`.
  */
 export function loadWallet(call: Call): Promise<WalletSigner> {
   const loaded = loadedFor.get(call) ?? load(call);
@@ -78,7 +78,8 @@ export async function storeKey(call: Call, path: string, key: Uint8Array): Promi
     });
   }
   const { random } = call.runtime;
-  await createSecretFile(path, await encryptKey(key, await newPassphrase(call, path), random), random);
+  const { passphrase, cost } = await newPassphrase(call, path);
+  await createSecretFile(path, await encryptKey(key, passphrase, random, cost), random);
   return walletOfKey(key);
 }
 
@@ -134,19 +135,21 @@ async function makeFirstKey(call: Call, path: string): Promise<string> {
   return readFile(path, "utf8");
 }
 
-async function newPassphrase(call: Call, path: string): Promise<string> {
+/** `cost`: what each guess must cost, by how the passphrase came to be. */
+async function newPassphrase(call: Call, path: string): Promise<{ passphrase: string; cost: number }> {
   const { runtime, options, output } = call;
-  if (options.passphraseFile !== undefined) return readPassphrase(options.passphraseFile);
-  if (canAsk(runtime)) return askTwice(call);
+  const chosen = (passphrase: string) => ({ passphrase, cost: CHOSEN_COST });
+  if (options.passphraseFile !== undefined) return chosen(await readPassphrase(options.passphraseFile));
+  if (canAsk(runtime)) return chosen(await askTwice(call));
   const passphrasePath = passphrasePathOf(path);
   const random = Buffer.from(runtime.random.bytes(GENERATED_BYTES)).toString("base64url");
   try {
     await createSecretFile(passphrasePath, `${random}\n`, runtime.random);
     output.notice(`Created a passphrase for the wallet key: ${passphrasePath}`);
-    return random;
+    return { passphrase: random, cost: DRAWN_COST };
   } catch (error) {
     if (!hasCode(error, "path_exists")) throw error;
-    return readPassphrase(passphrasePath);
+    return chosen(await readPassphrase(passphrasePath));
   }
 }
 

@@ -1,8 +1,8 @@
 /**
  * Private keys at rest: the Ethereum keystore, version 3, which every wallet program reads and writes.
  *
- * Source: https://ethereum.org/en/developers/docs/data-structures-and-encoding/web3-secret-storage/. Writes scrypt 2^18 and
- * aes-128-ctr; also reads pbkdf2 and other costs, within bounds.
+ * Source: https://ethereum.org/en/developers/docs/data-structures-and-encoding/web3-secret-storage/. Writes scrypt and
+ * aes-128-ctr; also reads pbkdf2 and any cost, within bounds.
  */
 import { createCipheriv, createDecipheriv, pbkdf2, scrypt, timingSafeEqual } from "node:crypto";
 import { promisify } from "node:util";
@@ -12,15 +12,20 @@ import type { Wallet } from "../base/ids.ts";
 import type { Random } from "../base/random.ts";
 import { parseWallet, walletOfKey } from "./wallet.ts";
 
-/** scrypt's N: each guess takes a quarter of a gigabyte and about a second. */
-export const KEYSTORE_COST = 2 ** 18;
+/** scrypt's N for a passphrase that somebody chose: each guess takes a quarter of a gigabyte and about a second. */
+export const CHOSEN_COST = 2 ** 18;
+/**
+ * For one that was drawn, of 128 bits or more: nobody guesses it, whatever a guess costs. Each sign-in pays this cost, too:
+ * 15 ms and 4 MiB.
+ */
+export const DRAWN_COST = 2 ** 12;
 
-/** The keystore as JSON text. `cost` is scrypt's N, a power of two; lower values than the default are for tests. */
+/** The keystore as JSON text. `cost` is scrypt's N, a power of two. */
 export async function encryptKey(
   privateKey: Uint8Array,
   passphrase: string,
   random: Random,
-  cost: number = KEYSTORE_COST,
+  cost: number,
 ): Promise<string> {
   const salt = random.bytes(SALT_BYTES);
   const iv = random.bytes(IV_BYTES);

@@ -1,10 +1,11 @@
-/** Whether a running agent asks for a passphrase, or makes a key; which file an error names. */
-import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+/** Whether a running agent asks for a passphrase, or makes a key; which file an error names; what a guess costs. */
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import type { Call } from "../../../src/cli/command.ts";
 import { createOutput } from "../../../src/cli/terminal/output.ts";
 import { askNoMore, loadWallet } from "../../../src/cli/wallet.ts";
+import { CHOSEN_COST, DRAWN_COST } from "../../../src/crypto/keystore.ts";
 import { createFakeRuntime } from "../../support/fake-runtime.ts";
 import { temporaryFolder } from "../../support/temporary-folder.ts";
 
@@ -48,4 +49,18 @@ test("a keystore that is damaged is named", async () => {
     code: "key_invalid",
     message: `${path}: This is not a version 3 Ethereum keystore: it is not JSON.`,
   });
+});
+
+test("a guess at a passphrase that somebody chose costs a second; one that was drawn opens its key at once", async () => {
+  const costWith = async (options: Partial<Call["options"]>): Promise<unknown> => {
+    const XDG_CONFIG_HOME = await temporaryFolder();
+    const runtime = createFakeRuntime({ XDG_CONFIG_HOME });
+    const output = createOutput(runtime, { json: false, verbose: false });
+    await loadWallet({ args: [], options: options as Call["options"], output, runtime, version: "0" });
+    const stored: unknown = JSON.parse(readFileSync(join(XDG_CONFIG_HOME, "syncline", "key.json"), "utf8"));
+    return (stored as { crypto: { kdfparams: { n: number } } }).crypto.kdfparams.n;
+  };
+  const passphraseFile = join(await temporaryFolder(), "chosen");
+  writeFileSync(passphraseFile, "my passphrase\n");
+  expect([await costWith({ passphraseFile }), await costWith({})]).toEqual([CHOSEN_COST, DRAWN_COST]);
 });
