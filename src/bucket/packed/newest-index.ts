@@ -34,7 +34,7 @@ export class NewestIndex {
     this.#index = undefined;
   }
 
-  /** The index of the newest root seen; reads the root if none was. Throws `no_such_bucket`, `store_unreachable`. */
+  /** The index of the newest root seen; reads the root if none was. Throws `store_unreachable`, also without a root. */
   async get(): Promise<PlacementIndex> {
     if (this.#root === undefined) return this.reload();
     try {
@@ -53,7 +53,6 @@ export class NewestIndex {
 
   async #reload(): Promise<PlacementIndex> {
     const root = await this.#reachRoot();
-    if (root === undefined) throw new SynclineError("no_such_bucket", "The bucket has no root.");
     this.note(root);
     try {
       return await this.#load(root);
@@ -66,10 +65,14 @@ export class NewestIndex {
     }
   }
 
-  /** Reports an unreachable arbiter as an unreachable store: callers read blocks. */
-  async #reachRoot(): Promise<Root | undefined> {
+  /** Reports a missing root, or an unreachable arbiter, as an unreachable store: callers read a known bucket's blocks. */
+  async #reachRoot(): Promise<Root> {
     try {
-      return await this.#readRoot();
+      const root = await this.#readRoot();
+      if (root !== undefined) return root;
+      throw new SynclineError("store_unreachable", "The bucket has no root.", {
+        hint: "Check that its disk is mounted. If it is, run `syncline verify --repair` on the bucket.",
+      });
     } catch (cause) {
       if (!hasCode(cause, "arbiter_unreachable")) throw cause;
       const hint = cause.hint === undefined ? {} : { hint: cause.hint };

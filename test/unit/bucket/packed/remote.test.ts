@@ -284,6 +284,11 @@ describe("uploads", () => {
 });
 
 describe("damage", () => {
+  test("while a bucket's disk is not mounted, its blocks are unreachable, even to a reader that has seen no root", async () => {
+    const reader = agent(new MemoryObjectStore());
+    await expect(reader.blocks.get(raw("file").cid)).rejects.toMatchObject({ code: "store_unreachable" });
+  });
+
   test("the error for a block whose pack is gone names both", async () => {
     const { store } = countedStore(new MemoryObjectStore());
     const [block = raw("x"), ...others] = many("x", 17);
