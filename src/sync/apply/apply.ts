@@ -248,10 +248,13 @@ class Applier implements Puts {
   }
 
   async #putOne(placing: Placing, put: Put, ready: Ready | undefined): Promise<void> {
-    const { place, target, path } = put;
+    const { place, target, path, what } = put;
+    const { db } = this.#context;
+    const sources = what === "move" ? db.byId(target.id) : [];
     const done = await attempt(() => placing.put(place, target, ready));
+    for (const source of sources) if (db.at(source)?.id !== target.id) this.#touch(source);
     // What the folder shows under another name stays there.
-    const isElsewhere = done === "not kept here" && isKnown(this.#context.db, target.id);
+    const isElsewhere = done === "not kept here" && isKnown(db, target.id);
     if (done !== "done") return this.#leave(place, path, isElsewhere ? "in the way" : done);
     if (target.record.type !== "directory") return this.#placed(put);
     this.#touch(place);

@@ -385,6 +385,23 @@ describe("a pass", () => {
     expect(Object.fromEntries(b.disk.tree())).toEqual({ "x.bin": "2", "y.bin": "2" });
     expect((await b.disk.look(path("x.bin")))?.ino).toBe((await b.disk.look(path("y.bin")))?.ino);
   });
+
+  test.each(["a", "b"] as const)(
+    "a directory has one time everywhere after %s moved a file out of it",
+    async (mover) => {
+      const { world, ...folders } = await twoFolders();
+      const { a, b } = folders;
+      a.disk.make(path("d"));
+      a.disk.write(path("d/x.bin"), "x");
+      await settle(world);
+      const other = mover === "a" ? b : a;
+      folders[mover].disk.move(path("d/x.bin"), path("x.bin"));
+      other.disk.tick();
+      other.disk.write(path("d/y.bin"), "y");
+      await settle(world);
+      expect((await b.disk.look(path("d")))?.mtimeNs).toBe((await a.disk.look(path("d")))?.mtimeNs);
+    },
+  );
 });
 
 async function dyingAt(folder: SyncedFolder, change: number): Promise<void> {
