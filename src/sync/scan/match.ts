@@ -64,8 +64,8 @@ class Matcher implements Matching {
   /** Matched after everything that is in its place. */
   #deferred: { readonly found: Found; readonly there: Entry | undefined }[] = [];
   readonly #closed = new Set<FileId>([PARKED_ID]);
-  /** New objects with several names, by inode. */
-  readonly #bornWith = new Map<bigint, LocalObject>();
+  /** Objects with several names whose inode is new, by that. */
+  readonly #linked = new Map<bigint, LocalObject>();
   /** Entries by inode, without those at the start that are held. */
   readonly #left = new Map<bigint, readonly Entry[]>();
   /** Where objects with many names were found. */
@@ -86,7 +86,9 @@ class Matcher implements Matching {
     this.#matchIn(this.#walked.root);
     const rest = this.#deferred.filter(({ found }) => !this.#matchByInode(found));
     this.#deferred = [];
-    for (const { found, there } of rest) this.#matchByPlace(found, there);
+    // Further names of a file that was saved over another come after that.
+    const born = rest.filter(({ found, there }) => !this.#matchByPlace(found, there));
+    for (const { found } of born) this.#bear(found);
   }
 
   ofId(id: FileId): LocalObject | undefined {
@@ -128,7 +130,7 @@ class Matcher implements Matching {
       const isSame = there !== undefined && isThere(there, found.stat) && !this.#isClaimedDirectory(there);
       if (isSame) this.#hold(found, there);
       else if (found.stat.type !== "directory") this.#deferred.push({ found, there });
-      else if (!this.#matchByInode(found)) this.#matchByPlace(found, there);
+      else if (!this.#matchByInode(found) && !this.#matchByPlace(found, there)) this.#bear(found);
       if (found.stat.type === "directory") this.#matchIn(found);
     }
   }
@@ -168,8 +170,8 @@ class Matcher implements Matching {
     return rest;
   }
 
-  /** A file that was rewritten under its old name, or else a new one. */
-  #matchByPlace(found: Found, there: Entry | undefined): void {
+  /** A file that was rewritten under its old name. */
+  #matchByPlace(found: Found, there: Entry | undefined): boolean {
     const isFree =
       there !== undefined &&
       there.record.type === found.stat.type &&
@@ -177,19 +179,25 @@ class Matcher implements Matching {
       !this.#byId.has(there.id) &&
       !this.#isElsewhere(there, found) &&
       !this.#hasNameOutOfSight(there);
-    if (isFree) return this.#hold(found, there);
-    const { ino, links, type } = found.stat;
-    const isLinked = type === "file" && links > 1;
-    const born = isLinked ? (this.#bornWith.get(ino) ?? this.#firstBorn(ino)) : undefined;
-    born?.found.push(found);
-    const object = born ?? this.#add(undefined, [], found);
-    if (isLinked) this.#bornWith.set(ino, object);
-    this.objectOf.set(found, object);
+    if (isFree && !this.#joinTwin(found)) this.#hold(found, there);
+    return isFree;
   }
 
-  #firstBorn(ino: bigint): LocalObject | undefined {
-    const twins = this.#withInode(ino).map((twin) => this.objectOf.get(twin));
-    return twins.find((object) => object !== undefined && object.id === undefined);
+  /** A new object, or a new name of one that another name tells. */
+  #bear(found: Found): void {
+    if (!this.#joinTwin(found)) this.objectOf.set(found, this.#add(undefined, [], found));
+  }
+
+  /** Whether the file was matched under another of its names. */
+  #joinTwin(found: Found): boolean {
+    const { ino, links, type } = found.stat;
+    if (type !== "file" || links < 2) return false;
+    const twin = this.#linked.get(ino) ?? this.#withInode(ino).flatMap((each) => this.objectOf.get(each) ?? [])[0];
+    if (twin === undefined) return false;
+    this.#linked.set(ino, twin);
+    twin.found.push(found);
+    this.objectOf.set(found, twin);
+    return true;
   }
 
   #isElsewhere({ record, seen }: Entry, here: Found): boolean {

@@ -386,6 +386,19 @@ describe("a pass", () => {
     expect((await b.disk.look(path("x.bin")))?.ino).toBe((await b.disk.look(path("y.bin")))?.ino);
   });
 
+  test.each(["a.bin", "z.bin"])("a file saved over another and linked as %s is one file everywhere", async (name) => {
+    const { world, a, b } = await twoFolders();
+    a.disk.write(path("x.bin"), "1");
+    await settle(world);
+    a.disk.write(path("new.bin"), "2");
+    a.disk.remove(path("x.bin"));
+    a.disk.move(path("new.bin"), path("x.bin"));
+    await a.disk.link(path("x.bin"), path(name));
+    await settle(world);
+    expect(Object.fromEntries(b.disk.tree())).toEqual({ "x.bin": "2", [name]: "2" });
+    expect((await b.disk.look(path("x.bin")))?.ino).toBe((await b.disk.look(path(name)))?.ino);
+  });
+
   test.each(["a", "b"] as const)(
     "a directory has one time everywhere after %s moved a file out of it",
     async (mover) => {
