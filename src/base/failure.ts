@@ -43,7 +43,11 @@ export function firstOf(error: unknown): unknown {
   return first;
 }
 
+const DATABASE_HINT = "Check that its folder is writable for this user, and that its disk is not read-only.";
 const WAYS_OUT = new Map([
+  ["SQLITE_CANTOPEN", DATABASE_HINT],
+  ["SQLITE_READONLY", DATABASE_HINT],
+  ["SQLITE_READONLY_DIRECTORY", DATABASE_HINT],
   ["ENOENT", "Check the path. The parent folder of a new file must exist."],
   ["ENOTDIR", "Check the path: one of its parents is a file."],
   ["EISDIR", "Give the path of a file."],

@@ -1,5 +1,5 @@
 /** Small files of a state, written atomically and durably. */
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, unlinkSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { unlessSync } from "../../base/unless.ts";
 
@@ -12,7 +12,7 @@ export function readStateFile(path: string): Buffer | undefined {
 export function writeStateFile(path: string, bytes: Uint8Array): void {
   if (readStateFile(path)?.equals(bytes) === true) return;
   const temporary = `${path}.tmp`;
-  rmSync(temporary, { force: true });
+  unlessSync("ENOENT", () => unlinkSync(temporary));
   const file = openSync(temporary, "wx", 0o600);
   try {
     writeFileSync(file, bytes);

@@ -4,8 +4,7 @@
  *
  * If a place is not unsettled, its entry is what the base's tree has there. Only one process uses it.
  */
-import Database from "better-sqlite3";
-import { SQLITE_CACHE_KIB } from "../../base/limits.ts";
+import type Database from "better-sqlite3";
 import type { FileId, FileName } from "../../base/ids.ts";
 import type { Place } from "../../fstree/object-rows.ts";
 import { parseBaseRoot } from "../../overlay/base-root.ts";
@@ -13,30 +12,10 @@ import type { BaseRoot } from "../../overlay/journal/journal-record.ts";
 import { damagedState } from "./damaged.ts";
 import { DirectoryPlaces } from "./directory-places.ts";
 import { entryOf, nameBytes, nameOf, rowOf, type Entry, type EntryChange, type EntryRow } from "./entry.ts";
+import { openTables } from "./open-tables.ts";
 import { unpackSeen, type Seen } from "./seen.ts";
 import { PARKED_ID } from "../disk/paths.ts";
 import { UnsettledPlaces, type Reason, type Unsettled } from "./unsettled.ts";
-
-const SCHEMA = `
-  CREATE TABLE IF NOT EXISTS entries (
-    parent TEXT NOT NULL,
-    name   BLOB NOT NULL,
-    id     TEXT NOT NULL,
-    file   INTEGER NOT NULL,
-    ino    TEXT NOT NULL,
-    record BLOB NOT NULL,
-    links  TEXT NOT NULL,
-    seen   BLOB NOT NULL,
-    PRIMARY KEY (parent, name)
-  ) STRICT;
-  CREATE INDEX IF NOT EXISTS entries_by_id ON entries (id);
-  CREATE INDEX IF NOT EXISTS entries_by_ino ON entries (ino);
-  CREATE TABLE IF NOT EXISTS parked (
-    id     TEXT PRIMARY KEY,
-    parent TEXT NOT NULL,
-    name   BLOB NOT NULL
-  ) STRICT;
-  CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT`;
 
 /** How a name looked when last synced, without the bucket's data. */
 export interface Look {
@@ -65,12 +44,7 @@ export class SyncDatabase {
 
   /** A file's path, or an open database. */
   constructor(at: string | Database.Database) {
-    this.#db = typeof at === "string" ? new Database(at) : at;
-    this.#db.pragma("journal_mode = WAL");
-    // Disk and database must agree after power loss: neither may forget an action that the other has.
-    this.#db.pragma("synchronous = FULL");
-    this.#db.pragma(`cache_size = -${SQLITE_CACHE_KIB}`);
-    this.#db.exec(SCHEMA);
+    this.#db = openTables(at);
     const columns = "parent, name, id, record, links, seen";
     this.#at = this.#db.prepare(`SELECT ${columns} FROM entries WHERE parent = ? AND name = ?`);
     this.#byId = this.#db.prepare(`SELECT ${columns} FROM entries WHERE id = ? ORDER BY parent, name`);

@@ -1,7 +1,9 @@
 import { expect, test } from "vitest";
+import { failureOf } from "../../../../src/base/failure.ts";
 import type { FileId, FileName } from "../../../../src/base/ids.ts";
 import { newRecord } from "../../../../src/format/files/record.ts";
 import { SyncDatabase } from "../../../../src/sync/known/database.ts";
+import { temporaryFolder } from "../../../support/temporary-folder.ts";
 
 test("whether a name has an inode is told by the first of many", () => {
   const db = new SyncDatabase(":memory:");
@@ -21,4 +23,19 @@ test("whether a name has an inode is told by the first of many", () => {
   expect([db.hasInode(7n, count(false)), looks]).toEqual([false, 101]);
   // The connection is free again.
   expect(db.byInode(7n)).toHaveLength(100);
+});
+
+test("a database that cannot be opened is named, with what to do", async () => {
+  const path = await temporaryFolder();
+  let failure: unknown;
+  try {
+    failure = new SyncDatabase(path);
+  } catch (error) {
+    failure = failureOf(error);
+  }
+  expect(failure).toMatchObject({
+    code: "local_io_failed",
+    message: `${path}: unable to open database file.`,
+    hint: expect.stringContaining("read-only"),
+  });
 });
