@@ -202,10 +202,11 @@ export const SLOW_FLUSHES_MS = 20;
 export const EPOCH_OBJECTS = 4_096;
 /** Above that, while an epoch is being published, each changing call is delayed: this long at twice as many objects … */
 export const PACE_MS = 20;
-/** … but no longer than this, and not once publishing has taken PACED_MS for each EPOCH_OBJECTS of the epoch. */
+/** … but never longer than this. */
 export const PACE_MAX_MS = 50;
+/** Delays end once publishing has taken this long for each EPOCH_OBJECTS of the epoch. */
 export const PACED_MS = 5_000;
-/** While a larger epoch is in flight, the delays begin at its number of objects, but at most at this many EPOCH_OBJECTS. */
+/** If the epoch in flight is larger, delays begin at its number of objects instead, but at this many EPOCH_OBJECTS at the latest. */
 export const PACED_EPOCHS = 4;
 /** This many bytes of an unpublished object's extended attributes, or of its symlink target, count as another object. */
 export const VALUE_UNIT_BYTES = 2 * KiB;

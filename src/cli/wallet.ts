@@ -5,7 +5,7 @@ import { basename, join } from "node:path";
 import { hasCode, SynclineError } from "../base/errors.ts";
 import type { Wallet } from "../base/ids.ts";
 import { MAX_MACHINE_BYTES } from "../base/limits.ts";
-import { CHOSEN_COST, decryptKey, DRAWN_COST, encryptKey, walletOfKeystore } from "../crypto/keystore.ts";
+import { CHOSEN_COST, decryptKey, RANDOM_COST, encryptKey, walletOfKeystore } from "../crypto/keystore.ts";
 import { createWalletKey, walletOfKey, walletSigner, type WalletSigner } from "../crypto/wallet.ts";
 import type { Call } from "./command.ts";
 import { configFolder } from "./config-file.ts";
@@ -146,7 +146,7 @@ async function newPassphrase(call: Call, path: string): Promise<{ passphrase: st
   try {
     await createSecretFile(passphrasePath, `${random}\n`, runtime.random);
     output.notice(`Created a passphrase for the wallet key: ${passphrasePath}`);
-    return { passphrase: random, cost: DRAWN_COST };
+    return { passphrase: random, cost: RANDOM_COST };
   } catch (error) {
     if (!hasCode(error, "path_exists")) throw error;
     return chosen(await readPassphrase(passphrasePath));

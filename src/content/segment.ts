@@ -13,7 +13,7 @@ export interface ContentSegment {
 
 /**
  * Reads exactly `length` bytes at `offset` of the file from the data file of `epoch`, or throws. May use `target`, which
- * has room, so that a large file does not leave as much garbage as it has bytes. Or tells how many zeros follow, if these
- * are at least `length`.
+ * has room, so that a large file does not leave as much garbage as it has bytes. If at least `length`
+ * zeros follow, it may return how many instead.
  */
 export type ReadData = (epoch: number, offset: number, length: number, target?: Uint8Array) => Promise<Stretch>;

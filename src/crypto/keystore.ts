@@ -2,7 +2,7 @@
  * Private keys at rest: the Ethereum keystore, version 3, which every wallet program reads and writes.
  *
  * Source: https://ethereum.org/en/developers/docs/data-structures-and-encoding/web3-secret-storage/. Writes scrypt and
- * aes-128-ctr; also reads pbkdf2 and any cost, within bounds.
+ * aes-128-ctr. Also reads pbkdf2, and any cost within bounds.
  */
 import { createCipheriv, createDecipheriv, pbkdf2, scrypt, timingSafeEqual } from "node:crypto";
 import { promisify } from "node:util";
@@ -15,10 +15,10 @@ import { parseWallet, walletOfKey } from "./wallet.ts";
 /** scrypt's N for a passphrase that somebody chose: each guess takes a quarter of a gigabyte and about a second. */
 export const CHOSEN_COST = 2 ** 18;
 /**
- * For one that was drawn, of 128 bits or more: nobody guesses it, whatever a guess costs. Each sign-in pays this cost, too:
+ * For a random one of at least 128 bits: nobody guesses it, however cheap a guess is. Each sign-in pays this cost as well:
  * 15 ms and 4 MiB.
  */
-export const DRAWN_COST = 2 ** 12;
+export const RANDOM_COST = 2 ** 12;
 
 /** The keystore as JSON text. `cost` is scrypt's N, a power of two. */
 export async function encryptKey(

@@ -156,7 +156,7 @@ export type BaseChange =
 
 /**
  * Reads bytes that the overlay holds: `length` bytes of data file `<ino>.<epoch>` at `offset`. May put them into `target`,
- * which has room for them. Or tells how many zeros follow, if these are at least `length`.
+ * which has room for them. If at least `length` zeros follow, it may return how many instead.
  */
 export interface DataReader {
   readData(ino: Ino, epoch: number, offset: number, length: number, target?: Uint8Array): Promise<Stretch>;

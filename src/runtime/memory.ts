@@ -31,8 +31,8 @@ export function boundHeaps(): void {
 
 /**
  * Makes V8 count the bytes of buffers as those of its heap. By itself it collects all garbage after each 32 MiB of new
- * buffers, however few live: 47 times while `get` wrote 500 MB, 10 times so. It takes some 40 MiB more then, so it is for
- * commands that end. Call it before many bytes move.
+ * buffers, however few of them are still in use: 47 times while `get` wrote 500 MB, against 10 with this flag. The process
+ * then needs some 40 MiB more, so this is for commands that end. Call it before many bytes move.
  */
 export function countBuffers(): void {
   setLate("--external-memory-accounted-in-global-limit", 24, 26);
@@ -40,7 +40,7 @@ export function countBuffers(): void {
 
 /**
  * Sets a flag once all code is loaded: V8 takes no compiled code that was made under other flags, so all that loads later is
- * compiled anew, Node.js's own modules included. What was compiled so far is saved before. Node.js does not document V8's
+ * compiled anew, Node.js's own modules included. What was compiled so far is saved first. Node.js does not document V8's
  * flags, so they are set only in the major versions that are known to have them: V8 prints an error about unknown ones.
  */
 function setLate(flag: string, ...majors: readonly number[]): void {
@@ -158,7 +158,7 @@ function collect(what: keyof typeof COLLECTIONS): void {
   collector?.(COLLECTIONS[what]);
 }
 
-/** Takes V8's collector from a context made for it. The flag stays no longer, for the reason at `setLate`. */
+/** Takes V8's collector from a context made for it. The flag is set only while that happens, for the reason at `setLate`. */
 function exposeCollector(): typeof collector {
   setFlagsFromString("--expose-gc");
   const gc: unknown = runInNewContext("gc");

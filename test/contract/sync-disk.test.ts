@@ -28,7 +28,7 @@ import { temporaryFolder } from "../support/temporary-folder.ts";
 const addon = loadBeneathAddon();
 /** What was built before it could do many files at a time is used as it is. */
 const isOld = addon?.createFiles === undefined;
-/** ext4 and tmpfs surely tell where holes are. */
+/** Whether the tests' folder is on a filesystem that reports holes: ext4 and tmpfs do. */
 const tellsHoles = addon?.dataFrom !== undefined && [0xef53, 0x01021994].includes((await kindOfFolder(tmpdir())) ?? 0);
 /** Somebody who is not root. */
 const NOBODY = 65_534;

@@ -10,8 +10,8 @@ import { readUpTo, startOf, writeParts } from "../../objects/disk.ts";
 export interface FileSource extends AsyncDisposable {
   readonly size: number;
   /**
-   * Exactly these bytes, in `target`, which has room, or in other memory; or how many zeros follow, if these are at least
-   * `length`. Throws `precondition_failed` when they are gone.
+   * Exactly these bytes, in `target`, which has room, or in other memory. If at least `length` zeros follow, it may return
+   * how many instead. Throws `precondition_failed` when they are gone.
    */
   read(offset: number, length: number, target?: Uint8Array): Promise<Stretch>;
   /** As `seen` of a data reader. */

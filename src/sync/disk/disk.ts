@@ -179,7 +179,7 @@ export interface DiskFile {
   close(): Promise<void>;
 }
 
-/** As `read`; or how many zeros follow, at most up to `size`, if these are at least `length` and lie in a hole. */
+/** As `read`. In a hole with at least `length` more bytes before `size`, returns how many zeros follow instead. */
 export async function readStretch(
   file: Pick<DiskFile, "read" | "zerosAt">,
   size: number,

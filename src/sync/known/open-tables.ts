@@ -23,7 +23,7 @@ const SCHEMA = `
   ) STRICT;
   CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT`;
 
-/** Opens them, made if necessary. An error of SQLite gets the file's path: it has none by itself. */
+/** Opens them, and makes them if necessary. Adds the file's path to SQLite's errors, which do not have it. */
 export function openTables(at: string | Database.Database): Database.Database {
   try {
     const db = typeof at === "string" ? new Database(at) : at;

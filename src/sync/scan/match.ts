@@ -64,7 +64,7 @@ class Matcher implements Matching {
   /** Matched after everything that is in its place. */
   #deferred: { readonly found: Found; readonly there: Entry | undefined }[] = [];
   readonly #closed = new Set<FileId>([PARKED_ID]);
-  /** Objects with several names whose inode is new, by that. */
+  /** Objects that have several names and a new inode, by inode. */
   readonly #linked = new Map<bigint, LocalObject>();
   /** Entries by inode, without those at the start that are held. */
   readonly #left = new Map<bigint, readonly Entry[]>();
@@ -86,7 +86,7 @@ class Matcher implements Matching {
     this.#matchIn(this.#walked.root);
     const rest = this.#deferred.filter(({ found }) => !this.#matchByInode(found));
     this.#deferred = [];
-    // Further names of a file that was saved over another come after that.
+    // Last: these may be further names of a file that was just matched by its place.
     const born = rest.filter(({ found, there }) => !this.#matchByPlace(found, there));
     for (const { found } of born) this.#bear(found);
   }
@@ -183,7 +183,7 @@ class Matcher implements Matching {
     return isFree;
   }
 
-  /** A new object, or a new name of one that another name tells. */
+  /** A new object, or another name of one that was matched already. */
   #bear(found: Found): void {
     if (!this.#joinTwin(found)) this.objectOf.set(found, this.#add(undefined, [], found));
   }

@@ -1,11 +1,11 @@
-/** Whether a running agent asks for a passphrase, or makes a key; which file an error names; what a guess costs. */
+/** Passphrases and keys: who is asked, what is made, which file an error names, and what a guess costs. */
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import type { Call } from "../../../src/cli/command.ts";
 import { createOutput } from "../../../src/cli/terminal/output.ts";
 import { askNoMore, loadWallet } from "../../../src/cli/wallet.ts";
-import { CHOSEN_COST, DRAWN_COST } from "../../../src/crypto/keystore.ts";
+import { CHOSEN_COST, RANDOM_COST } from "../../../src/crypto/keystore.ts";
 import { createFakeRuntime } from "../../support/fake-runtime.ts";
 import { temporaryFolder } from "../../support/temporary-folder.ts";
 
@@ -51,7 +51,7 @@ test("a keystore that is damaged is named", async () => {
   });
 });
 
-test("a guess at a passphrase that somebody chose costs a second; one that was drawn opens its key at once", async () => {
+test("a guess at a passphrase that somebody chose costs a second; a random one opens its key at once", async () => {
   const costWith = async (options: Partial<Call["options"]>): Promise<unknown> => {
     const XDG_CONFIG_HOME = await temporaryFolder();
     const runtime = createFakeRuntime({ XDG_CONFIG_HOME });
@@ -62,5 +62,5 @@ test("a guess at a passphrase that somebody chose costs a second; one that was d
   };
   const passphraseFile = join(await temporaryFolder(), "chosen");
   writeFileSync(passphraseFile, "my passphrase\n");
-  expect([await costWith({ passphraseFile }), await costWith({})]).toEqual([CHOSEN_COST, DRAWN_COST]);
+  expect([await costWith({ passphraseFile }), await costWith({})]).toEqual([CHOSEN_COST, RANDOM_COST]);
 });

@@ -50,7 +50,7 @@ describe("a call that changes another object", () => {
     expect(pacing.pauseMs(10 * BOUND, 0)).toBe(0);
   });
 
-  test("waits once the live epoch is larger than the one in flight, or four times the bound", () => {
+  test("waits once the live epoch outgrows the one in flight, but not before the bound, and at four times the bound at the latest", () => {
     const pacing = new BackPressure({ clock: new ManualClock(), log: silentLog, objects: BOUND });
     const isFree = (live: number) => pacing.pauseMs(live, 0) === 0;
     for (const [sealed, most] of [

@@ -58,7 +58,7 @@ test("a hole is told at its whole length and not read, unless data follows too s
   expect(textOf(await file.read(994, 10))).toBe("________cd");
 });
 
-test("a file whose hole is filled meanwhile is read again", async () => {
+test("a file is read again if its hole was filled during the read", async () => {
   const { copy, now, write, during } = world("_".repeat(100));
   during(() => now.mtimeNs === 1n && write("x".repeat(100)));
   expect(await copy()).toEqual({ text: "x".repeat(100), mtimeNs: 2n });
