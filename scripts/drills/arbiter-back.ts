@@ -2,7 +2,8 @@
  * PostgreSQL goes back under agents that are ahead: it is restored to a moment, an asynchronous standby that lags is promoted, a
  * copy of its disk is put back, all roots are deleted. No agent's file changes, what is written meanwhile waits, nothing is collected; after --accept on one machine all
  * stand on one tree with everything that anybody published before or after.
- *   node scripts/drills/arbiter-back.ts [FILES of each phase, default 20]      needs root, PostgreSQL and versitygw
+ *   node scripts/drills/arbiter-back.ts [FILES of each phase, default 20] [LOSS ...]     needs root, PostgreSQL and versitygw
+ * LOSS: restored, promoted, snapshot, deleted; default all
  */
 import { chownSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { Client } from "pg";
@@ -23,6 +24,7 @@ import {
 import { allOf, shared } from "./shared-masters.ts";
 
 const files = Number(process.argv[2] ?? 20);
+const losses = process.argv.slice(3);
 const CODES = Array.from({ length: 64 }, (_, code) => code);
 const space = workspace("arbiter-back");
 const archive = join(space.path, "archive");
@@ -74,10 +76,11 @@ await goesBack("snapshot", async () => {
     postgres.use({ data: copy, settings: [] });
   };
 });
-await rootsDeleted();
+if (isWanted("deleted")) await rootsDeleted();
 
 /** `lag`: from when it resolves, everything is lost by what it returns. */
 async function goesBack(bucket: string, lag: () => Promise<() => Promise<void>>) {
+  if (!isWanted(bucket)) return;
   const where = url(bucket);
   syncline(space, ["init", where]);
   const agents = [0, 1, 2].map((which) => agent(space, `${bucket}-${which}`, where));
@@ -179,6 +182,10 @@ async function rootsDeleted() {
   );
   check(syncline(space, ["verify", where, "--json"]).status === 0, "verify finds nothing");
   for (const one of agents) one.unmount();
+}
+
+function isWanted(loss: string) {
+  return losses.length === 0 || losses.includes(loss);
 }
 
 function write(agents: readonly AgentHandle[], phase: string, many = files) {

@@ -30,7 +30,12 @@ describe.skipIf(postgresHere() === undefined || !hasS3)("drills with several mas
     all ? 1_800_000 : 300_000,
   );
   drill("a collection of several masters takes nothing that agents need", "gc.ts", ["10", "3", "--masters"], 300_000);
-  drill("a restored or promoted PostgreSQL loses nothing that agents had", "arbiter-back.ts", ["5"], 600_000);
+  drill(
+    "a PostgreSQL that goes back loses nothing that agents had",
+    "arbiter-back.ts",
+    all ? ["5"] : ["5", "restored", "deleted"],
+    600_000,
+  );
   if (!all) return;
   drill("writers go on when their master is cut off, stopped or killed", "failover.ts", [], 900_000);
   drill("many watchers and uploaders are served, in level memory", "watchers.ts", ["120"], 600_000);

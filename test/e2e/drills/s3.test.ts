@@ -21,7 +21,7 @@ describe.skipIf(!canMount || !hasS3)("drills on S3 without a master (versitygw)"
     drill(
       `requests stay within their budget: ${at}`,
       "s3-requests.ts",
-      [...(all ? ["10000", "120"] : ["1000", "0"]), form],
+      [...(all ? ["10000", "120"] : ["1000", "0", "50"]), form],
       all ? 600_000 : 240_000,
     );
     if (!all) continue;
