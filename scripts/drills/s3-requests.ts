@@ -38,12 +38,12 @@ const work = async (what: string, most: { puts: number; all: number }, run: () =
 await work("ls", { puts: 0, all: 2 }, () => readdirSync(a.dir));
 // The first one of a process also tests the server.
 await work("the first edit", { puts: 5, all: 20 }, () => edit(0));
-// A look at the root may fall into these two.
-await work("one edit", { puts: 2, all: 6 + again }, () => edit(1));
+// Looks at the root may fall into these two.
+await work("one edit", { puts: 2, all: 7 + again }, () => edit(1));
 await work(`${edits} edits, one after another`, { puts: Math.round(2.2 * edits), all: (5 + again) * edits }, () => {
   for (let at = 2; at < 2 + edits; at++) edit(at);
 });
-await work("one edit after them", { puts: 3, all: 7 + again }, () => edit(2 + edits));
+await work("one edit after them", { puts: 3, all: 8 + again }, () => edit(2 + edits));
 await work(`${files} files of 100 B`, { puts: 60, all: 160 }, () => {
   for (let at = 0; at < files; at++) {
     const folder = join(a.dir, `d${Math.floor(at / 500)}`);
