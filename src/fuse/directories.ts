@@ -5,6 +5,9 @@ import type { Exchange } from "./exchange.ts";
 import { type Handler, type HandlerEntry, reads } from "./handler.ts";
 import { ATTRIBUTE, DIRENTPLUS_HEAD_BYTES, DIRENT_HEAD_BYTES, ENTRY, MAX_WRITE_BYTES, OPCODE } from "./protocol.ts";
 
+/** "." and ".." */
+const DOTS = 2;
+
 const list =
   (plus: boolean): Handler =>
   (fs, exchange) => {
@@ -13,8 +16,9 @@ const list =
     try {
       fs.readDirectory(exchange.node, exchange.argument(0), plus, (entry) => page.add(entry));
     } catch (error) {
-      // The entries so far are an answer; the next call continues from there.
-      if (!(error instanceof BlockMiss) || page.count === 0) throw error;
+      // The entries so far are an answer; the next call continues from there. The dots alone are none: programs ask for no
+      // attributes of them, so the kernel would ask for the next entries without attributes, and then look up each.
+      if (!(error instanceof BlockMiss) || page.count <= DOTS) throw error;
     }
     exchange.data(exchange.session.packEntries(page.count, plus ? 1 : 0, exchange.outputOffset, limit));
   };

@@ -8,11 +8,17 @@ import type { Exchange } from "./exchange.ts";
 import { type HandlerEntry, changesInode, reads } from "./handler.ts";
 import { OPCODE, SETXATTR_ACL_KILL_SGID } from "./protocol.ts";
 
+/**
+ * `ls -l` asks for it file by file, unless one answer says that the filesystem has none. Where SELinux is on, the kernel answers
+ * for us.
+ */
+const LABEL = "security.selinux";
+
 export const XATTR_HANDLERS: readonly HandlerEntry[] = [
   reads(OPCODE.GETXATTR, (fs, exchange) => {
     const name = checked(exchange);
     const value = fs.getXattr(exchange.node, name);
-    if (value === undefined) exchange.error(ERRNO.ENODATA);
+    if (value === undefined) exchange.error(name === LABEL ? ERRNO.EOPNOTSUPP : ERRNO.ENODATA);
     else answer(exchange, isAcl(name) ? shownAcl(exchange.owners, value) : value);
   }),
   reads(OPCODE.LISTXATTR, (fs, exchange) => {

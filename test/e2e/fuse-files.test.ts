@@ -200,6 +200,8 @@ print(refused(lambda: check(libc.getxattr(b"f", b"user.large", buffer, 1))))
 os.removexattr("f", "user.bytes")
 print(refused(lambda: os.getxattr("f", "user.bytes")), refused(lambda: os.removexattr("f", "user.bytes")))
 print(refused(lambda: os.setxattr("f", "strange.name", b"")), refused(lambda: os.getxattr("f", "system.posix_acl_access")), refused(lambda: os.setxattr("f", "user.", b"")))
+print(refused(lambda: os.getxattr("f", "security.selinux")), refused(lambda: os.getxattr("f", "security.other")))
+os.setxattr("f", "security.selinux", b"label"); print(os.getxattr("f", "security.selinux"))
 os.setxattr("f", "trusted.roots", b""); os.chmod(".", 0o777); os.setgroups([]); os.setuid(65534)
 print("trusted.roots" in os.listxattr("f"), "user.large" in os.listxattr("f"))`,
       cwd,
@@ -210,6 +212,8 @@ print("trusted.roots" in os.listxattr("f"), "user.large" in os.listxattr("f"))`,
       "ERANGE",
       "ENODATA ENODATA",
       "ENOTSUP ENOTSUP EINVAL",
+      "ENOTSUP ENODATA",
+      "b'label'",
       "False True",
     ]);
   });

@@ -16,7 +16,7 @@ export interface FakeRequest {
 }
 
 export class FakeSession {
-  /** What the door did, in order, such as "answer LOOKUP 2" (the kind of the reply), "watch 5", "probe 5", "drop pages of 5". */
+  /** What the door did, in order, such as "answer LOOKUP 2" (the kind of the reply), "list 3" (entries), "watch 5", "probe 5", "drop pages of 5". */
   readonly done: string[] = [];
   /** The inodes that messages are held for. */
   readonly held: number[] = [];
@@ -89,7 +89,10 @@ export class FakeSession {
         note(`answer ${this.#deferred.get(ticket)} ${this.#told(SOLO_ROW)}`);
         return this.#deferred.delete(ticket);
       },
-      packEntries: () => 0,
+      packEntries: (count) => {
+        note(`list ${count}`);
+        return 0;
+      },
       watch: (ino, probe) => note(`${probe === 1 ? "probe" : "watch"} ${ino}`),
       resend: () => note("resend"),
       keepRequests: () => note("keep requests"),
