@@ -51,7 +51,7 @@ test(
     const refused = space.run(["sync", url, folder, "--once", "--json"], { env: STRANGER });
     expect([refused.status, refused.err]).toEqual([5, expect.stringContaining("wallet_not_allowed")]);
     expect(space.json("sync", url, folder, "--once")).toMatchObject({ left: [] });
-    const child = space.start(["sync", url, folder]);
+    const child = space.start(["sync", url, folder, "--drain", "2"]);
     const ended = new Promise((done) => child.once("exit", done));
     writeFileSync(`${folder}/there.txt`, "there");
     await expect.poll(() => space.run(["cat", `${url}/there.txt`]).out, soon).toBe("there");
