@@ -3,43 +3,47 @@
  * succeeds without them, even for a caller that was waiting for it. So those bytes are written again before a sync counts.
  */
 import type { OpenDataFiles } from "./open-files.ts";
-import { around, type Span } from "./unsynced-files.ts";
+import type { Span } from "./unsynced-files.ts";
 
 export class FileSyncs {
   readonly #open: OpenDataFiles;
-  /** Files whose sync failed, and which of their bytes must be written again. */
-  readonly #doubtful = new Map<string, Span>();
+  /** Files of which a sync failed, and which failure was the last. */
+  readonly #failed = new Map<string, number>();
   #failures = 0;
 
   constructor(open: OpenDataFiles) {
     this.#open = open;
   }
 
-  /** Makes these bytes of the file survive power loss; false if it no longer exists. Rejects with `store_failed`. */
+  /**
+   * Makes the file's bytes in `span` survive power loss; false if it no longer exists. `span` has all that was written since
+   * the last sync that succeeded. Rejects with `store_failed`.
+   */
   async sync(name: string, span: Span): Promise<boolean> {
-    if (this.#doubtful.has(name)) await this.#rewrite(name);
-    const before = this.#failures;
-    try {
-      const exists = await this.#open.sync(name);
-      if (this.#failures === before) return exists;
-    } catch (error) {
-      this.#failures++;
-      this.#doubtful.set(name, around(span, this.#doubtful.get(name)));
-      // At once, while the system has them; the next sync tries again.
-      await this.#rewrite(name).catch(() => {});
-      throw error;
+    const first = this.#failed.get(name);
+    for (let before = first; ; before = this.#failed.get(name)) {
+      if (before !== undefined) await this.#open.rewrite(name, span);
+      const exists = await this.#sync(name, span);
+      if (this.#failed.get(name) !== before) continue;
+      // What was written between this call and a later failure is not in its span: the next call writes it again.
+      if (before === first) this.#failed.delete(name);
+      return exists;
     }
-    return this.sync(name, span);
   }
 
   /** The file is no longer needed. */
   forget(name: string): void {
-    this.#doubtful.delete(name);
+    this.#failed.delete(name);
   }
 
-  async #rewrite(name: string): Promise<void> {
-    const span = this.#doubtful.get(name);
-    if (span !== undefined) await this.#open.rewrite(name, span);
-    this.#doubtful.delete(name);
+  async #sync(name: string, span: Span): Promise<boolean> {
+    try {
+      return await this.#open.sync(name);
+    } catch (error) {
+      this.#failed.set(name, ++this.#failures);
+      // At once, while the system has them; the next sync tries again.
+      await this.#open.rewrite(name, span).catch(() => {});
+      throw error;
+    }
   }
 }

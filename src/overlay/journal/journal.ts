@@ -128,6 +128,7 @@ export class Journal {
 
   /** Makes everything appended survive power loss. Callers share one sync. Rejects with `store_failed`. */
   sync(): Promise<void> {
+    if (this.#broken !== undefined) return Promise.reject(this.#broken);
     try {
       this.flush();
     } catch (error) {
@@ -143,19 +144,23 @@ export class Journal {
     return this.#nextSync;
   }
 
-  /** As `sync`, but before it returns. False, with nothing done, if that needs a sync under way or more than one flush. */
+  /**
+   * As `sync`, but before it returns. False, with nothing done, if that needs a sync under way or more than one flush. Throws
+   * `store_failed`.
+   */
   syncNow(): boolean {
+    if (this.#broken !== undefined) throw this.#broken;
     this.flush();
     if (this.#syncing || this.#nextSync !== undefined) return false;
     if (this.#lastFrame === this.#synced) return true;
     const [segment] = this.#unsynced;
     if (segment === undefined || this.#unsynced.size > 1 || !segment.isNamed) return false;
-    this.#unsynced.clear();
     try {
       segment.file.syncNow();
     } catch (cause) {
       this.#break(cause);
     }
+    this.#unsynced.clear();
     this.#synced = this.#lastFrame;
     return true;
   }

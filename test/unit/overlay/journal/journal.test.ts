@@ -275,16 +275,22 @@ test("a failure between reservation and record withdraws the record", () => {
   expect(open(disk.afterKill()).frames).toEqual(["kept"]);
 });
 
-test("after a failed sync no record is accepted", async () => {
+test.each([
+  ["sync", async (journal: Journal) => journal.sync()],
+  ["sync at once", async (journal: Journal) => void journal.syncNow()],
+])("after a failed %s no record is accepted, and none is said to be durable", async (_, sync) => {
   const disk = new SimulatedDisk();
   const { journal } = open(disk);
   append(journal, "first");
+  await journal.sync();
+  append(journal, "second");
   disk.before = (call) => {
-    if (call === "sync") throw new Error("the disk is broken");
+    if (call.startsWith("sync")) throw new Error("the disk is broken");
   };
-  await expect(journal.sync()).rejects.toMatchObject({ code: "store_failed" });
+  await expect(sync(journal)).rejects.toMatchObject({ code: "store_failed" });
   disk.before = () => {};
-  expect(() => journal.append(text("second"), false)).toThrow("Could not sync the overlay's journal");
+  expect(() => journal.append(text("third"), false)).toThrow("Could not sync the overlay's journal");
+  expect(() => journal.syncNow()).toThrow("Could not sync the overlay's journal");
   await expect(journal.sync()).rejects.toMatchObject({ code: "store_failed" });
 });
 
