@@ -21,6 +21,7 @@ import {
   type RenameHow,
   type SyncDisk,
 } from "./disk.ts";
+import { isOwn, newPath } from "./paths.ts";
 import { isWindowsName } from "./windows-names.ts";
 
 /** Sets an mtime as exactly as this machine can; a link's own. */
@@ -96,17 +97,22 @@ export class PortableDisk implements SyncDisk {
     if (how === "exchange") throw systemFailure("EINVAL", "exchange");
     const [source, target] = [await this.#resolve(from), await this.#resolve(to)];
     if (how === "replace") return fs.rename(source, target);
-    const { type } = statOf(await fs.lstat(source, { bigint: true }));
-    if (type === "file") {
-      try {
-        await fs.link(source, target);
-        return await fs.unlink(source);
-      } catch (error) {
-        if (!failedWith(error, ...NO_LINKS)) throw error;
-      }
-    }
+    const { type, ino } = statOf(await fs.lstat(source, { bigint: true }));
+    // Nobody else makes names in the folder's own directory.
+    if (type === "file" && !isOwn(to) && (await isLinked(source, target)))
+      return isOwn(from) ? fs.unlink(source) : this.#leave(source, ino);
     if ((await fs.lstat(target).catch(ifGone)) !== undefined) throw systemFailure("EEXIST", target.toString());
     await fs.rename(source, target);
+  }
+
+  /** Removes the old name of a file that has a new one. A file that a program has saved there meanwhile stays. */
+  async #leave(source: Buffer, ino: bigint): Promise<void> {
+    const aside = await this.#resolve(newPath(`left-${ino}`)).catch(ifGone);
+    if (aside === undefined) return fs.unlink(source);
+    await fs.rename(source, aside);
+    // Unless the program has saved once more.
+    if ((await fs.lstat(aside, { bigint: true })).ino !== ino) await fs.link(aside, source).catch(ifTaken);
+    await fs.unlink(aside);
   }
 
   async unlink(path: DiskPath): Promise<void> {
@@ -226,8 +232,23 @@ async function setModifiedByNode(path: Buffer, mtimeNs: bigint): Promise<void> {
   await fs.lutimes(path, Number(mtimeNs) / 1e9, Number(mtimeNs) / 1e9);
 }
 
+/** False: this disk has no links. */
+async function isLinked(source: Buffer, target: Buffer): Promise<boolean> {
+  try {
+    await fs.link(source, target);
+    return true;
+  } catch (error) {
+    if (failedWith(error, ...NO_LINKS)) return false;
+    throw error;
+  }
+}
+
 function ifGone(error: unknown): undefined {
   if (!failedWith(error, "ENOENT")) throw error;
+}
+
+function ifTaken(error: unknown): undefined {
+  if (!failedWith(error, "EEXIST")) throw error;
 }
 
 let addon: ReturnType<typeof loadFileAddon> | undefined;
