@@ -83,9 +83,12 @@ export class DataFiles {
     return isOwn ? fresh : this.#small.growth(ino, epoch, offset, length);
   }
 
-  /** Whether the inode has bytes of this epoch. */
-  has(ino: Ino, epoch: number): boolean {
-    return this.#own.has(dataFileName(ino, epoch)) || this.#small.has(ino, epoch);
+  /** Where the inode's bytes of this epoch end; 0 if it has none. */
+  endOf(ino: Ino, epoch: number): number {
+    const pieces = this.#small.pieces(ino, epoch);
+    if (pieces !== undefined) return pieces.end;
+    const name = dataFileName(ino, epoch);
+    return this.#own.has(name) ? this.#open.file(name).size() : 0;
   }
 
   /** Inodes that have files of their own. */

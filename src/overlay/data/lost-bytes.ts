@@ -1,4 +1,4 @@
-/** Files that were written, but whose bytes are in no data file: they read as zeros. */
+/** Files that were written, but whose bytes are in no data file, or beyond its end: they read as zeros. */
 import type { Ino } from "../../base/ids.ts";
 import type { Log } from "../../base/log.ts";
 import { nameToText } from "../../base/names.ts";
@@ -6,7 +6,7 @@ import type { Segment } from "../../fstree/change-set.ts";
 import type { OverlayState } from "../state.ts";
 
 interface HeldBytes {
-  has(ino: Ino, epoch: number): boolean;
+  endOf(ino: Ino, epoch: number): number;
 }
 
 export interface LostBytes {
@@ -39,5 +39,7 @@ export function findLost(state: OverlayState, data: HeldBytes, log: Log): LostBy
 }
 
 function isLacking(data: HeldBytes, ino: Ino, segments: readonly Segment[]): boolean {
-  return segments.some(({ from, epoch }) => from === "data" && !data.has(ino, epoch));
+  return segments.some(
+    ({ from, epoch, offset, length }) => from === "data" && data.endOf(ino, epoch) < offset + length,
+  );
 }

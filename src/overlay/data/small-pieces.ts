@@ -105,6 +105,12 @@ export class Pieces {
     return this.#pieces;
   }
 
+  /** Where the last one ends. */
+  get end(): number {
+    const last = this.#pieces.at(-1);
+    return last === undefined ? 0 : endOf(last);
+  }
+
   /** The piece that holds all of [offset, offset + length). */
   holding(offset: number, length: number): Piece | undefined {
     const piece = this.#pieces[this.#endingAfter(offset)];

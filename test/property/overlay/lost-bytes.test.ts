@@ -1,6 +1,7 @@
 /** A start tells of bytes that are lost, and never of bytes that are there. */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
+import { seededRandom } from "../../../src/simulate/seeded-random.ts";
 import { VfsHarness } from "../../support/vfs-harness.ts";
 import { anyOperation, applyTo, type Operation } from "../../support/vfs-operations.ts";
 
@@ -51,4 +52,18 @@ test("files whose data files are gone are named, also those of an epoch on its w
   fs.restart();
   const lost = fs.objects.overlay.lost;
   expect({ ...lost, names: lost?.names.toSorted() }).toEqual({ files: 3, names: ["large", "sealed", "small"] });
+});
+
+test("a power loss names each file that it shortens", async () => {
+  let shortened = 0;
+  for (let seed = 0; seed < 40; seed++) {
+    const fs = await VfsHarness.create();
+    await fs.make("large", LARGE);
+    await fs.vfs.fsync(await fs.make("other", "other"));
+    fs.restart(seededRandom(seed));
+    const isWhole = (await fs.text("large")) === LARGE;
+    if (!isWhole) shortened++;
+    expect(fs.objects.overlay.lost?.names, `seed ${seed}`).toEqual(isWhole ? undefined : ["large"]);
+  }
+  expect(shortened).toBeGreaterThan(0);
 });
