@@ -35,21 +35,14 @@ export interface Applied {
   readonly left: readonly { readonly path: DiskPath; readonly reason: Reason }[];
 }
 
-/**
- * `touched`: directories whose entries this plan or earlier ones changed. Of several plans, the last one finishes
- * directories; until then those made by earlier plans are unsettled.
- */
-export async function applyPlan(
-  context: Omit<ApplyContext, "redo">,
-  plan: Plan,
-  touched: Set<FileId>,
-  isLast: boolean,
-): Promise<Applied> {
-  if (plan.puts.length + plan.removals.length + touched.size === 0) return { files: 0, removed: 0, left: [] };
+/** Of several plans, the last one finishes directories; until then those made by earlier plans are unsettled. */
+export async function applyPlan(context: Omit<ApplyContext, "redo">, plan: Plan, isLast: boolean): Promise<Applied> {
+  const isIdle = plan.puts.length + plan.removals.length === 0 && context.db.touched.all().length === 0;
+  if (isIdle) return { files: 0, removed: 0, left: [] };
   const redo = await RedoLog.open(context);
   let isDone = false;
   try {
-    const applier = new Applier({ ...context, redo }, plan, touched, isLast);
+    const applier = new Applier({ ...context, redo }, plan, isLast);
     const failure = await putAll(applier, applier.puts);
     // Removals make room.
     const removals = applier.removals.filter((each) => failure === undefined || !applier.isAwaited(each));
@@ -70,8 +63,6 @@ class Applier implements Puts {
   readonly #left: { place: Place; path: DiskPath; reason: Reason }[] = [];
   /** Directories that get their attributes last. */
   readonly #unfinished = new Map<FileId, Put>();
-  /** Directories whose entries changed: their times are set again. */
-  readonly #touched: Set<FileId>;
   /** Objects that get another place, and places that are to get an object, now or once that is possible. */
   readonly #arriving: ReadonlySet<FileId>;
   readonly #awaited: ReadonlySet<string>;
@@ -81,12 +72,11 @@ class Applier implements Puts {
   #files = 0;
   #removed = 0;
 
-  constructor(context: ApplyContext, plan: Plan, touched: Set<FileId>, isLast: boolean) {
+  constructor(context: ApplyContext, plan: Plan, isLast: boolean) {
     const { puts, left } = plan;
     this.#context = context;
     this.#units = new WholeUnits(context, plan);
     this.#isLast = isLast;
-    this.#touched = touched;
     this.#arriving = new Set(puts.map(({ target }) => target.id));
     this.#awaited = new Set([...puts.map(({ place }) => place), ...left].map(placeText));
   }
@@ -220,12 +210,13 @@ class Applier implements Puts {
         await syncAttributes(this.#context.disk, changed);
       });
     }
-    for (const id of this.#touched) {
+    for (const id of db.touched.all()) {
       const [entry] = db.byId(id);
       const path = entry === undefined ? undefined : pathInFolder(db, entry);
       if (entry === undefined || path === undefined || this.#unfinished.has(id)) continue;
       await ifThere(this.#context.disk.setModified(path, entry.record.mtimeNs));
     }
+    db.touched.clear();
   }
 
   #needsContent({ place, target, isNew }: Put): boolean {
@@ -252,12 +243,12 @@ class Applier implements Puts {
     const { db } = this.#context;
     const sources = what === "move" ? db.byId(target.id) : [];
     const done = await attempt(() => placing.put(place, target, ready));
-    for (const source of sources) if (db.at(source)?.id !== target.id) this.#touch(source);
+    for (const source of sources) if (db.at(source)?.id !== target.id) db.touched.add(source);
     // What the folder shows under another name stays there.
     const isElsewhere = done === "not kept here" && isKnown(db, target.id);
     if (done !== "done") return this.#leave(place, path, isElsewhere ? "in the way" : done);
     if (target.record.type !== "directory") return this.#placed(put);
-    this.#touch(place);
+    db.touched.add(place);
     this.#unfinished.set(target.id, put);
   }
 
@@ -296,8 +287,9 @@ class Applier implements Puts {
   }
 
   #settled(place: Place, path: DiskPath, isWhole = true): void {
-    if (isWhole) this.#context.db.settle(place);
-    this.#touch(place);
+    const { db } = this.#context;
+    if (isWhole) db.settle(place);
+    db.touched.add(place);
     this.#context.applied?.(path);
   }
 
@@ -309,10 +301,6 @@ class Applier implements Puts {
     // The last plan may make room, so places left by earlier plans stay "in the way" for it.
     this.#context.db.unsettle({ parent: place.parent, name: place.name }, this.#isLast ? reason : "in the way");
     this.#left.push({ place, path, reason });
-  }
-
-  #touch({ parent }: Place): void {
-    if (parent !== ROOT_ID) this.#touched.add(parent);
   }
 
   /** Removes files that found no place. */

@@ -66,9 +66,10 @@ async function noteAll({ db, disk, nodes, isAsKnown, nowNs }: ArrivedContext): P
     const directory = path.slice(0, -1);
     if (!durable.has(directory.join("/"))) await syncDirectories(disk, [directory]);
     durable.add(directory.join("/"));
-    await db.transaction(() =>
-      db.put({ parent: place.parent, name: place.name, id, record, seen: seenOf(stat, digest, lookedNs) }),
-    );
+    await db.transaction(() => {
+      db.put({ parent: place.parent, name: place.name, id, record, seen: seenOf(stat, digest, lookedNs) });
+      db.touched.add(place);
+    });
   }
 }
 

@@ -47,6 +47,7 @@ export async function redo(places: Places): Promise<void> {
     }
     if (exchanged !== undefined)
       db.setFact("exchanged", JSON.stringify([db.base()?.commit, textsOf(rowOf(exchanged))]));
+    for (const place of touched) db.touched.add(place);
     await makeNamesDurable(disk, [NEW_PATH, ...touched.flatMap((place) => directoryOf(db, place))]);
   });
   await disk.unlink(REDO_PATH);

@@ -50,11 +50,11 @@ export async function showRoot(
     await forgetMovedAway(behind);
     return noteBehind(behind, isDryRun ? Infinity : most);
   });
-  const early: Early = { files: 0, touched: new Set() };
+  let early = 0;
   const waiting = isDryRun ? 0 : db.behind.countWaiting();
   if (waiting > most) {
     noteFilesBefore(db, options.deletionLimit);
-    await bringNew(context, behind, targets, most, early, () => applying(waiting));
+    early = await bringNew(context, behind, targets, most, () => applying(waiting));
   }
   const plan = await db.transaction(() => makePlan(behind, targets));
   const { held, entries } = await heldOf(db, plan, options);
@@ -63,27 +63,20 @@ export async function showRoot(
   const now = held === undefined ? plan : besides(db, plan, entries);
   const places = now.puts.length + now.removals.length;
   if (places > 0) applying(places);
-  const { files, removed: gone, left } = await applyPlan(context, now, early.touched, true);
-  return { plan, held, applied: { files: early.files + files, removed: gone, left } };
+  const { files, removed: gone, left } = await applyPlan(context, now, true);
+  return { plan, held, applied: { files: early + files, removed: gone, left } };
 }
 
-/** What was put before the final plan. */
-interface Early {
-  files: number;
-  /** Directories that got new entries. */
-  readonly touched: Set<FileId>;
-}
-
-/** Puts new objects that displace nothing. Whatever fails now is left to the final plan. */
+/** Puts new objects that displace nothing; counts the files. Whatever fails now is left to the final plan. */
 async function bringNew(
   context: Omit<ApplyContext, "redo">,
   behind: PlanContext,
   targets: Targets,
   most: number,
-  early: Early,
   applying: () => void,
-): Promise<void> {
+): Promise<number> {
   let isTold = false;
+  let early = 0;
   const { db } = behind;
   // Notes may come in another order: entries whose directory is noted later wait for the next round.
   for (let isMore = true; isMore;) {
@@ -99,14 +92,15 @@ async function bringNew(
         isTold = true;
         applying();
       }
-      const { files } = await applyPlan(context, plan, early.touched, false);
-      early.files += files;
+      const { files } = await applyPlan(context, plan, false);
+      early += files;
       const made = plan.puts.filter(
         ({ place, target }) => target.record.type === "directory" && db.at(place) !== undefined,
       );
       isMore ||= made.length > 0;
     }
   }
+  return early;
 }
 
 /** The deletions in a plan that await approval, if any. */

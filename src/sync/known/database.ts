@@ -15,6 +15,7 @@ import { entryOf, nameBytes, nameOf, rowOf, type Entry, type EntryChange, type E
 import { openTables } from "./open-tables.ts";
 import { unpackSeen, type Seen } from "./seen.ts";
 import { PARKED_ID } from "../disk/paths.ts";
+import { TouchedDirectories } from "./touched-directories.ts";
 import { UnsettledPlaces, type Reason, type Unsettled } from "./unsettled.ts";
 
 /** How a name looked when last synced, without the bucket's data. */
@@ -39,6 +40,7 @@ export class SyncDatabase {
   readonly #remove: Database.Statement;
   /** Places where the folder is behind its base. */
   readonly behind: UnsettledPlaces;
+  readonly touched: TouchedDirectories;
   #isDryRun = false;
   #told: ((change: EntryChange) => void) | undefined;
 
@@ -61,6 +63,7 @@ export class SyncDatabase {
     );
     this.#remove = this.#db.prepare("DELETE FROM entries WHERE parent = ? AND name = ?");
     this.behind = new UnsettledPlaces(this.#db);
+    this.touched = new TouchedDirectories(this.#db);
   }
 
   close(): void {
@@ -192,6 +195,7 @@ export class SyncDatabase {
     // Entries already known under the new id stay; a name that both have is looked at anew.
     this.#db.prepare("UPDATE OR IGNORE entries SET parent = ? WHERE parent = ?").run(after, before);
     this.#db.prepare("DELETE FROM entries WHERE parent = ?").run(before);
+    this.touched.succeed(before, after);
     this.#places.clear();
   }
 
@@ -239,7 +243,7 @@ export class SyncDatabase {
 
   /** Resets to a folder that was never synced; epoch numbers are still not reused. */
   forget(): void {
-    for (const table of ["entries", "parked", "unsettled"]) this.#db.exec(`DELETE FROM ${table}`);
+    for (const table of ["entries", "parked", "unsettled", "touched"]) this.#db.exec(`DELETE FROM ${table}`);
     this.#db.exec("DELETE FROM facts WHERE key NOT IN ('bucket', 'folder', 'epoch')");
     this.#places.clear();
   }
