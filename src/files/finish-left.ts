@@ -2,7 +2,8 @@
 import type { FileName } from "../base/ids.ts";
 import { describeError, type Log } from "../base/log.ts";
 import { escapeForPrint } from "../base/names.ts";
-import { RENAME_NOREPLACE } from "../vfs/filesystem.ts";
+import type { OthersWatch } from "../vfs/filesystem.ts";
+import { putBack } from "./put-back.ts";
 import { removeWhole, type RemovePorts } from "./remove.ts";
 import { findPlace, type Place } from "./place.ts";
 import { isTemporary } from "./temporary-name.ts";
@@ -11,6 +12,7 @@ import type { Unfinished, UnfinishedKey, UnfinishedWork } from "./unfinished.ts"
 /** Work whose blocks are unavailable waits for the next run. Never rejects. */
 export async function finishLeft(ports: RemovePorts, unfinished: UnfinishedWork, log: Log): Promise<void> {
   const gone: UnfinishedKey[] = [];
+  using others = ports.access.fs.watchOthers?.();
   for (const [key, left] of unfinished.all) {
     const path = escapeForPrint(left.path.join("/"));
     try {
@@ -19,13 +21,9 @@ export async function finishLeft(ports: RemovePorts, unfinished: UnfinishedWork,
         gone.push(key);
         continue;
       }
-      const name = left.was === undefined ? undefined : await putBack(ports, place, left.was);
-      if (name !== undefined)
-        log.info("restored the name of an object that a killed run had moved aside", { path, name });
-      else {
-        await removeWhole(ports, place.parent, place.name);
-        log.info("removed an object that a killed run left under a temporary name", { path });
-      }
+      const name = await finishOne(ports, place, left, others);
+      if (name === undefined) log.info("removed an object that a killed run left under a temporary name", { path });
+      else log.info("restored the name of an object that a killed run had moved aside", { path, name });
       unfinished.end(key);
     } catch (error) {
       log.warn("could not clean up an object that a killed run left under a temporary name", {
@@ -37,6 +35,22 @@ export async function finishLeft(ports: RemovePorts, unfinished: UnfinishedWork,
   unfinished.forget(gone);
 }
 
+/**
+ * Returns the name that it got back, if any. An object with a former name is removed only if it was replaced for good, and
+ * only what others have not changed since.
+ */
+async function finishOne(
+  ports: RemovePorts,
+  { parent, name }: NamedPlace,
+  { was, replacedAt }: Unfinished,
+  others: OthersWatch | undefined,
+): Promise<FileName | undefined> {
+  const hasOthers = was !== undefined && (replacedAt === undefined || replacedAt !== others?.root);
+  const stays = was === undefined ? undefined : others;
+  if (!hasOthers && (await removeWhole(ports, parent, name, stays))) return undefined;
+  return was === undefined ? undefined : putBack(ports.access, { parent, name }, was);
+}
+
 type NamedPlace = Pick<Place, "parent"> & { readonly name: NonNullable<Place["name"]> };
 
 /** Undefined: no temporary file of ours has the name. */
@@ -45,21 +59,4 @@ async function placeOf({ access }: RemovePorts, { path }: Unfinished): Promise<N
   const name = place?.name;
   if (place === undefined || name === undefined || !isTemporary(name)) return undefined;
   return place.attributes === undefined && !place.isHidden ? undefined : { parent: place.parent, name };
-}
-
-/** If its name is taken, the interrupted replacement's outcome is unknown: it is kept beside that file. */
-async function putBack({ access }: RemovePorts, { parent, name }: NamedPlace, was: FileName): Promise<FileName> {
-  return access.change(undefined, (fs) => {
-    for (let count = 0; ; count++) {
-      const again = nameAgain(was, count);
-      if (fs.lookup(parent, again) !== undefined) continue;
-      fs.rename(parent, name, parent, again, RENAME_NOREPLACE);
-      return again;
-    }
-  });
-}
-
-function nameAgain(was: FileName, count: number): FileName {
-  if (count === 0) return was;
-  return (count === 1 ? `${was} (replaced)` : `${was} (replaced ${count})`) as FileName;
 }

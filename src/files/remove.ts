@@ -4,7 +4,7 @@ import type { Clock } from "../base/clock.ts";
 import { ERRNO } from "../base/errno.ts";
 import type { FileName, Ino } from "../base/ids.ts";
 import { TimeSlice } from "../base/time-slice.ts";
-import { type FileSystem, FsError } from "../vfs/filesystem.ts";
+import { type FileSystem, FsError, type OthersWatch } from "../vfs/filesystem.ts";
 import { refuse } from "../vfs/refusal.ts";
 import type { Access } from "./access.ts";
 import { isFolder } from "./place.ts";
@@ -14,28 +14,48 @@ export interface RemovePorts {
   readonly clock: Clock;
 }
 
-/** Removes the name, if it exists: a folder with everything in it. Throws the filesystem's errors. */
-export async function removeWhole(ports: RemovePorts, parent: Ino, name: FileName): Promise<void> {
+/**
+ * Removes the name, if it exists: a folder with everything in it, except what others changed since `others` began. Returns
+ * whether it is gone. Throws the filesystem's errors.
+ */
+export async function removeWhole(
+  ports: RemovePorts,
+  parent: Ino,
+  name: FileName,
+  others?: OthersWatch,
+): Promise<boolean> {
   const there = await ports.access.run((fs) => fs.lookup(parent, name));
-  if (there === undefined) return;
-  if (isFolder(there)) await removeTree(ports, parent, name, there.ino);
-  else await ports.access.change(undefined, (fs) => fs.unlink(parent, name));
+  if (there === undefined) return true;
+  if (isFolder(there)) return removeTree(ports, parent, name, there.ino, { others });
+  return ports.access.change(undefined, (fs) => {
+    if (others?.hasChanged(there.ino) === true) return false;
+    fs.unlink(parent, name);
+    return true;
+  });
+}
+
+export interface RemovalLimits {
+  /** Called before each step, in the same filesystem call: if it throws, the rest stays. */
+  readonly check?: () => void;
+  /** What others changed since stays, and the folders around it. */
+  readonly others?: OthersWatch | undefined;
 }
 
 /**
- * Removes a folder and everything in it, including what is not shown. What is moved out meanwhile stays. `check` is called
- * before each step, in the same filesystem call: if it throws, the rest stays. Throws the filesystem's errors, ENOTEMPTY if
- * the folder is refilled again and again, or contains itself.
+ * Removes a folder and everything in it, including what is not shown. What is moved out meanwhile stays. Returns whether
+ * all is gone. Throws the filesystem's errors, ENOTEMPTY if the folder is refilled again and again, or contains itself.
  */
 export async function removeTree(
   { access, clock }: RemovePorts,
   parent: Ino,
   name: FileName,
   folder: Ino,
-  check: () => void = () => {},
-): Promise<void> {
+  { check = () => {}, others }: RemovalLimits = {},
+): Promise<boolean> {
   const pace = new TimeSlice(clock, SLICE_MS);
   const chain = [new Doomed(parent, { name, ino: folder })];
+  const staying = new Set<Ino>();
+  const stays = (ino: Ino) => staying.has(ino) || others?.hasChanged(ino) === true;
   for (let at = chain.at(-1); at !== undefined; at = chain.at(-1)) {
     const child = at.folders.pop();
     if (child !== undefined) {
@@ -44,12 +64,17 @@ export async function removeTree(
     }
     const { left, batch } = await access.change(undefined, (fs) => {
       check();
-      return removeSome(fs, chain);
+      return removeSome(fs, chain, stays);
     });
     chain.length = left;
     if (batch !== undefined) at.passed(batch);
-    if (left > 0) await pace.breathe();
+    if (at.isDone) {
+      staying.add(at.ino);
+      chain.pop();
+    }
+    if (chain.length > 0) await pace.breathe();
   }
+  return !staying.has(folder);
 }
 
 /** How long a step may delay other calls. */
@@ -67,6 +92,8 @@ interface Named {
 interface Batch {
   readonly files: readonly FileName[];
   readonly folders: readonly Named[];
+  /** How many others stay. */
+  readonly staying: number;
   /** Where the next batch begins. 0: this one reached the end. */
   readonly next: number;
 }
@@ -80,7 +107,12 @@ class Doomed {
   cookie = 0;
   /** Those of the last batch that remain. */
   folders: Named[] = [];
+  /** A pass found only what stays. */
+  isDone = false;
   #passes = 0;
+  /** What this pass found, except what stays. */
+  #found = 0;
+  #staying = 0;
 
   constructor(parent: Ino, { name, ino }: Named) {
     this.parent = parent;
@@ -89,10 +121,16 @@ class Doomed {
   }
 
   /** Throws if it was refilled too often. */
-  passed({ folders, next }: Batch): void {
+  passed({ files, folders, staying, next }: Batch): void {
     this.folders = [...folders];
     this.cookie = next;
-    if (next === 0 && ++this.#passes > MAX_REFILLS) throw refuse("ENOTEMPTY");
+    this.#found += files.length + folders.length;
+    this.#staying += staying;
+    if (next !== 0) return;
+    this.isDone = this.#found === 0 && this.#staying > 0;
+    this.#found = 0;
+    this.#staying = 0;
+    if (!this.isDone && ++this.#passes > MAX_REFILLS) throw refuse("ENOTEMPTY");
   }
 }
 
@@ -100,15 +138,19 @@ class Doomed {
  * Removes some files of the innermost folder, or the folder if it is empty. `chain`: that folder after those around it.
  * `left`: how many of them remain. `batch`: what the innermost one held.
  */
-function removeSome(fs: FileSystem, chain: readonly Doomed[]): { readonly left: number; readonly batch?: Batch } {
+function removeSome(
+  fs: FileSystem,
+  chain: readonly Doomed[],
+  stays: (ino: Ino) => boolean,
+): { readonly left: number; readonly batch?: Batch } {
   const gone = chain.findIndex(({ parent, name, ino }) => !isThere(fs, parent, name, ino));
   const at = chain.at(-1);
   if (gone !== -1 || at === undefined) return { left: Math.max(0, gone) };
-  const batch = read(fs, at);
+  const batch = read(fs, at, stays);
   // A faulty writer's folder that lies in itself.
   if (batch.folders.some(({ ino }) => chain.some((around) => around.ino === ino))) throw refuse("ENOTEMPTY");
   const unremoved = batch.files.filter((name) => !isRemoved(() => fs.unlink(at.ino, name)));
-  const isEmpty = unremoved.length + batch.folders.length + batch.next + at.cookie === 0;
+  const isEmpty = unremoved.length + batch.folders.length + batch.staying + batch.next + at.cookie === 0;
   if (isEmpty && isRemoved(() => fs.removeDirectory(at.parent, at.name))) return { left: chain.length - 1 };
   return { left: chain.length, batch };
 }
@@ -134,19 +176,21 @@ function isOutdated(error: unknown): boolean {
 
 const OUTDATED: ReadonlySet<number> = new Set([ERRNO.ESTALE, ERRNO.ENOENT, ERRNO.EISDIR, ERRNO.ENOTEMPTY]);
 
-function read(fs: FileSystem, { ino, cookie }: Doomed): Batch {
+function read(fs: FileSystem, { ino, cookie }: Doomed, stays: (ino: Ino) => boolean): Batch {
   const files: FileName[] = [];
   const folders: Named[] = [];
   let count = 0;
+  let staying = 0;
   let next = cookie;
   fs.readDirectory(ino, cookie, false, (entry) => {
     if (count === STEP) return false;
     count++;
     next = entry.next;
     if (entry.name === "." || entry.name === "..") return true;
-    if (isFolder(entry)) folders.push({ name: entry.name, ino: entry.ino });
+    if (stays(entry.ino)) staying++;
+    else if (isFolder(entry)) folders.push({ name: entry.name, ino: entry.ino });
     else files.push(entry.name);
     return true;
   });
-  return { files, folders, next: count < STEP ? 0 : next };
+  return { files, folders, staying, next: count < STEP ? 0 : next };
 }

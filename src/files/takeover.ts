@@ -2,7 +2,8 @@
 import type { FileName, Ino } from "../base/ids.ts";
 import { describeError } from "../base/log.ts";
 import type { Ports } from "../base/ports.ts";
-import { type Attributes, type FileSystem, RENAME_NOREPLACE } from "../vfs/filesystem.ts";
+import { type Attributes, type FileSystem, type OthersWatch, RENAME_NOREPLACE } from "../vfs/filesystem.ts";
+import { putBack } from "./put-back.ts";
 import { removeWhole } from "./remove.ts";
 import type { Access } from "./access.ts";
 import { isFolder, type Place } from "./place.ts";
@@ -28,6 +29,8 @@ export interface TakeoverPorts extends Ports {
 export class Takeover {
   readonly #ports: TakeoverPorts;
   #aside: Aside | undefined;
+  /** What others change after the old object was moved aside: they saved it before it was replaced. */
+  #others: OthersWatch | undefined;
 
   constructor(ports: TakeoverPorts) {
     this.#ports = ports;
@@ -52,6 +55,7 @@ export class Takeover {
       const key = unfinished.begin({ path: [...target.path.slice(0, -1), aside], was: name });
       try {
         fs.rename(parent, name, parent, aside, RENAME_NOREPLACE);
+        this.#others = fs.watchOthers?.();
       } catch (error) {
         unfinished.end(key);
         throw error;
@@ -83,23 +87,30 @@ export class Takeover {
     );
   }
 
-  /** Removes the object that was moved aside, once the change is made. Never rejects. */
+  /**
+   * Removes the object that was moved aside, once the change is made. What others changed in it meanwhile is kept beside
+   * its former name. Never rejects.
+   */
   async clear(): Promise<void> {
-    const { access, clock, unfinished } = this.#ports;
-    await this.#last("a replaced object keeps a temporary name until the door reopens", async (aside) => {
-      unfinished.giveUpName(aside.key);
-      await removeWhole({ access: access.onward(), clock }, aside.parent, aside.name);
+    const { clock, unfinished } = this.#ports;
+    const access = this.#ports.access.onward();
+    await this.#last("a replaced object keeps a temporary name until the door reopens", async (aside, others) => {
+      unfinished.giveUpName(aside.key, others?.root);
+      const isGone = await removeWhole({ access, clock }, aside.parent, aside.name, others);
+      if (!isGone) await putBack(access, aside, aside.was);
       unfinished.end(aside.key);
     });
   }
 
   /** Never rejects: the client gets the result of the change itself. */
-  async #last(failed: string, work: (aside: Aside) => Promise<void>): Promise<void> {
+  async #last(failed: string, work: (aside: Aside, others: OthersWatch | undefined) => Promise<void>): Promise<void> {
     const aside = this.#aside;
+    using others = this.#others;
     this.#aside = undefined;
+    this.#others = undefined;
     if (aside === undefined) return;
     try {
-      await work(aside);
+      await work(aside, others);
     } catch (error) {
       this.#ports.log.warn(failed, { name: aside.name, error: describeError(error) });
     }

@@ -2,13 +2,18 @@
  * Records a door's objects under temporary names, for a restart: if an agent is killed, only its next run can tell that
  * they are abandoned.
  */
-import type { FileName } from "../base/ids.ts";
+import type { Cid, FileName } from "../base/ids.ts";
 
 export interface Unfinished {
   /** The temporary name and those of the folders around it, from the root. */
   readonly path: readonly FileName[];
   /** Its former name, while it may have to get it back. Undefined: it is to be removed. */
   readonly was: FileName | undefined;
+  /**
+   * Another object has that name for good, and this one is to be removed, unless the bucket's root is another one by now:
+   * others may have saved something in it since.
+   */
+  readonly replacedAt?: Cid;
 }
 
 /** Stores them across restarts. */
@@ -51,11 +56,11 @@ export class UnfinishedWork {
     return key;
   }
 
-  /** Its former name will not be restored, whatever happens to the object that has it now. */
-  giveUpName(key: UnfinishedKey): void {
+  /** Its former name will not be restored, whatever happens to the object that has it now. `root`: see `replacedAt`. */
+  giveUpName(key: UnfinishedKey, root: Cid | undefined): void {
     const work = this.#all.get(key);
     if (work?.was === undefined) return;
-    this.#all.set(key, { ...work, was: undefined });
+    this.#all.set(key, root === undefined ? { ...work, was: undefined } : { ...work, replacedAt: root });
     this.#keep();
   }
 
@@ -63,7 +68,7 @@ export class UnfinishedWork {
   moved(from: readonly FileName[], to: readonly FileName[]): void {
     const inside = this.all.filter(([, { path }]) => from.every((name, index) => path[index] === name));
     if (inside.length === 0) return;
-    for (const [key, { path, was }] of inside) this.#all.set(key, { path: [...to, ...path.slice(from.length)], was });
+    for (const [key, work] of inside) this.#all.set(key, { ...work, path: [...to, ...work.path.slice(from.length)] });
     this.#keep();
   }
 

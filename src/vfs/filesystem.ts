@@ -173,12 +173,22 @@ export interface FileSystem {
 
   /** Fetches a BlockMiss's blocks. Rejects with `read_timeout`, `block_corrupt`; the door answers EIO, logs the path. */
   load(cids: readonly Cid[], signal?: AbortSignal): Promise<void>;
+  /** Tells from now on what others change in the bucket. Absent: nobody changes anything. */
+  watchOthers?(): OthersWatch;
   /** Names that each directory may have although no listing shows them. */
   readonly unlistedNames?: readonly FileName[];
   /** The inode's current path, for messages. */
   pathOf(ino: Ino): string;
   /** All inodes that doors may know, including those of earlier processes. There may be millions, and more during the iteration. */
   knownInodes(): Iterable<Ino>;
+}
+
+/** What others changed since the watch began. */
+export interface OthersWatch extends Disposable {
+  /** The bucket's root that was shown then. */
+  readonly root: Cid;
+  /** Whether others made the object, gave it a name, or changed a file. Throws as `getAttributes`. */
+  hasChanged(ino: Ino): boolean;
 }
 
 /** Which requests of a connection were executed, so that a restart does not execute them again. */

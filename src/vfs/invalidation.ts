@@ -20,6 +20,7 @@ export function invalidate(
   left: readonly Link[],
 ): Invalidations {
   const { clean, overlay } = objects;
+  objects.others.note(changes);
   if (changes === undefined || changes.length > MAX_INVALIDATIONS) {
     clean.clear();
     objects.subdirectories.noteAll();

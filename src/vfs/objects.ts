@@ -18,8 +18,9 @@ import type { Overlay } from "../overlay/overlay.ts";
 import { type ContentName, nameOfContent } from "./content-names.ts";
 import { CleanInodes, type CleanObject } from "./clean-inodes.ts";
 import { DirtySignal, type DirtyReason } from "./dirty-signal.ts";
-import type { Attributes } from "./filesystem.ts";
+import type { Attributes, OthersWatch } from "./filesystem.ts";
 import type { Loader } from "./loader.ts";
+import { OthersChanges } from "./others-changes.ts";
 import { PublishState } from "./publish-state.ts";
 import { refuse } from "./refusal.ts";
 import { Subdirectories } from "./subdirectories.ts";
@@ -44,6 +45,7 @@ export class Objects {
   readonly dirty: DirtySignal;
   readonly subdirectories: Subdirectories;
   readonly publishState: PublishState;
+  readonly others = new OthersChanges();
   /** Called for each inode that has no name (any more). */
   onOrphan: (ino: Ino) => void = () => {};
   /** Called for each inode without local changes that no door needs any more. */
@@ -52,6 +54,9 @@ export class Objects {
   onBegun: (file: BegunFile) => void = () => {};
   /** Called for each name that a local object left, and that leads to what others put there. */
   onUncovered: (parent: Ino, name: FileName) => void = () => {};
+
+  /** Tells from now on what others change in the bucket. */
+  readonly watchOthers = (): OthersWatch => this.others.watch(this.overlay.state.base.commit, this);
 
   /** The space to show instead of the disk's. */
   spaceWithin: (disk: StorageSpace) => StorageSpace = (disk) => disk;
@@ -74,6 +79,12 @@ export class Objects {
     const clean = this.clean.get(ino);
     if (clean === undefined) throw refuse("ESTALE");
     return { dirty: undefined, clean };
+  }
+
+  /** The inode's id in the bucket; undefined if it was created here. */
+  idOf(ino: Ino): FileId | undefined {
+    const { state } = this.overlay;
+    return state.object(ino)?.id ?? state.inodes.row(ino)?.id;
   }
 
   type(ino: Ino): FileType {

@@ -47,11 +47,13 @@ export class Vfs implements FileSystem, ContentNames {
   #told: ReadonlySet<string> | undefined = new Set();
   readonly answers: AnsweredRequests;
   readonly publishState: PublishState;
+  readonly watchOthers: Objects["watchOthers"];
 
   /** Use `openVfs`. */
   constructor(objects: Objects) {
     this.answers = objects.overlay.answers;
     this.publishState = objects.publishState;
+    this.watchOthers = objects.watchOthers;
     this.#objects = objects;
     this.#overlay = objects.overlay;
     this.#namespace = new Namespace(objects);
@@ -300,10 +302,7 @@ export class Vfs implements FileSystem, ContentNames {
     return this.#overlay.state.epoch;
   }
 
-  /**
-   * Calls `listener` when there is something to flush: soon for writes, at once for the first close or fsync since the last
-   * seal. One listener; the last wins.
-   */
+  /** Calls `listener` when to flush: soon for writes, at once for the first close or fsync after a seal. The last wins. */
   onDirty(listener: (reason: DirtyReason) => void): void {
     this.#objects.dirty.listen(listener);
   }

@@ -44,7 +44,7 @@ export async function remove(call: Call): Promise<void> {
   if (folder !== undefined) {
     // Others may take locks in it meanwhile.
     const check = () => checkMemberLocks(call, place.path, "all in it");
-    await removeTree(call, place.parent, place.name, folder, check);
+    await removeTree(call, place.parent, place.name, folder, { check });
   }
   call.locks.removed(place.path);
   answer(call, 204);

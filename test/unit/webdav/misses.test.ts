@@ -9,7 +9,17 @@ import { VfsHarness } from "../../support/vfs-harness.ts";
 
 const BLOCK = "bafyr4imissing" as Cid;
 /** Those that a door calls without reading a tree. */
-const PLAIN = new Set(["persist", "throttle", "load", "watchOrphans", "forget", "closed", "fsync", "statFs"]);
+const PLAIN = new Set([
+  "persist",
+  "throttle",
+  "load",
+  "watchOrphans",
+  "watchOthers",
+  "forget",
+  "closed",
+  "fsync",
+  "statFs",
+]);
 
 /** The filesystem, each method of which is wrapped. */
 function wrapped(

@@ -1,0 +1,125 @@
+/** Replacing a folder by another: what others saved in the old one meanwhile is not lost with it. */
+import { expect, test } from "vitest";
+import { systemClock } from "../../../src/base/clock.ts";
+import type { Cid, FileName } from "../../../src/base/ids.ts";
+import { ROOT_INO } from "../../../src/base/ids.ts";
+import { silentLog } from "../../../src/base/log.ts";
+import { systemRandom } from "../../../src/base/random.ts";
+import { Access } from "../../../src/files/access.ts";
+import { finishLeft } from "../../../src/files/finish-left.ts";
+import { OpenInodes } from "../../../src/files/open-inodes.ts";
+import { findPlace } from "../../../src/files/place.ts";
+import { Takeover, type TakeoverPorts } from "../../../src/files/takeover.ts";
+import { UnfinishedWork } from "../../../src/files/unfinished.ts";
+import { treeOf } from "../../../src/simulate/judges/shown-tree.ts";
+import { World } from "../../support/agents-world.ts";
+import { MemoryUnfinishedStore } from "../../support/dav-server.ts";
+import type { SimulatedAgent } from "../../support/simulated-agent.ts";
+
+async function shared() {
+  const world = await World.create();
+  const [a, b] = world.agents;
+  if (a === undefined || b === undefined) throw new Error("There are not two agents.");
+  for (const each of ["old", "old/in", "old/in/deep", "new"]) await a.mount.makeDirectory(each);
+  const files = ["old/edited", "old/left", "old/in/deep/edited", "old/in/left", "new/f"];
+  for (const each of files) await a.mount.create(each, Buffer.from(each));
+  await a.flush();
+  await b.catchUp();
+  return { world, a, b, store: new MemoryUnfinishedStore() };
+}
+
+function portsOf({ vfs }: SimulatedAgent, store: MemoryUnfinishedStore): TakeoverPorts {
+  const access = new Access(vfs, new OpenInodes(vfs, silentLog), new AbortController().signal);
+  return { access, unfinished: new UnfinishedWork(store), clock: systemClock, random: systemRandom, log: silentLog };
+}
+
+/** Moves "new" over "old", which still has its temporary name then. */
+async function takenOver(ports: TakeoverPorts): Promise<Takeover> {
+  const takeover = new Takeover(ports);
+  const [from, to] = ["new", "old"] as FileName[] as [FileName, FileName];
+  await takeover.change((fs) => {
+    const [moving, target] = [findPlace(fs, [from], "itself"), findPlace(fs, [to], "itself")];
+    if (moving?.attributes === undefined || target === undefined) throw new Error("A folder is missing.");
+    takeover.run(fs, { parent: ROOT_INO, name: from }, moving.attributes, { ...target, name: to });
+  });
+  return takeover;
+}
+
+/** What `b` changes before it hears of the move. */
+async function savedBy({ mount }: SimulatedAgent): Promise<void> {
+  for (const each of ["old/edited", "old/in/deep/edited"])
+    await mount.edit(each, () => ({ offset: 0, bytes: Buffer.from(`of b: ${each}`) }));
+  await mount.makeDirectory("old/made");
+  await mount.create("old/made/f", Buffer.from("made by b"));
+  await mount.rename("old/left", "old/renamed");
+}
+
+/** The agent is killed once it has told the client that all is done. */
+async function killed(a: SimulatedAgent, store: MemoryUnfinishedStore): Promise<void> {
+  await a.restart();
+  const { unfinished, ...ports } = portsOf(a, store);
+  await finishLeft(ports, unfinished, silentLog);
+}
+
+async function shownBy({ mount }: SimulatedAgent): Promise<Record<string, string>> {
+  const tree = [...(await treeOf(mount, ""))].filter(([each]) => /^(old|new|\.)/.test(each));
+  const paths = tree.flatMap(([each, shown]) => (shown.startsWith("100") ? [each] : []));
+  const files = paths.map(async (each) => [each, String(await mount.readSome(each))] as const);
+  return Object.fromEntries(await Promise.all(files));
+}
+
+const NEW = { "old/f": "new/f" };
+const KEPT = {
+  "old (replaced)/edited": "of b: old/edited",
+  "old (replaced)/in/deep/edited": "of b: old/in/deep/edited",
+  "old (replaced)/made/f": "made by b",
+  "old (replaced)/renamed": "old/left",
+};
+
+/** `b` saves something after the move was published and before the old folder is removed. */
+async function savedMeanwhile(isKilled: boolean): Promise<Record<string, string>> {
+  const { world, a, b, store } = await shared();
+  const ports = portsOf(a, store);
+  const takeover = await takenOver(ports);
+  for (const [key] of ports.unfinished.all) if (isKilled) ports.unfinished.giveUpName(key, a.base as Cid);
+  await a.flush();
+  await savedBy(b);
+  await b.flush();
+  await a.catchUp();
+  await (isKilled ? killed(a, store) : takeover.clear());
+  await a.flush();
+  await b.catchUp();
+  const shown = await shownBy(b);
+  // The door works without the views that tell the mount.
+  a.mount.dropCaches();
+  expect((await world.faults()).filter((each) => !each.startsWith("misplaced"))).toEqual([]);
+  return shown;
+}
+
+test("what others saved in a replaced folder while it is removed is kept beside it, and only that", async () => {
+  expect(await savedMeanwhile(false)).toEqual({ ...NEW, ...KEPT });
+});
+
+test("a replaced folder in which others may have saved something is kept if the agent was killed", async () => {
+  const left = { "old (replaced)/in/left": "old/in/left" };
+  expect(await savedMeanwhile(true)).toEqual({ ...NEW, ...KEPT, ...left });
+});
+
+test.each(["at once", "after a kill"])("a replaced folder that others left alone is removed %s", async (when) => {
+  const { a, b, store } = await shared();
+  const ports = portsOf(a, store);
+  const takeover = await takenOver(ports);
+  await b.mount.create("elsewhere", Buffer.from("of b"));
+  await b.flush();
+  if (when === "at once") {
+    await a.flush();
+    await a.catchUp();
+    await takeover.clear();
+  } else {
+    for (const [key] of ports.unfinished.all) ports.unfinished.giveUpName(key, a.base as Cid);
+    await killed(a, store);
+  }
+  await a.flush();
+  await b.catchUp();
+  expect(await shownBy(b)).toEqual(NEW);
+});
