@@ -2,7 +2,7 @@
  * How a bucket's files are cut: the genesis parameters, prepared for use. Plain data, so that it can cross threads.
  *
  * The gear table derives from a seed. Plain buckets have an empty one, so that all cut alike; a sealed bucket will use its
- * own key, so that chunk lengths reveal nothing about known files (docs/reference/formats.md, Sealing).
+ * own key, so that chunk lengths reveal nothing about known files.
  */
 import { BoundedMap } from "../base/bounded-map.ts";
 import { DEFAULT_INLINE_BYTES, MAX_BLOCK_MADE, MAX_VALUE_BYTES } from "../base/limits.ts";

@@ -1,6 +1,6 @@
 /**
  * The deletion limit: if a scan misses much of what was synced, or a root would remove much of the folder, these deletions
- * wait until a person approves exactly them (docs/design/merge.md, Laws). Everything else is synced meanwhile.
+ * wait until a person approves exactly them (docs/design/folder-sync.md, The deletion limit). Everything else is synced meanwhile.
  */
 import { isGone } from "../blocks/not-found.ts";
 import type { Cid } from "../base/ids.ts";

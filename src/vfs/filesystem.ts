@@ -3,7 +3,7 @@
  *
  * Calls are synchronous and atomic: none awaits between reading and changing. A call that needs blocks that are not in
  * memory throws `BlockMiss` before it changes anything; the door loads them (`load`) and calls again. POSIX errors are
- * `FsError`s with an errno. Mutations are buffered journal records. A door calls `commit` before it answers: whatever it
+ * `FsError`s with an errno. Mutations are buffered journal records. A door calls `persist` before it answers: whatever it
  * answered then survives the agent's death. `fsync` makes it survive power loss.
  */
 import { ERRNO } from "../base/errno.ts";

@@ -58,7 +58,7 @@ export interface NextCommit {
   readonly epoch: number;
   readonly timeNs: bigint;
   readonly note: string;
-  /** Whether a person approved the deletions in it (docs/design/merge.md, Laws: the mass-delete guard). */
+  /** Whether a person approved the deletions in it (docs/design/folder-sync.md, The deletion limit). */
   readonly approved?: boolean;
   /** Maintenance only: seqs of commits that `kept` drops, ascending. */
   readonly thinned?: readonly Lamport[];

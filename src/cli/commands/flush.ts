@@ -35,7 +35,7 @@ export const register = command({
     const why = isAway ? "the bucket is unreachable" : "others' changes are not received";
     const away = `Nothing is pending, but ${why}: ${printText(error?.message ?? "no answer")}`;
     const failed = pending.files > 0 ? printRest(pending, error) : away;
-    // Held deletions keep everything else of the folder waiting, too.
+    // Held deletions are not counted as pending.
     const isHeldOnly = held !== null && pending.files === 0 && error === null;
     output.result(
       { ...report, ...(held !== null && { guard: held }) },
