@@ -204,7 +204,7 @@ interface Batch {
   readonly stored: PromiseWithResolvers<void>;
 }
 
-/** The blocks of one turn, and as many of the previous one. */
+/** How many blocks are remembered: those of this turn and of the one before. */
 const BROUGHT = 32;
 /** How long a block waits for others to be sent with it. */
 const BATCH_MS = 2;

@@ -63,7 +63,7 @@ export class Chunker {
     this.#buffer = takeBuffer(bufferBytes(rule, size));
   }
 
-  /** Takes the next stretch; returns the pieces certain by now, each with bytes of its own. */
+  /** Takes the next stretch; returns the pieces that are final by now, each a copy. */
   push(stretch: Stretch): Piece[] {
     if (typeof stretch === "number") this.#pushZeros(stretch);
     else this.#pushBytes(stretch);

@@ -166,7 +166,7 @@ class Recutter {
     return { from, to: this.#old.length, nodes, entries };
   }
 
-  /** Whether the old file is cut at `at` too, and the next change is far enough behind it. */
+  /** Whether the old file is cut at `at` too, at a place that does not depend on the next change. */
   async #meets(at: number): Promise<boolean> {
     const next = this.#changes[this.#indexAfter(at)];
     if (at >= this.#old.length || (next !== undefined && this.#safeCut(next) < at)) return false;

@@ -34,7 +34,7 @@ export class Access {
   async run<Result>(work: (fs: FileSystem) => Result): Promise<Result> {
     for (let rounds = 0, outdated = 0; ; rounds++) {
       // The filesystem is about to be closed.
-      if (this.open.isClosed) throw new DOMException("the door is closed", "AbortError");
+      if (this.open.isClosed) throw new DOMException("the server is closing", "AbortError");
       try {
         return work(this.fs);
       } catch (error) {

@@ -49,7 +49,7 @@ export function rowKeysOf(object: PlacedObject): RowKey[] {
 }
 
 /**
- * The value of one of the rows that `rowKeysOf` returned. `subdirs` counts for directories only. `link` stores the blocks
+ * The value of one of the rows that `rowKeysOf` returned. `subdirs` is used for directories only. `link` stores the blocks
  * of long values. Throws `limit_exceeded` when a record is too long for a row.
  */
 export function encodeObjectRow(

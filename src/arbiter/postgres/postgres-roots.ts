@@ -139,7 +139,7 @@ function rootOf({ root_cid: cid, version }: Pick<TableRow, "root_cid" | "version
     return { commit: parseCid(cid), version: Number(version) };
   } catch (cause) {
     throw new SynclineError("store_corrupt", `The table of roots holds ${JSON.stringify(cid)}, which is not a CID.`, {
-      hint: "Restore a copy of the row, or publish the bucket again: its root is recorded nowhere else.",
+      hint: "Restore a copy of the row, or put the bucket's newest root back: see `syncline rescue --help`.",
       cause,
     });
   }

@@ -74,8 +74,8 @@ export class BlockWalk {
   }
 
   /**
-   * Walks the newest commit and all that it links. Then the commits that `skip` leads to, without their trees: the next
-   * publications look for ancestors along them.
+   * Walks the newest commit and all that it links. Then walks the commits that `skip` leads to, without their trees: later
+   * publications find ancestors through them.
    */
   async walkRoot(cid: Cid): Promise<void> {
     await this.#visitAll([{ cid, role: "root" }]);

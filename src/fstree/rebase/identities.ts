@@ -44,7 +44,7 @@ export function takesOver(type: FileType | undefined, gone: Pick<ObjectState, "t
   return gone.type === type && gone.names.length === 1;
 }
 
-/** `tree` holds the kept rows. Others' objects in the way go to `occupants`, which reads the same tree. */
+/** `tree` holds the kept rows. Others' objects at names that the epoch takes go to `occupants`, which reads the same tree. */
 export async function giveIdentities(
   nodes: NodeStore,
   tree: Cid,

@@ -62,7 +62,7 @@ export class TreeDirectories {
   }
 }
 
-/** What a tree has of those whose rows are searched. */
+/** The records that a tree has of the directories that are searched for. */
 export async function selvesIn(
   search: KeySearch,
   tree: Cid,
