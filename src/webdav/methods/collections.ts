@@ -31,6 +31,7 @@ export async function remove(call: Call): Promise<void> {
   const { depth } = call.request.headers;
   if (depth !== undefined && !/^infinity$/i.test(String(depth)))
     throw new Refusal(400, "The Depth of a DELETE must be infinity.");
+  using others = call.access.fs.watchOthers?.();
   const { place, folder } = await call.access.change(undefined, (fs) => {
     const found = findPlace(fs, call.href.path, "itself");
     const there = { ...writable(present(found)), attributes: present(found).attributes };
@@ -44,7 +45,8 @@ export async function remove(call: Call): Promise<void> {
   if (folder !== undefined) {
     // Others may take locks in it meanwhile.
     const check = () => checkMemberLocks(call, place.path, "all in it");
-    await removeTree(call, place.parent, place.name, folder, { check });
+    if (!(await removeTree(call, place.parent, place.name, folder, { check, others })))
+      throw new Refusal(409, "Others changed something in the folder meanwhile. Their changes are still there.");
   }
   call.locks.removed(place.path);
   answer(call, 204);

@@ -120,6 +120,32 @@ test("a name that others took meanwhile is looked up again", async () => {
   expect([...(await fs.snapshot()).keys()].filter(Boolean)).toEqual(["b"]);
 });
 
+test("DELETE keeps what others change in the folder meanwhile, and says so; sent again, it removes that, too", async () => {
+  const fs = await VfsHarness.create();
+  for (const folder of ["d", "d/in", "d/in/left", "elsewhere"]) await fs.makeDirectory(folder);
+  for (let index = 0; index < 600; index++) await fs.make(`d/in/${index}`, "old");
+  for (const file of ["d/in/left/edited", "elsewhere/f"]) await fs.make(file, "old");
+  await fs.publish();
+  const base = await fs.others(async (other) => {
+    await other.write(await other.ino("d/in/left/edited"), 0, "newer");
+    await other.rename("elsewhere", "d/moved");
+    await other.makeDirectory("d/made");
+  });
+  let steps = 0;
+  const paced: FileSystem = overriding(fs.vfs, {
+    throttle() {
+      if (++steps === 3) fs.vfs.adopt(base);
+      return undefined;
+    },
+  });
+  await using dav = await DavServer.start({ fs: paced }, { fs });
+  expect(await dav.status("DELETE", "/d/")).toBe(409);
+  const kept = ["d", "d/in", "d/in/left", "d/in/left/edited", "d/made", "d/moved", "d/moved/f"];
+  expect([...(await fs.snapshot()).keys()].filter(Boolean).sort()).toEqual(kept);
+  expect(await dav.status("DELETE", "/d/")).toBe(204);
+  expect([...(await fs.snapshot()).keys()].filter(Boolean)).toEqual([]);
+});
+
 test("a request that is under way when the door is closed changes nothing more", async () => {
   const fs = await VfsHarness.create();
   const closed = new AbortController();
