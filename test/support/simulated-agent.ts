@@ -62,15 +62,20 @@ export class SimulatedAgent {
 
   /** Requests of the old process may still reach the bucket, but it no longer touches its overlay. */
   async restart(): Promise<void> {
-    await this.#startOn(this.#disk.afterKill());
+    await this.restartOn(this.image());
   }
 
   /** As `restart`; writes that were not synced are lost or torn. */
   async cutPower(seed: number): Promise<void> {
-    await this.#startOn(this.#disk.afterPowerLoss(seededStream(seed)));
+    await this.restartOn(this.#disk.afterPowerLoss(seededStream(seed)));
   }
 
-  async #startOn(disk: SimulatedDisk): Promise<void> {
+  /** The state folder as it is now. */
+  image(): SimulatedDisk {
+    return this.#disk.afterKill();
+  }
+
+  async restartOn(disk: SimulatedDisk): Promise<void> {
     this.#generation++;
     this.#disk = disk;
     this.vfs = await open(this.#bucket, this.#disk, this.#clock);
@@ -80,7 +85,7 @@ export class SimulatedAgent {
 
   /** Another agent on a copy of the state folder as it is now, including the device's key. */
   async copy(name: string, seed: number): Promise<SimulatedAgent> {
-    const disk = this.#disk.afterKill();
+    const disk = this.image();
     const vfs = await open(this.#bucket, disk, this.#clock);
     return new SimulatedAgent(name, this.#bucket, { ...this.#writer, seed }, this.#clock, disk, vfs);
   }

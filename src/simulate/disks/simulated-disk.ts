@@ -89,6 +89,11 @@ export class SimulatedDisk implements OverlayStorage {
     return new SimulatedDisk(this.#files.copy(), (before) => this.#tables.copy(before));
   }
 
+  /** As `afterKill`, with the tables of another image. */
+  withTables(other: SimulatedDisk): SimulatedDisk {
+    return new SimulatedDisk(this.#files.copy(), (before) => other.#tables.copy(before));
+  }
+
   afterPowerLoss(random: Random): SimulatedDisk {
     const files = this.#files.afterPowerLoss(random);
     const survivor = this.#tables.survivor(random);
