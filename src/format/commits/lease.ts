@@ -27,5 +27,5 @@ export function decodeLease(bytes: Uint8Array): PackName[] {
     throw new SynclineError("format_invalid", "A lease has an entry that is not a pack reference.");
   });
   if (Buffer.compare(encodeLease(packs), bytes) === 0) return packs;
-  throw new SynclineError("format_invalid", "A lease is not canonical.");
+  throw new SynclineError("format_invalid", "A lease does not have its one canonical encoding.");
 }
