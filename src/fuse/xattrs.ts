@@ -9,8 +9,8 @@ import { type HandlerEntry, changesInode, reads } from "./handler.ts";
 import { OPCODE, SETXATTR_ACL_KILL_SGID } from "./protocol.ts";
 
 /**
- * `ls -l` asks for it file by file, unless one answer says that the filesystem has none. Where SELinux is on, the kernel answers
- * for us.
+ * `ls -l` asks for it file by file, unless one answer says that the filesystem has none. Where SELinux is on, the kernel
+ * answers instead.
  */
 const LABEL = "security.selinux";
 

@@ -1,6 +1,7 @@
 /**
  * The actions of programs on a mount. A plan's numbers choose among what the mount shows at that moment, so that actions
- * hit the same files, and a shortened plan still does something. Each new version holds a unique token, which later tells whether it was lost.
+ * hit the same files, and a shortened plan still does something. Each new version holds a unique token, which later tells
+ * whether it was lost.
  */
 import { FsError } from "../vfs/filesystem.ts";
 import type { DavClient } from "./dav-client.ts";
