@@ -206,7 +206,7 @@ export const PACE_MS = 20;
 export const PACE_MAX_MS = 50;
 /** Delays end once publishing has taken this long for each EPOCH_OBJECTS of the epoch. */
 export const PACED_MS = 5_000;
-/** If the epoch in flight is larger, delays begin at its number of objects instead, but at this many EPOCH_OBJECTS at the latest. */
+/** Delays may begin later, as many objects on as the epoch in flight has, but never beyond this many EPOCH_OBJECTS. */
 export const PACED_EPOCHS = 4;
 /** This many bytes of an unpublished object's extended attributes, or of its symlink target, count as another object. */
 export const VALUE_UNIT_BYTES = 2 * KiB;

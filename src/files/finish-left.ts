@@ -36,8 +36,8 @@ export async function finishLeft(ports: RemovePorts, unfinished: UnfinishedWork,
 }
 
 /**
- * Returns the name that it got back, if any. An object with a former name is removed only if it was replaced for good, and
- * only what others have not changed since.
+ * Removes the object, or gives it a name that people see, and returns that name. One that had a name before is removed only
+ * if it was replaced for good, and without what others have changed in it since.
  */
 async function finishOne(
   ports: RemovePorts,

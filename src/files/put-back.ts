@@ -3,7 +3,7 @@ import type { FileName, Ino } from "../base/ids.ts";
 import { RENAME_NOREPLACE } from "../vfs/filesystem.ts";
 import type { Access } from "./access.ts";
 
-/** Its former name, or if that is taken, one beside it. Throws the filesystem's errors. */
+/** Gives it its former name, or a name beside that one if it is taken. Throws the filesystem's errors. */
 export async function putBack(
   access: Access,
   { parent, name }: { readonly parent: Ino; readonly name: FileName },

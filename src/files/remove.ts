@@ -37,7 +37,7 @@ export async function removeWhole(
 export interface RemovalLimits {
   /** Called before each step, in the same filesystem call: if it throws, the rest stays. */
   readonly check?: () => void;
-  /** What others changed since stays, and the folders around it. */
+  /** What others have changed since it began stays, and so do the folders around that. */
   readonly others?: OthersWatch | undefined;
 }
 

@@ -77,7 +77,7 @@ test("older tables are refused if the journal begins after them", async () => {
   expect(() => fs.restart()).toThrow(expect.objectContaining({ code: "state_corrupt" }));
 });
 
-test("newer tables with an older journal are the state of the tables", async () => {
+test("newer tables with an older journal give the state that the tables have", async () => {
   const fs = await VfsHarness.create();
   await fs.make("first", "text");
   const image = fs.disk.afterKill();
