@@ -5,7 +5,7 @@ import { removeOverlay } from "../overlay/disk/disk-storage.ts";
 import type { Agent, AgentOptions } from "./agent.ts";
 import { recoverLost } from "./command-writer.ts";
 import { openBucket } from "./open-bucket.ts";
-import { boundHeaps, boundMemory } from "../runtime/memory.ts";
+import { boundHeaps } from "../runtime/memory.ts";
 import { RunningAgent } from "./running-agent.ts";
 import { LAST_BASE, parseBase } from "./state/last-base.ts";
 import { rootFile } from "./state/root-file.ts";
@@ -19,7 +19,6 @@ import { type AgentBucket, openToWrite } from "./writing-bucket.ts";
 
 /** Opens the bucket and the overlay, mounts, and serves until the end. Throws as these do and cleans up. */
 export async function startAgent(options: AgentOptions): Promise<Agent> {
-  boundMemory();
   options.onStep?.("opening the bucket");
   const thread = new FilesystemThread(options.log, options.access);
   let agent: RunningAgent | undefined;

@@ -5,11 +5,14 @@
  */
 import { join } from "node:path";
 import { keepCompiledCode } from "../runtime/compiled-code.ts";
+import { HANDOFF } from "../runtime/handoff.ts";
 import { nodeProblem } from "../runtime/node-version.ts";
 
 const problem = nodeProblem(process.versions);
 if (problem === undefined) {
   keepCompiledCode(join(import.meta.dirname, "compiled"));
+  // Programs wait for an agent that takes over.
+  if (process.env[HANDOFF] !== undefined) (await import("../agent/threads/filesystem-worker.ts")).startEarly();
   await import("./command-line.ts");
 } else {
   const { message, hint } = problem;

@@ -65,8 +65,6 @@ export interface Lifeline extends Disposable {
   ready(agreed: Agreed): void;
 }
 
-/** The environment variable in which the supervisor tells a new agent what was agreed, or that it is a service's first. */
-export const HANDOFF = "SYNCLINE_HANDOFF";
 /** The environment variable in which a new agent finds the mount's place. */
 export const PLACE = "SYNCLINE_PLACE";
 /** Descriptors of an agent that a supervisor started (native/supervisor.cc). The first agent has no device yet. */

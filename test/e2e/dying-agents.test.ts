@@ -77,6 +77,12 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
     expect(space.do("ls", url)).toMatch(/ f$[^]* g$/m);
   });
 
+  test("that takes over and cannot start ends, so that its supervisor can try again", () => {
+    const ended = space.run(["mount", "nonsense", dir], { env: { SYNCLINE_HANDOFF: "first" } });
+    expect(ended.status).toBe(2);
+    expect(ended.err).toContain("is not a URL");
+  });
+
   test("ends after an unmount, although a client stays connected", async () => {
     const pid = space.mount(url, dir);
     await connectForGood();

@@ -1,5 +1,5 @@
 /** The publishing thread's handle on the thread that serves the filesystem (vfs-worker.ts). */
-import { Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
 import { SynclineError } from "../../base/errors.ts";
 import type { PackName } from "../../base/ids.ts";
 import { describeError, type Log } from "../../base/log.ts";
@@ -7,8 +7,7 @@ import type { MasterAccess } from "../../net/access.ts";
 import type { DirtyReason } from "../../vfs/dirty-signal.ts";
 import type { BegunFile } from "../../vfs/objects.ts";
 import type { FlushReport } from "../reports.ts";
-import { threadEnv } from "../../runtime/compiled-code.ts";
-import { HEAP_LIMIT_MB } from "../../runtime/memory.ts";
+import { takeWorker } from "./filesystem-worker.ts";
 import { answerCalls, createCaller, type Caller } from "./rpc.ts";
 import type { MainMethods, WorkerEvent, WorkerMethods } from "./threads.ts";
 
@@ -26,9 +25,6 @@ export interface ThreadListener {
   died(error: SynclineError): void;
 }
 
-/** The young generation's size: garbage of a batch of calls dies at once, so a larger one only costs memory. */
-const YOUNG_GENERATION_MB = 8;
-
 export class FilesystemThread {
   /** After the thread's end every call is rejected. */
   readonly call: Caller<WorkerMethods>;
@@ -40,12 +36,7 @@ export class FilesystemThread {
 
   /** Starts the thread, which loads its code meanwhile. */
   constructor(log: Log, access: MasterAccess) {
-    const resourceLimits = { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB, maxOldGenerationSizeMb: HEAP_LIMIT_MB };
-    this.#worker = new Worker(new URL("vfs-worker.js", import.meta.url), {
-      name: "filesystem",
-      resourceLimits,
-      env: threadEnv(),
-    });
+    this.#worker = takeWorker();
     this.#log = log;
     const caller = createCaller<WorkerMethods>(this.#worker);
     this.call = caller.call;
