@@ -14,7 +14,7 @@ import type { SyncDatabase } from "../known/database.ts";
 import { REFUSALS, type DiskPath, type DiskStat, type SyncDisk } from "../disk/disk.ts";
 import type { Entry } from "../known/entry.ts";
 import type { Ready } from "./incoming.ts";
-import { isOwn, NEW_PATH, newPath } from "../disk/paths.ts";
+import { inodeOfLeft, isOwn, NEW_PATH, newPath } from "../disk/paths.ts";
 import { pathInFolder } from "../known/path-in-folder.ts";
 import type { RedoLog } from "./redo-log.ts";
 import { hasSameBytes, isSameInode } from "../known/seen.ts";
@@ -69,8 +69,11 @@ export async function replaceWatched(
 /** Clears what a killed run left. Call before the database learns what that run put in place. */
 export async function clearIncoming(db: SyncDatabase, disk: SyncDisk): Promise<void> {
   for (const { name, stat } of await disk.list(NEW_PATH)) {
+    const left = inodeOfLeft(name);
     if (watchedOf(name) !== undefined) await settleWatched({ db, disk }, newPath(name));
-    else if (stat.type !== "directory" && stat.type !== "unknown") await clearOne({ db, disk }, newPath(name), stat);
+    else if (stat.type === "unknown") continue;
+    else if (left !== undefined && left !== stat.ino) await settleLeft({ db, disk }, newPath(name), stat, left);
+    else if (stat.type !== "directory") await clearOne({ db, disk }, newPath(name), stat);
   }
 }
 
@@ -96,6 +99,16 @@ async function settleWatched({ db, disk }: Places, path: DiskPath): Promise<void
   const isInSight = place !== undefined && !isOwn(place);
   // If its directory is out of sight, it goes into the top folder.
   await putBeside(disk, path, stat, isInSight ? place : [db.parkedFrom(id)?.name ?? entry?.name ?? nameless(id)]);
+}
+
+/** Brings into sight what a program had put at the old name of a moved file, which has this inode. */
+async function settleLeft({ db, disk }: Places, path: DiskPath, stat: DiskStat, ino: bigint): Promise<void> {
+  const [entry] = db.byInode(ino);
+  const place = entry && pathInFolder(db, entry);
+  if (place === undefined || isOwn(place)) return putBeside(disk, path, stat, [entry?.name ?? (`${ino}` as FileName)]);
+  // Else the killed run had returned it already.
+  if ((await disk.look(place))?.ino !== stat.ino) return putBeside(disk, path, stat, place);
+  await disk.unlink(path);
 }
 
 function nameless(id: FileId): FileName {

@@ -17,6 +17,17 @@ export const PARKED_PATH: DiskPath = [OWN_FOLDER, "parked" as FileName];
 /** The database's parent for parked objects, which are out of sight until they get a new place. */
 export const PARKED_ID = "parked" as FileId;
 
+/** Where a disk without the addon holds what it found at the old name of a moved file, which has this inode. */
+export function leftPath(ino: bigint): DiskPath {
+  return newPath(`left-${ino}`);
+}
+
+/** Undefined: not such a name. */
+export function inodeOfLeft(name: string): bigint | undefined {
+  const [, ino] = /^left-(\d+)$/.exec(name) ?? [];
+  return ino === undefined ? undefined : BigInt(ino);
+}
+
 /** Where a parked object is: under its id. */
 export function parkedPath(id: FileId): DiskPath {
   return [...PARKED_PATH, id as string as FileName];

@@ -21,7 +21,7 @@ import {
   type RenameHow,
   type SyncDisk,
 } from "./disk.ts";
-import { isOwn, newPath } from "./paths.ts";
+import { isOwn, leftPath } from "./paths.ts";
 import { isWindowsName } from "./windows-names.ts";
 
 /** Sets an mtime as exactly as this machine can; a link's own. */
@@ -100,19 +100,28 @@ export class PortableDisk implements SyncDisk {
     const { type, ino } = statOf(await fs.lstat(source, { bigint: true }));
     // Nobody else makes names in the folder's own directory.
     if (type === "file" && !isOwn(to) && (await isLinked(source, target)))
-      return isOwn(from) ? fs.unlink(source) : this.#leave(source, ino);
+      return isOwn(from) ? fs.unlink(source) : this.#leave(from, ino);
     if ((await fs.lstat(target).catch(ifGone)) !== undefined) throw systemFailure("EEXIST", target.toString());
     await fs.rename(source, target);
   }
 
-  /** Removes the old name of a file that has a new one. A file that a program has saved there meanwhile stays. */
-  async #leave(source: Buffer, ino: bigint): Promise<void> {
-    const aside = await this.#resolve(newPath(`left-${ino}`)).catch(ifGone);
+  /**
+   * Removes the old name of a file that has a new one. What a program has put there meanwhile returns; if the process dies
+   * first, `clearIncoming` returns it.
+   */
+  async #leave(from: DiskPath, ino: bigint): Promise<void> {
+    const source = await this.#resolve(from);
+    const aside = await this.#resolve(leftPath(ino)).catch(ifGone);
     if (aside === undefined) return fs.unlink(source);
     await fs.rename(source, aside);
-    // Unless the program has saved once more.
-    if ((await fs.lstat(aside, { bigint: true })).ino !== ino) await fs.link(aside, source).catch(ifTaken);
-    await fs.unlink(aside);
+    if ((await fs.lstat(aside, { bigint: true })).ino === ino) return fs.unlink(aside);
+    try {
+      await this.rename(leftPath(ino), from, "free");
+    } catch (error) {
+      if (!failedWith(error, "EEXIST")) throw error;
+      // The program has saved once more.
+      await fs.unlink(aside);
+    }
   }
 
   async unlink(path: DiskPath): Promise<void> {
@@ -245,10 +254,6 @@ async function isLinked(source: Buffer, target: Buffer): Promise<boolean> {
 
 function ifGone(error: unknown): undefined {
   if (!failedWith(error, "ENOENT")) throw error;
-}
-
-function ifTaken(error: unknown): undefined {
-  if (!failedWith(error, "EEXIST")) throw error;
 }
 
 let addon: ReturnType<typeof loadFileAddon> | undefined;
