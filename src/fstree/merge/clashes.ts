@@ -16,8 +16,10 @@ import { isDirectory, sameVersion, sortPlaces } from "./objects.ts";
 export async function resolveClashes(state: MergeState, guests: Guests): Promise<void> {
   for (const place of state.merged.newPlaces()) {
     const [keeper, ...others] = await ranked(state, place, guests);
-    for (const other of others) {
-      if (keeper === undefined) break;
+    for (const { id } of others) {
+      // An earlier one may have given its names to this one.
+      const other = await state.merged.object(id);
+      if (keeper === undefined || other === undefined) continue;
       if (isDirectory(other)) await displaceDirectory(state, keeper, other, place);
       else if (sameVersion(keeper.record, other.record)) await absorb(state, keeper, other);
       else await displace(state, keeper, other, place);
