@@ -1,5 +1,5 @@
 /** Whether a state still belongs to the bucket at its address, and what happens to it if not. */
-import { rmSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { unlessSync } from "../../base/unless.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
@@ -15,7 +15,7 @@ import { Overlay } from "../../overlay/overlay.ts";
 import { CONNECTION } from "./connection.ts";
 import { LAST_BASE, parseBase } from "./last-base.ts";
 import { collectorDirOf } from "./state-dir.ts";
-import { readStateFile } from "./state-file.ts";
+import { readStateFile, removeStateFile, writeStateFile } from "./state-file.ts";
 
 export interface StartOverOptions extends Ports {
   readonly address: string;
@@ -29,6 +29,8 @@ export interface StartOverOptions extends Ports {
 
 /** The file in a state that holds the genesis of its bucket. */
 export const GENESIS = "genesis";
+/** The file in a state that is there while it is being reset. */
+const RESET = "reset";
 
 /**
  * Resets a state without unpublished changes if its bucket was replaced or set back and a person accepted that. A state
@@ -37,6 +39,7 @@ export const GENESIS = "genesis";
  */
 export async function startOver(options: StartOverOptions): Promise<void> {
   const { address, stateDir, memory, accept, log } = options;
+  if (existsSync(join(stateDir, RESET))) reset(stateDir);
   const known = keptGenesis(stateDir);
   const there = known === undefined ? undefined : await genesisAt(options);
   if (known === undefined || there === undefined) return;
@@ -46,9 +49,16 @@ export async function startOver(options: StartOverOptions): Promise<void> {
   if (there instanceof SynclineError) throw there;
   if (!accept && memory.read()?.genesis !== there.cid) throw foreignBucket(address, known.cid, there.cid);
   log.warn("The bucket now at this address was accepted. No unpublished changes remain: starting over.", { address });
+  reset(stateDir);
+}
+
+/** If the process dies meanwhile, the next start goes on: what is left by then means nothing. */
+function reset(stateDir: string): void {
+  writeStateFile(join(stateDir, RESET), new Uint8Array());
   removeOverlay(stateDir);
   for (const name of [LAST_BASE, GENESIS, CONNECTION]) rmSync(join(stateDir, name), { force: true });
   rmSync(collectorDirOf(stateDir), { recursive: true, force: true });
+  removeStateFile(join(stateDir, RESET));
 }
 
 /** Undefined if there is none, or it is damaged: then opening the bucket reads it again. */

@@ -24,6 +24,12 @@ export function writeStateFile(path: string, bytes: Uint8Array): void {
   syncFolder(dirname(path));
 }
 
+/** Durably: it is not there again after power loss. */
+export function removeStateFile(path: string): void {
+  unlinkSync(path);
+  syncFolder(dirname(path));
+}
+
 function syncFolder(path: string): void {
   // Windows cannot open folders, and journals its renames.
   if (process.platform === "win32") return;

@@ -40,9 +40,11 @@ export function hasOverlay(stateDir: string): boolean {
   return existsSync(join(stateDir, TABLES));
 }
 
-/** Removes the overlay from a state folder, with everything in it. No process may have it open. */
+/**
+ * Removes the overlay from a state folder, with everything in it. No process may have it open. If the process dies
+ * meanwhile, call it again before the overlay is opened.
+ */
 export function removeOverlay(stateDir: string): void {
-  // The tables go first: without them the rest means nothing.
   for (const name of [TABLES, `${TABLES}-wal`, `${TABLES}-shm`, "journal", "data"])
     attempt(() => rmSync(join(stateDir, name), { recursive: true, force: true }));
 }
