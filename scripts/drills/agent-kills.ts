@@ -11,6 +11,7 @@
  */
 import { spawn } from "node:child_process";
 import { chmodSync, readdirSync, readFileSync, statfsSync, writeFileSync } from "node:fs";
+import { Worker } from "node:worker_threads";
 import {
   agent,
   check,
@@ -87,14 +88,18 @@ for (let number = 0; number < kills; number++) {
 }
 report(`      ${gaps.length} kills; the next agent answers ${after(gaps)}`);
 report(`      ${longer.length} kills, each with another while the next agent started; answered ${after(longer)}`);
-const replaced: number[] = [];
+const [replaced, waited]: [number[], number[]] = [[], []];
+// The command also runs the program on disk once, while the agent still serves.
+const probe = probing();
 for (let number = 0; number < upgrades; number++) {
   await pause(LEAST_MS + Math.random() * (MOST_MS - LEAST_MS));
   const { status, stdout, stderr } = await start(space, ["upgrade", a.dir, "--state", a.state, "--json"]);
   if (status !== 0) check(false, `upgrade ended with ${status}: ${stderr}`);
   replaced.push((JSON.parse(stdout) as { ms: number }).ms);
+  waited.push(probe.takeLongest());
 }
-report(`      ${upgrades} upgrades, each ${after(replaced)}`);
+await probe.worker.terminate();
+report(`      ${upgrades} upgrades, each ${after(replaced)}; programs waited ${after(waited).replace("after ", "")}`);
 const logs = readdirSync(a.state).map((name) => join(a.state, name, "agent.log"));
 const logged = logs.map((log) => (existsSync(log) ? readFileSync(log, "utf8") : "")).join("");
 const took = [...logged.matchAll(/Took over.*?(\{.*?\})/g)].map(([, counts = ""]) => JSON.parse(counts) as Counts);
@@ -140,6 +145,27 @@ check(syncline(space, ["verify", url]).status === 0, "verify finds nothing");
 function after(ms: readonly number[]): string {
   if (ms.length === 0) return "never";
   return `after p50 ${percentile(ms, 0.5).toFixed(0)} ms, max ${Math.max(...ms).toFixed(0)} ms`;
+}
+
+/** Asks the mount again and again. `takeLongest`: how long the longest call took since it was last asked. */
+function probing(): { readonly worker: Worker; takeLongest(): number } {
+  const code = `
+    const { statfsSync } = require("node:fs");
+    const { parentPort, workerData } = require("node:worker_threads");
+    setInterval(() => {
+      const began = performance.now();
+      statfsSync(workerData);
+      parentPort.postMessage(performance.now() - began);
+    }, 5);`;
+  const worker = new Worker(code, { eval: true, workerData: a.dir });
+  let longest = 0;
+  worker.on("message", (ms: number) => (longest = Math.max(longest, ms)));
+  const takeLongest = () => {
+    const taken = longest;
+    longest = 0;
+    return taken;
+  };
+  return { worker, takeLongest };
 }
 
 async function killed(): Promise<void> {
