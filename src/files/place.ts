@@ -43,7 +43,7 @@ export function isLink({ mode }: Pick<Attributes, "mode">): boolean {
  * Resolves a path. `last`: whether a link at the end is followed, or meant itself. Undefined: a parent folder is missing or
  * outside the share. Throws BlockMiss.
  */
-export function findPlace(fs: FileSystem, path: readonly FileName[], last: "follow" | "itself"): Place | undefined {
+export function resolvePlace(fs: FileSystem, path: readonly FileName[], last: "follow" | "itself"): Place | undefined {
   return walk(fs, [...path], last);
 }
 
@@ -55,7 +55,7 @@ export function shownAs(
   attributes: ListedAttributes,
 ): ListedAttributes | undefined {
   if (isFile(attributes) || isFolder(attributes)) return attributes;
-  return isLink(attributes) ? findPlace(fs, [...folder, name], "follow")?.attributes : undefined;
+  return isLink(attributes) ? resolvePlace(fs, [...folder, name], "follow")?.attributes : undefined;
 }
 
 interface Step {

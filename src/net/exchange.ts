@@ -6,7 +6,7 @@ import type { IncomingHttpHeaders } from "node:http";
 import type { Dispatcher } from "undici";
 import type { Clock } from "../base/clock.ts";
 import type { RateLimit } from "../base/rate-limit.ts";
-import { Silence, Unanswered } from "./unanswered.ts";
+import { SilenceError, Unanswered } from "./unanswered.ts";
 
 export interface ExchangeRequest {
   readonly method: "GET" | "HEAD" | "PUT" | "POST" | "DELETE";
@@ -308,8 +308,8 @@ class Exchange {
       const waits = this.#holds === 0 && (!this.#isAnswered || this.#wake !== undefined);
       if (!waits) this.#window = { startMs: now, bytes: 0 };
       const idleMs = waits ? now - this.#movedMs : 0;
-      if (idleMs >= mostMs) return this.#giveUp(new Silence(mostMs));
-      if (this.#drips(now)) return this.#giveUp(new Silence(silenceMs, "the answer is too slow"));
+      if (idleMs >= mostMs) return this.#giveUp(new SilenceError(mostMs));
+      if (this.#drips(now)) return this.#giveUp(new SilenceError(silenceMs, "the answer is too slow"));
       // At least what clocks can tell apart.
       this.#watch(Math.max(1, Math.min(silenceMs, mostMs - idleMs)));
     });

@@ -10,12 +10,12 @@ export class Unanswered extends Error {
     super(cause instanceof Error ? reasonOf(cause) : String(cause), { cause });
     this.name = "Unanswered";
     this.sent = sent;
-    this.silentMs = cause instanceof Silence ? cause.ms : 0;
+    this.silentMs = cause instanceof SilenceError ? cause.ms : 0;
   }
 }
 
 /** The server said too little for so long, in ms. */
-export class Silence extends Error {
+export class SilenceError extends Error {
   readonly ms: number;
   constructor(ms: number, message = `no data moved for ${Number((ms / 1_000).toPrecision(2))} s`) {
     super(message);

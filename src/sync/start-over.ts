@@ -9,7 +9,7 @@ import type { SyncDatabase } from "./known/database.ts";
 import { PARKED_ID } from "./disk/paths.ts";
 
 /** Whether the folder was reset. It is not while files are parked: the problem is then reported. */
-export async function startFolderOver(db: SyncDatabase, bucket: Bucket, log: Log): Promise<boolean> {
+export async function resetFolder(db: SyncDatabase, bucket: Bucket, log: Log): Promise<boolean> {
   const base = db.base();
   if (base === undefined) return false;
   const { commit } = await bucket.head();

@@ -28,7 +28,7 @@ import { LeftOut, type Why } from "./scan/left-out.ts";
 import { withoutUnits } from "./scan/left-units.ts";
 import { sourcesOf, type LocalChanges } from "./scan/local-changes.ts";
 import { hasRecord } from "./scan/local-content.ts";
-import { startFolderOver } from "./start-over.ts";
+import { resetFolder } from "./start-over.ts";
 import { pathInFolder } from "./known/path-in-folder.ts";
 import { claimFolder, ensureOwnFolders, isSyncedApart, openFolder, requireMarker } from "./known/marker.ts";
 import { match, type Matching } from "./scan/match.ts";
@@ -101,7 +101,7 @@ class SyncPass {
       await returnParked(db, disk);
       await clearIncoming(db, disk);
       await noteExchanged(db);
-      if (accept === true) await startFolderOver(db, bucket, log);
+      if (accept === true) await resetFolder(db, bucket, log);
     }
     this.#rules = await this.#rulesNow();
     const head = await this.#head();

@@ -84,7 +84,7 @@ import { keptObject } from "../../src/overlay/dirty-object.ts";
 import { Extents } from "../../src/overlay/data/extents.ts";
 import { readJournalRecord, writeJournalRecord } from "../../src/overlay/journal/journal-codec.ts";
 import {
-  alignFrame,
+  alignedFrameBytes,
   findFrames,
   FRAME_HEADER_BYTES,
   readSegmentHeader,
@@ -864,7 +864,7 @@ function encodeRecordOfJournal(record: JournalRecord): Uint8Array {
 
 function segmentOf(payloads: readonly Uint8Array[]): Uint8Array {
   const frames = payloads.slice(0, 4).map((payload, at) => {
-    const frame = Buffer.alloc(alignFrame(FRAME_HEADER_BYTES + payload.length));
+    const frame = Buffer.alloc(alignedFrameBytes(FRAME_HEADER_BYTES + payload.length));
     frame.set(payload, FRAME_HEADER_BYTES);
     sealFrame(frame, payload.length, { number: 1 + at, synced: at, salt: 7 });
     return frame;

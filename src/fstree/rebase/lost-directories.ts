@@ -17,7 +17,7 @@ import { epochPlaces } from "./epoch-places.ts";
 import { freePlace, placeOrBeside } from "./free-place.ts";
 import type { OlderTrees } from "./kept-rows.ts";
 import type { ObjectState } from "./transition.ts";
-import { selvesIn, TreeDirectories } from "./tree-directories.ts";
+import { selfRowsIn, TreeDirectories } from "./tree-directories.ts";
 
 export interface LostDirectories {
   /** What the base needs besides the kept rows, each at a place of its own. Usually nothing. */
@@ -106,13 +106,13 @@ class Search {
     if (![...sought].every((id) => this.#sought.ids.has(id)))
       this.#sought = { ids: sought, rows: new KeySearch(this.#nodes, [...sought].map(selfKey)) };
     const asked = new Set(sought);
-    for (let found = await selvesIn(this.#sought.rows, older); ;) {
+    for (let found = await selfRowsIn(this.#sought.rows, older); ;) {
       for (const { id, self } of found) if (asked.has(id)) await this.#take(id, self);
       // Their parents may be lost too.
       const above = [...this.#lost].filter((id) => !asked.has(id));
       if (above.length === 0) break;
       for (const id of above) asked.add(id);
-      found = await selvesIn(new KeySearch(this.#nodes, above.map(selfKey)), older);
+      found = await selfRowsIn(new KeySearch(this.#nodes, above.map(selfKey)), older);
     }
     await this.#findCycles();
   }

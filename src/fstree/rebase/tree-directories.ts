@@ -27,7 +27,7 @@ export class TreeDirectories {
     for (let at = 0; at < unknown.length; at += this.#nodes.batch) {
       const batch = unknown.slice(at, at + this.#nodes.batch);
       for (const id of batch) this.#known.set(id, undefined);
-      for (const { id, self } of await selvesIn(new KeySearch(this.#nodes, batch.map(selfKey)), this.#tree))
+      for (const { id, self } of await selfRowsIn(new KeySearch(this.#nodes, batch.map(selfKey)), this.#tree))
         this.#known.set(id, knownOf(self));
     }
   }
@@ -63,7 +63,7 @@ export class TreeDirectories {
 }
 
 /** The records that a tree has of the directories that are searched for. */
-export async function selvesIn(
+export async function selfRowsIn(
   search: KeySearch,
   tree: Cid,
 ): Promise<{ readonly id: FileId; readonly self: SelfRow }[]> {

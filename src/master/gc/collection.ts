@@ -12,7 +12,7 @@ import type { Wallet } from "../../base/ids.ts";
 import type { MasterCollection } from "../../bucket/http/master-collection.ts";
 import type { RootTable } from "../../roots/root-store.ts";
 import type { RootAlarm } from "../roots/root-alarm.ts";
-import type { ClosedGate, GatePatience, SwapGate } from "../roots/swap-gate.ts";
+import type { ClosedGate, GateTimeouts, SwapGate } from "../roots/swap-gate.ts";
 import type { BlockStores, CollectedBlocks, Collecting, CollectionProgress } from "../store/owner-blocks.ts";
 import { RootMarks } from "./root-marks.ts";
 
@@ -56,7 +56,7 @@ export async function collectOwner(
 }
 
 /** How long to wait for a moment without swaps, and how long to block swaps then. */
-const SWAPS: GatePatience = { patienceMs: 2_000, heldMs: 500 };
+const SWAPS: GateTimeouts = { patienceMs: 2_000, heldMs: 500 };
 /** Attempts before the garbage is left for the next time, with this pause in between. */
 const SWAPS_TRIES = 32;
 const SWAPS_PAUSE_MS = 1_000;

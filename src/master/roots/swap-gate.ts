@@ -6,7 +6,7 @@
  */
 import type { Clock } from "../../base/clock.ts";
 
-export interface GatePatience {
+export interface GateTimeouts {
   /** How long to wait for a gap between swaps. */
   readonly patienceMs: number;
   /** The longest time that swaps are then blocked. */
@@ -49,7 +49,7 @@ export class SwapGate {
   }
 
   /** Closes the gate while no swap is running, until disposed or it reopens by itself. Undefined: no such moment came. */
-  async close(owner: string, { patienceMs, heldMs }: GatePatience, clock: Clock): Promise<ClosedGate | undefined> {
+  async close(owner: string, { patienceMs, heldMs }: GateTimeouts, clock: Clock): Promise<ClosedGate | undefined> {
     const gate = this.#gateOf(owner);
     // Synchronously within `onEmpty`: a moment later the next swap may be inside.
     const shut = () => this.#shut(owner, gate, heldMs, clock);

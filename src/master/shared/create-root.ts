@@ -15,7 +15,7 @@ export interface RootCreation {
   readonly memory: Budget;
 }
 
-export type CreatedRoot =
+export type CreateOutcome =
   | { readonly kind: "created" | "same" }
   | { readonly kind: "other"; readonly current: Cid | undefined }
   | { readonly kind: "incomplete"; readonly found: Completeness };
@@ -25,7 +25,7 @@ export async function createRoot(
   { arbiter, blocks, pace, memory }: RootCreation,
   name: { readonly owner: Wallet; readonly bucket: string },
   commit: Cid,
-): Promise<CreatedRoot> {
+): Promise<CreateOutcome> {
   for (;;) {
     const current = (await arbiter.roots.get(name))?.commit;
     if (current !== undefined) return current === commit ? { kind: "same" } : { kind: "other", current };

@@ -49,11 +49,11 @@ export interface SegmentHeader {
   readonly salt: number;
 }
 
-export function alignFrame(length: number): number {
+export function alignedFrameBytes(length: number): number {
   return Math.ceil(length / ALIGNMENT) * ALIGNMENT;
 }
 
-/** Fills in the header of a frame whose payload starts at FRAME_HEADER_BYTES and is padded to `alignFrame`. */
+/** Fills in the header of a frame whose payload starts at FRAME_HEADER_BYTES and is padded to `alignedFrameBytes`. */
 export function sealFrame(
   frame: Buffer,
   payloadBytes: number,
@@ -74,7 +74,7 @@ export function sealFrame(
 export function readFrame(segment: Buffer, at: number, checksums?: RangeChecksums): Frame | undefined {
   if (at + FRAME_HEADER_BYTES > segment.length || segment.readUInt32LE(at) !== FRAME_MAGIC) return undefined;
   const payloadBytes = segment.readUInt32LE(at + 4);
-  const end = at + alignFrame(FRAME_HEADER_BYTES + payloadBytes);
+  const end = at + alignedFrameBytes(FRAME_HEADER_BYTES + payloadBytes);
   if (end > segment.length) return undefined;
   const frame = segment.subarray(at, end);
   const start = at + FRAME_HEADER_BYTES;

@@ -6,7 +6,13 @@
  */
 import { SynclineError } from "../../base/errors.ts";
 import { ByteWriter } from "../data/bytes.ts";
-import { alignFrame, FRAME_HEADER_BYTES, sealFrame, SEGMENT_HEADER_BYTES, segmentHeader } from "./journal-frame.ts";
+import {
+  alignedFrameBytes,
+  FRAME_HEADER_BYTES,
+  sealFrame,
+  SEGMENT_HEADER_BYTES,
+  segmentHeader,
+} from "./journal-frame.ts";
 import { readJournal } from "./journal-reader.ts";
 import { fillWithZeros, rewriteEarlier, type Segment } from "./segment.ts";
 import type { OverlayStorage } from "../disk/storage.ts";
@@ -108,7 +114,7 @@ export class Journal {
     const payloadBytes = this.#writer.length - FRAME_HEADER_BYTES;
     if (payloadBytes === 0) return;
     if (this.#broken !== undefined) throw this.#broken;
-    const length = alignFrame(this.#writer.length);
+    const length = alignedFrameBytes(this.#writer.length);
     const segment = this.#segmentFor(length);
     this.#writer.raw(length - this.#writer.length);
     const frame = this.#writer.bytes;
@@ -218,7 +224,7 @@ export class Journal {
 
   /** Makes sure that the batch fits into preallocated space, with a whole empty segment left over unless `urgent`. */
   #reserve(urgent: boolean): void {
-    const length = alignFrame(this.#writer.length);
+    const length = alignedFrameBytes(this.#writer.length);
     const fits = this.#fits(length);
     const wanted = (fits ? 0 : 1) + (urgent ? 0 : 1);
     const large = SEGMENT_HEADER_BYTES + length;

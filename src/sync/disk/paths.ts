@@ -7,7 +7,7 @@ import type { DiskPath } from "./disk.ts";
 export const OWN_FOLDER = ".syncline" as FileName;
 export const IGNORE_FILE = ".synclineignore" as FileName;
 
-export const OWN_PATH: DiskPath = [OWN_FOLDER];
+export const OWN_FOLDER_PATH: DiskPath = [OWN_FOLDER];
 export const MARKER_PATH: DiskPath = [OWN_FOLDER, "folder.json" as FileName];
 export const NEW_PATH: DiskPath = [OWN_FOLDER, "new" as FileName];
 /** Begins the names of records in the folder's own directory: see unlocking.ts. */

@@ -8,7 +8,7 @@
 import type { FileName } from "../../base/ids.ts";
 import { failedWith, isSystemError } from "../../base/system-errors.ts";
 import type { DiskPath, SyncDisk } from "./disk.ts";
-import { OWN_PATH, UNLOCKED } from "./paths.ts";
+import { OWN_FOLDER_PATH, UNLOCKED } from "./paths.ts";
 
 /** Permission to enter a directory and change its names. */
 const OWNER_MAY_CHANGE = 0o300;
@@ -118,14 +118,14 @@ async function record({ makeSymlink }: Plain, { mode, ino }: Locked, paths: read
 
 /** Restores modes after a killed run. */
 async function relock(disk: SyncDisk, { unlink }: Plain): Promise<void> {
-  const entries = await disk.list(OWN_PATH).catch((error: unknown) => {
+  const entries = await disk.list(OWN_FOLDER_PATH).catch((error: unknown) => {
     // A pass that needs the directory reports the reason.
     if (!isSystemError(error)) throw error;
     return [];
   });
   for (const { name, stat } of entries) {
     if (stat.type !== "symlink" || !name.startsWith(UNLOCKED)) continue;
-    const at = [...OWN_PATH, name];
+    const at = [...OWN_FOLDER_PATH, name];
     try {
       await relockOne(disk, await disk.readLink(at));
       await unlink(at);
@@ -145,7 +145,7 @@ async function relockOne(disk: SyncDisk, text: string): Promise<void> {
 }
 
 function recordsOf(ino: bigint): readonly DiskPath[] {
-  return ["", "-moved"].map((suffix) => OWN_PATH.concat(`${UNLOCKED}${ino}${suffix}` as FileName));
+  return ["", "-moved"].map((suffix) => OWN_FOLDER_PATH.concat(`${UNLOCKED}${ino}${suffix}` as FileName));
 }
 
 /** A mode, an inode, and a path. */

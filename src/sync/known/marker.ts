@@ -9,7 +9,7 @@ import type { Random } from "../../base/random.ts";
 import { failedWith, isSystemError } from "../../base/system-errors.ts";
 import type { SyncDatabase } from "./database.ts";
 import type { DiskPath, SyncDisk } from "../disk/disk.ts";
-import { MARKER_PATH, NEW_PATH, newPath, OWN_PATH, PARKED_PATH } from "../disk/paths.ts";
+import { MARKER_PATH, NEW_PATH, newPath, OWN_FOLDER_PATH, PARKED_PATH } from "../disk/paths.ts";
 
 interface Marker {
   /** The bucket's genesis. */
@@ -78,7 +78,7 @@ export async function claimFolder(
   if (db.fact("folder") !== undefined && db.base() !== undefined) return requireMarker(db, disk, bucket, names);
   const marker = await readMarker(disk);
   if (marker !== undefined && marker.bucket !== bucket) throw foreign(names, marker.bucket);
-  for (const path of [OWN_PATH, NEW_PATH, PARKED_PATH]) await makeOwn(disk, path);
+  for (const path of [OWN_FOLDER_PATH, NEW_PATH, PARKED_PATH]) await makeOwn(disk, path);
   const folder = Buffer.from(random.bytes(16)).toString("hex");
   db.setFact("bucket", bucket);
   db.setFact("folder", folder);
@@ -136,7 +136,7 @@ async function writeMarker(disk: SyncDisk, marker: Marker, random: Random): Prom
     await file.close();
   }
   await disk.rename(path, MARKER_PATH, "replace");
-  await disk.syncDirectory(OWN_PATH);
+  await disk.syncDirectory(OWN_FOLDER_PATH);
   await disk.syncDirectory([]);
 }
 

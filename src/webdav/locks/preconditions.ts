@@ -5,7 +5,7 @@ import type { Call } from "../call.ts";
 import { parseReference } from "../href.ts";
 import { parseHttpDate, secondOf } from "../properties/http-date.ts";
 import { parseIf, type Condition, type ConditionList } from "./if-header.ts";
-import { findPlace, isFile, type Place } from "../../files/place.ts";
+import { resolvePlace, isFile, type Place } from "../../files/place.ts";
 import { Refusal } from "../refusal.ts";
 
 /** The lock tokens sent with the request: they count as submitted, even if their list does not hold. */
@@ -91,7 +91,7 @@ function holds(call: Call, fs: FileSystem, list: ConditionList, own: Place | und
 /** A resource of another server, or an invalid one, has no state. */
 function named(call: Call, fs: FileSystem, resource: string): Place | undefined {
   try {
-    return findPlace(fs, parseReference(resource, call.request.headers.host).path, "follow");
+    return resolvePlace(fs, parseReference(resource, call.request.headers.host).path, "follow");
   } catch (error) {
     if (error instanceof Refusal) return undefined;
     throw error;

@@ -4,7 +4,7 @@ import type { Attributes, FileSystem } from "../../vfs/filesystem.ts";
 import type { Call } from "../call.ts";
 import { checkMemberLocks } from "../locks/change-check.ts";
 import { checkMakeable, type Href, parseReference } from "../href.ts";
-import { findPlace, type Place } from "../../files/place.ts";
+import { resolvePlace, type Place } from "../../files/place.ts";
 import { checkSlash, makeable, present } from "./place-checks.ts";
 import { checkPreconditions } from "../locks/preconditions.ts";
 import { Refusal } from "../refusal.ts";
@@ -29,11 +29,11 @@ export function transferOf({ request }: Call): Transfer {
 
 /** Both ends, if the transfer is permitted. `moved`: the source goes. Throws a Refusal, and BlockMiss. */
 export function checkedEnds(call: Call, fs: FileSystem, { destination, overwrite }: Transfer, moved: boolean): Ends {
-  const found = findPlace(fs, call.href.path, moved ? "itself" : "follow");
+  const found = resolvePlace(fs, call.href.path, moved ? "itself" : "follow");
   const source = present(found);
   checkPreconditions(call, fs, found);
   checkSlash(call, fs, source);
-  const target = makeable(findPlace(fs, destination.path, "itself"));
+  const target = makeable(resolvePlace(fs, destination.path, "itself"));
   if (source.path.length === 0 || startsWith(target.path, source.path) || startsWith(source.path, target.path)) {
     throw new Refusal(403, "Source and destination are the same, or one contains the other.");
   }

@@ -9,7 +9,7 @@ import type { Bytes } from "../properties/etags.ts";
 import { httpDate } from "../properties/http-date.ts";
 import { wantsPage } from "../page/folder-page.ts";
 import { PieceBuffers } from "../piece-buffers.ts";
-import { findPlace, isFolder } from "../../files/place.ts";
+import { resolvePlace, isFolder } from "../../files/place.ts";
 import { isStale } from "../../files/stale.ts";
 import { present } from "./place-checks.ts";
 import { checkPreconditions } from "../locks/preconditions.ts";
@@ -19,7 +19,7 @@ import { Refusal } from "../refusal.ts";
 export async function get(call: Call): Promise<void> {
   const { access, href } = call;
   const { attributes, name, version, hold } = await access.run((fs) => {
-    const place = findPlace(fs, href.path, "follow");
+    const place = resolvePlace(fs, href.path, "follow");
     const found = present(place);
     sayCaching(call, found.attributes);
     checkPreconditions(call, fs, place);

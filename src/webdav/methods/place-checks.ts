@@ -1,6 +1,6 @@
 /** Checks what a method may do at a place, and refuses the rest. */
 import type { FileName } from "../../base/ids.ts";
-import { findPlace, isFolder, isLink, type Place } from "../../files/place.ts";
+import { resolvePlace, isFolder, isLink, type Place } from "../../files/place.ts";
 import { isTemporary } from "../../files/temporary-name.ts";
 import type { Attributes, FileSystem } from "../../vfs/filesystem.ts";
 import type { Call } from "../call.ts";
@@ -16,7 +16,7 @@ export function present(place: Place | undefined): Place & { readonly attributes
 /** An address with a slash at the end is that of a folder, or of a link to one. Throws a Refusal, 404, and BlockMiss. */
 export function checkSlash({ href }: Call, fs: FileSystem, { attributes }: ReturnType<typeof present>): void {
   if (!href.isFolder) return;
-  const shown = isLink(attributes) ? findPlace(fs, href.path, "follow")?.attributes : attributes;
+  const shown = isLink(attributes) ? resolvePlace(fs, href.path, "follow")?.attributes : attributes;
   if (shown === undefined || !isFolder(shown)) throw new Refusal(404, "This folder does not exist.");
 }
 

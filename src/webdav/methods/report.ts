@@ -7,7 +7,7 @@ import { encodePath } from "../href.ts";
 import { DAV_SLICE_MS, MAX_DAV_XML_BYTES } from "../limits.ts";
 import type { Shown } from "../properties/live-properties.ts";
 import { Multistatus, statusResponse } from "../xml/multistatus.ts";
-import { findPlace, isFolder, type Place } from "../../files/place.ts";
+import { resolvePlace, isFolder, type Place } from "../../files/place.ts";
 import { present } from "./place-checks.ts";
 import { checkPreconditions } from "../locks/preconditions.ts";
 import { type Listed, listing, responseNow, surroundings } from "./propfind.ts";
@@ -25,7 +25,7 @@ export async function report(call: Call): Promise<void> {
   const { access, href, syncToken } = call;
   const root = readXml(await readWhole(call, MAX_DAV_XML_BYTES));
   const place = await access.run((fs) => {
-    const found = findPlace(fs, href.path, "follow");
+    const found = resolvePlace(fs, href.path, "follow");
     checkPreconditions(call, fs, found);
     return present(found);
   });
@@ -95,7 +95,7 @@ class Responses {
   async changed(href: Path, path: Path): Promise<void> {
     await this.#add(
       await this.#look(path, (fs) => {
-        const attributes = findPlace(fs, path, "follow")?.attributes;
+        const attributes = resolvePlace(fs, path, "follow")?.attributes;
         if (attributes === undefined) return statusResponse(encodePath(href, false), 404);
         return this.#response(fs, href, { name: path.at(-1), attributes });
       }),

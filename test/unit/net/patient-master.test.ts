@@ -2,7 +2,7 @@
 import { describe, expect, onTestFinished, test } from "vitest";
 import { systemClock, type Clock } from "../../../src/base/clock.ts";
 import { SynclineError } from "../../../src/base/errors.ts";
-import { Silence, Unanswered } from "../../../src/net/unanswered.ts";
+import { SilenceError, Unanswered } from "../../../src/net/unanswered.ts";
 import {
   type Master,
   type MasterAnswer,
@@ -38,7 +38,7 @@ describe("a call", () => {
   });
 
   test("is not repeated if the master was silent for that time, unless another call was answered meanwhile", async () => {
-    const silent = () => unreachable(new Unanswered(true, new Silence(10_000)));
+    const silent = () => unreachable(new Unanswered(true, new SilenceError(10_000)));
     const { master, calls, told } = world(silent);
     await expect(master.call(READ)).rejects.toMatchObject({ code: "store_unreachable" });
     expect(calls).toHaveLength(1);

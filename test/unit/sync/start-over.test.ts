@@ -1,7 +1,7 @@
 /** A synced folder that is newer than its bucket, which somebody accepted. */
 import { expect, test } from "vitest";
 import { silentLog } from "../../../src/base/log.ts";
-import { startFolderOver } from "../../../src/sync/start-over.ts";
+import { resetFolder } from "../../../src/sync/start-over.ts";
 import { pair, path, settle, settledTree, syncWorld } from "../../support/sync-world.ts";
 
 test("a folder newer than its bucket merges with the older state: its own files come back, and nothing is lost", async () => {
@@ -31,10 +31,10 @@ test("a folder continues as it was if its bucket is not older, or was never sync
   const world = await syncWorld(1);
   const [a] = world.folders;
   if (a === undefined) throw new Error("there is a folder");
-  expect(await startFolderOver(a.db, world.bucket, silentLog)).toBe(false);
+  expect(await resetFolder(a.db, world.bucket, silentLog)).toBe(false);
   a.disk.write(path("file"), "file");
   await settle(world);
   const entries = [...a.db.entries()];
-  expect(await startFolderOver(a.db, world.bucket, silentLog)).toBe(false);
+  expect(await resetFolder(a.db, world.bucket, silentLog)).toBe(false);
   expect([...a.db.entries()]).toEqual(entries);
 });

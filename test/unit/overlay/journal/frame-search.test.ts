@@ -4,7 +4,7 @@ import { crc32 } from "node:zlib";
 import { RangeChecksums } from "../../../../src/base/range-checksums.ts";
 import { encodeFrame, readJournal } from "../../../../src/master/store/row-journal.ts";
 import {
-  alignFrame,
+  alignedFrameBytes,
   FRAME_HEADER_BYTES,
   findFrames,
   sealFrame,
@@ -44,7 +44,7 @@ function headers(frame: Uint8Array, step: number, lengthOf: (left: number) => nu
 }
 
 function frameOf(payload: Uint8Array, number: number): Buffer {
-  const frame = Buffer.alloc(alignFrame(FRAME_HEADER_BYTES + payload.length));
+  const frame = Buffer.alloc(alignedFrameBytes(FRAME_HEADER_BYTES + payload.length));
   frame.set(payload, FRAME_HEADER_BYTES);
   sealFrame(frame, payload.length, { number, synced: number - 1, salt: 0 });
   return frame;
