@@ -169,8 +169,8 @@ export class BucketWriter implements AsyncDisposable {
 
   /**
    * Moves an object to another path in an existing directory, replacing what is there. A file that replaces a file becomes
-   * that file, with the moved one's bytes and attributes: concurrent edits apply to it. A conflict copy is none any more.
-   * Throws `no_such_path`.
+   * that file, with the moved one's bytes and attributes, if neither has other names or it is the other's conflict copy:
+   * concurrent edits apply to it. A conflict copy is none any more. Throws `no_such_path`.
    */
   async move(path: Path, to: Path): Promise<void> {
     const [found, from] = [await this.#at(path), await this.#slotOf(path)];
@@ -178,7 +178,7 @@ export class BucketWriter implements AsyncDisposable {
     if (found === undefined || from.directory === undefined) throw noSuchPath(path);
     if (target.directory === undefined) throw noSuchPath(to);
     const record = { ...found.record, conflict: undefined };
-    if (now?.record.type === "file" && record.type === "file") {
+    if (now !== undefined && maySucceed(found, now)) {
       this.#draft.setRecord(now, { ...record, ctimeNs: this.#context.clock.nowNs() });
       this.#draft.setContent(now, found.content);
       this.#draft.unlink(found, from.directory, from.name);
@@ -328,6 +328,14 @@ export class BucketWriter implements AsyncDisposable {
 function read(data: DataReader | undefined, ...range: Parameters<DataReader["readData"]>): Promise<Stretch> {
   if (data === undefined) throw new SynclineError("internal", `Inode ${range[0]} has no data.`);
   return data.readData(...range);
+}
+
+/** Whether a file may take another's id. All names of that one then show it, as they must for its own conflict copy. */
+function maySucceed({ record, names }: Draft, now: Draft): boolean {
+  if (record.type !== "file" || now.record.type !== "file") return false;
+  return (
+    (names.length === 1 && now.names.length === 1) || (now.base !== undefined && record.conflict?.of === now.base.id)
+  );
 }
 
 /** Whether an object equals a new one, except for its bytes or target and for fields that only the bucket has. */

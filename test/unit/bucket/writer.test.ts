@@ -100,6 +100,30 @@ describe("a writer without a mount", () => {
     expect((await verifyBucket(bucket, { blocks: remote.blocks })).damage).toEqual([]);
   });
 
+  test("a move over one of a file's names leaves the bytes under its other names", async () => {
+    const { bucket, edit } = await world();
+    await edit(async (writer) => {
+      for (const file of ["a", "b"]) await writer.putFile(path(file), source(file), ATTRIBUTES);
+      await writer.link(path("c"), path("b"));
+    });
+    await edit((writer) => writer.move(path("a"), path("b")));
+    expect(await files(bucket)).toEqual({ b: "a", c: "b" });
+  });
+
+  test("a file moved over another keeps its own other names", async () => {
+    const { bucket, edit } = await world();
+    const find = async (text: string) => resolvePath(nodesOf(bucket), (await head(bucket)).body.tree, path(text));
+    await edit(async (writer) => {
+      for (const file of ["a", "b"]) await writer.putFile(path(file), source(file), ATTRIBUTES);
+      await writer.link(path("c"), path("a"));
+    });
+    await edit((writer) => writer.move(path("a"), path("b")));
+    expect(await files(bucket)).toEqual({ b: "a", c: "a" });
+    expect((await find("b"))?.id).toBe((await find("c"))?.id);
+    await edit((writer) => writer.move(path("c"), path("b")));
+    expect(await files(bucket)).toEqual({ b: "a" });
+  });
+
   test("sets a directory's attributes after its entries", async () => {
     const { bucket, edit } = await world();
     await edit(async (writer) => {
