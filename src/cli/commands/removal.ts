@@ -23,8 +23,12 @@ export class Removal implements AsyncDisposable {
   removed = 0;
   /** Names that the bucket no longer has. */
   published = 0;
-  /** Paths that stay, as others changed them between two portions, and the directories above these. */
+  /**
+   * Paths that stay since others changed them: between two portions, with the directories above these; or while a portion was
+   * on its way, then the path given to `remove`. Complete after `finish`.
+   */
   readonly kept: Path[] = [];
+  readonly #given: Path[] = [];
   readonly #options: RemovalOptions;
   readonly #portion: number;
   readonly #units: UnitRules;
@@ -52,7 +56,19 @@ export class Removal implements AsyncDisposable {
   async remove(path: Path): Promise<void> {
     const seen = await resolvePath(this.#nodes, this.#tree, path);
     if (seen === undefined) throw noSuchPath(path);
+    this.#given.push(path);
     await this.#remove(path, seen, false);
+  }
+
+  /** Publishes what is left to publish, and looks for paths that others' changes brought back. */
+  async finish(): Promise<PublishedPortions> {
+    const published = await this.publish();
+    const { body } = await this.#options.session.bucket.commit(published.root.commit);
+    for (const path of this.#given) {
+      const isThere = (await resolvePath(this.#nodes, body.tree, path)) !== undefined;
+      if (isThere && !this.kept.includes(path)) this.kept.push(path);
+    }
+    return published;
   }
 
   /** Publishes what is removed so far. */

@@ -51,7 +51,7 @@ async function check(writer: BucketWriter, { names, directory }: BucketPath, rec
 async function removeAll({ output }: Call, removal: Removal, paths: readonly BucketPath[]): Promise<PublishedPortions> {
   try {
     for (const { names } of paths) await removal.remove(names);
-    return await removal.publish();
+    return await removal.finish();
   } catch (error) {
     if (removal.published > 0)
       output.notice(`${removal.published} were removed before this failed. Run the command again for the rest.`);

@@ -27,12 +27,14 @@ async function world(...files: readonly string[]) {
   });
   const paths = async () => Object.keys(await pathsOf(bucket, (await bucket.head()).commit.body.tree));
   const commits = async () => (await bucket.head()).commit.body.seq;
-  const remove = async (target: string, portion: number, removing?: () => Promise<void>) => {
+  type Meanwhile = () => Promise<void>;
+  const remove = async (target: string, portion: number, removing?: Meanwhile, publishing?: Meanwhile) => {
     const writer = await another();
     const removal = await Removal.begin({ session: { bucket, writer, another }, note: "rm", portion });
     await removing?.();
     await removal.remove(path(target));
-    await removal.publish();
+    await publishing?.();
+    await removal.finish();
     return removal;
   };
   return { byOthers, put, paths, commits, remove };
@@ -75,6 +77,18 @@ test("what others make meanwhile stays, with the directories above it", async ()
   );
   expect(await paths()).toEqual(["d", "d/e", "d/e/2", "d/f", "d/f/new", "kept"]);
   expect(kept.map((each) => each.join("/"))).toEqual(["d/e/2", "d/e", "d/f", "d"]);
+});
+
+test("what others change while the only portion is on its way stays, and is named", async () => {
+  const { byOthers, put, paths, remove } = await world(...FILES);
+  const meanwhile = () =>
+    byOthers(async (writer) => {
+      await put(writer, "d/f/new");
+      await writer.putFile(path("d/e/2"), sourceOfBytes(Buffer.from("changed")), ATTRIBUTES);
+    });
+  const { kept } = await remove("d", 100, undefined, meanwhile);
+  expect(await paths()).toEqual(["d", "d/e", "d/e/2", "d/f", "d/f/new", "kept"]);
+  expect(kept.map((each) => each.join("/"))).toEqual(["d"]);
 });
 
 test("all names of a file go, in whatever portions", async () => {
