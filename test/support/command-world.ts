@@ -1,6 +1,7 @@
 /** Commands on a bucket in a folder, as one machine runs them. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { Readable } from "node:stream";
 import { pathToFileURL } from "node:url";
 import { commandsFor } from "../../src/cli/commands.ts";
 import { runCommandLine } from "../../src/cli/program.ts";
@@ -38,8 +39,14 @@ export class CommandWorld {
   }
 
   /** Runs a command with --json. */
-  async run(...args: readonly string[]): Promise<Ended> {
-    const runtime = createFakeRuntime({}, { environmentKey: "42".repeat(32) });
+  run(...args: readonly string[]): Promise<Ended> {
+    return this.runReading(async function* () {}, ...args);
+  }
+
+  /** The same with a standard input that may do something in between. */
+  async runReading(input: () => AsyncIterable<Buffer>, ...args: readonly string[]): Promise<Ended> {
+    const fake = createFakeRuntime({}, { environmentKey: "42".repeat(32) });
+    const runtime = { ...fake, stdin: Object.assign(Readable.from(input()), { isTTY: false }) };
     const line = [...args, "--state", this.states, "--json"];
     const status = await runCommandLine(line, runtime, await commandsFor(args), "1.2.3");
     return { status, out: runtime.out(), err: runtime.err() };

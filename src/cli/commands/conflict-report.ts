@@ -10,7 +10,8 @@ import { MachineNames } from "../../bucket/machines.ts";
 import { lookup, type TreeObject } from "../../fstree/fs-reader.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import type { Bucket } from "../../bucket/bucket.ts";
-import { exactTime, printBytes, printPath, printText } from "../terminal/text.ts";
+import type { Output } from "../terminal/output.ts";
+import { exactTime, printBytes, printCount, printPath, printText } from "../terminal/text.ts";
 
 /** Where to read versions: one tree, and its history. */
 export interface ConflictSource {
@@ -150,4 +151,13 @@ function bringer(
     const there = await lookup(nodes, tree, place);
     return there !== undefined && same(there);
   });
+}
+
+/** Tells people that a command's changes met others' changes. */
+export function noteConflicts(output: Pick<Output, "notice">, conflicts: number): void {
+  if (conflicts === 0) return;
+  const them = conflicts === 1 ? "it" : "them";
+  output.notice(
+    `${printCount(conflicts, "conflict")} with others' changes: \`syncline conflicts list\` shows ${them}.`,
+  );
 }

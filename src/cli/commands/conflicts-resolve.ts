@@ -15,7 +15,15 @@ import { NodeStore } from "../../tree/node-store.ts";
 import { openReader } from "./bucket-reader.ts";
 import { openWriterFor } from "./bucket-writer.ts";
 import type { Call } from "../command.ts";
-import { pathText, reportDisplaced, reportKept, requireConflict, versionLine, writerNames } from "./conflict-report.ts";
+import {
+  noteConflicts,
+  pathText,
+  reportDisplaced,
+  reportKept,
+  requireConflict,
+  versionLine,
+  writerNames,
+} from "./conflict-report.ts";
 import type { ConflictSource } from "./conflict-report.ts";
 import { type BucketOption, readingAccess, writingAccess } from "../master-access.ts";
 import { askLine, canAsk } from "../terminal/prompt.ts";
@@ -62,9 +70,13 @@ export async function resolveConflicts(given: ResolveCall): Promise<void> {
   if (answers.length === 0) return output.result({ dryRun: false, resolved: answers }, textOfAll(answers));
   const isOne = options.allOlderThan === undefined;
   const about = isOne ? ` ${printPath(target.names)}` : `: ${printCount(answers.length, "version")}`;
-  const { root, figures } = requirePublished(await writer.publish(noteOf(`resolve${about}, keep ${keepOf(call)}`)));
+  const { root, conflicts, figures } = requirePublished(
+    await writer.publish(noteOf(`resolve${about}, keep ${keepOf(call)}`)),
+  );
   await showAtMount(target, runtime);
-  const value = { dryRun: false, resolved: answers, root: root.commit, version: root.version, ...figures };
+  noteConflicts(output, conflicts.length);
+  const counts = { ...figures, conflicts: conflicts.length };
+  const value = { dryRun: false, resolved: answers, root: root.commit, version: root.version, ...counts };
   output.result(value, `${textOfAll(answers)}\nroot ${root.commit}`);
 }
 

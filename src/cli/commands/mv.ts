@@ -8,6 +8,7 @@ import { BUCKET_OPTIONS, type BucketOption, writingAccess } from "../master-acce
 import { noteOf, printPath } from "../terminal/text.ts";
 import { type BucketPath, locateInOne } from "./bucket-path.ts";
 import { openWriterFor } from "./bucket-writer.ts";
+import { noteConflicts } from "./conflict-report.ts";
 
 export const register = command({
   name: "mv",
@@ -36,6 +37,7 @@ async function move(call: Call<BucketOption>): Promise<void> {
   await writer.move(from.names, to);
   const [old, now] = [printPath(from.names), printPath(to)];
   const { root, conflicts, figures } = requirePublished(await writer.publish(noteOf(`mv ${old} ${now}`)));
+  noteConflicts(output, conflicts.length);
   const value = { root: root.commit, version: root.version, ...figures, conflicts: conflicts.length };
   output.result(value, `Moved ${old} to ${now}: root ${root.commit}`);
 }

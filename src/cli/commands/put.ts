@@ -12,6 +12,7 @@ import { sourceOfStream } from "../../bucket/writer/file-source.ts";
 import { openRealDisk } from "../../sync/disk/real-disk.ts";
 import { type BucketPath, locateBucket } from "./bucket-path.ts";
 import { openWriterFor } from "./bucket-writer.ts";
+import { noteConflicts } from "./conflict-report.ts";
 import { type Call, command } from "../command.ts";
 import { CopyIn } from "./copy-in.ts";
 import { setModified } from "./file-times.ts";
@@ -56,6 +57,7 @@ async function put(call: Call<"recursive" | BucketOption>): Promise<void> {
       ? await putStream(call, writer, path.names, note)
       : await putFiles(call, session, { given: path.names, target: await targetOf(writer, path, source) }, note);
   if (skipped > 0) output.notice(`Skipped ${skipped} fifos, sockets and devices.`);
+  noteConflicts(output, conflicts);
   const counts = { files, bytes, skipped, ...figures, conflicts };
   const value = { root: root.commit, version: root.version, ...counts };
   output.result(value, `${printCount(files, "file")}, ${printBytes(bytes)} in root ${root.commit}`);

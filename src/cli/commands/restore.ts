@@ -2,6 +2,7 @@
 import { requirePublished } from "../../agent/command-writer.ts";
 import { findCommit } from "../../bucket/find-commit.ts";
 import { openWriterFor } from "./bucket-writer.ts";
+import { noteConflicts } from "./conflict-report.ts";
 import { type Call, command } from "../command.ts";
 import { BUCKET_OPTIONS, type BucketOption, writingAccess } from "../master-access.ts";
 import { flushFirst, locateTarget, showAtMount } from "./target-path.ts";
@@ -31,8 +32,17 @@ async function restore(call: Call<"at" | BucketOption>): Promise<void> {
   const from = await findCommit(bucket, current.commit, options.at ?? "", call.runtime.clock);
   const { restored, removed } = await writer.restore(path.names, from);
   const note = noteOf(`restore ${printPath(path.names)} from ${from.cid}`);
-  const { root, figures } = requirePublished(await writer.publish(note));
+  const { root, conflicts, figures } = requirePublished(await writer.publish(note));
   await showAtMount(path, call.runtime);
-  const value = { root: root.commit, version: root.version, from: from.cid, restored, removed, ...figures };
+  noteConflicts(output, conflicts.length);
+  const value = {
+    root: root.commit,
+    version: root.version,
+    from: from.cid,
+    restored,
+    removed,
+    ...figures,
+    conflicts: conflicts.length,
+  };
   output.result(value, `Restored ${restored}, removed ${removed}: root ${root.commit}`);
 }

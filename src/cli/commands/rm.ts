@@ -8,6 +8,7 @@ import { BUCKET_OPTIONS, type BucketOption, writingAccess } from "../master-acce
 import { noteOf, printPath } from "../terminal/text.ts";
 import { type BucketPath, locateInOne } from "./bucket-path.ts";
 import { openWriterFor } from "./bucket-writer.ts";
+import { noteConflicts } from "./conflict-report.ts";
 import type { PublishedPortions } from "./portion-writer.ts";
 import { Removal } from "./removal.ts";
 
@@ -34,6 +35,7 @@ async function remove(call: Call<"recursive" | BucketOption>): Promise<void> {
   progress[Symbol.dispose]();
   const { removed, kept } = removal;
   for (const path of kept) output.notice(`${printPath(path)} stays: others changed it meanwhile.`);
+  noteConflicts(output, conflicts);
   const value = { root: root.commit, version: root.version, removed, ...figures, conflicts };
   output.result(value, `Removed ${removed}: root ${root.commit}`);
 }

@@ -51,3 +51,16 @@ test.skipIf(process.platform !== "linux")("an open file is read, also through a 
   expect(await run("get", `${address}/b`, at("copy"))).toMatchObject({ status: 0 });
   expect(readFileSync(at("copy"), "utf8")).toBe("bytes");
 });
+
+test("a put names the conflict with what others wrote while it read, and both versions are there", async () => {
+  const world = await CommandWorld.create("f");
+  async function* input() {
+    writeFileSync(join(world.folder, "theirs"), "theirs");
+    await world.done("put", join(world.folder, "theirs"), `${world.address}/f`);
+    yield Buffer.from("ours");
+  }
+  const { status, out, err } = await world.runReading(input, "put", "-", `${world.address}/f`);
+  expect([status, JSON.parse(out)]).toEqual([0, expect.objectContaining({ conflicts: 1 })]);
+  expect(JSON.parse(err)).toEqual({ notice: expect.stringMatching(/^1 conflict with others' changes/) });
+  expect(Object.values(await world.files()).sort()).toEqual(["ours", "theirs"]);
+});
