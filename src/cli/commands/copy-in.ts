@@ -168,7 +168,7 @@ export class CopyIn implements AsyncDisposable {
   async #file(directory: Found, path: DiskPath, stat: DiskStat, target: Path): Promise<void> {
     const identity = `${stat.dev} ${stat.ino}`;
     const first = stat.links > 1 ? this.#linked.get(identity) : undefined;
-    if (first !== undefined) {
+    if (first !== undefined && (await this.#isStillAt(first, stat))) {
       await this.#writer.link(target, first);
       return this.#count(0);
     }
@@ -177,6 +177,12 @@ export class CopyIn implements AsyncDisposable {
     this.#sources.set(ino, foundAs({ path, stat, parent: directory, name }, NO_CHILDREN, false));
     if (stat.links > 1) this.#linked.set(identity, target);
     this.#count(stat.size);
+  }
+
+  /** Others may replace or remove between two portions what the earlier one put. */
+  async #isStillAt(target: Path, { size, mtimeNs }: DiskStat): Promise<boolean> {
+    const there = await this.#writer.record(target);
+    return there?.type === "file" && there.size === size && there.mtimeNs === mtimeNs;
   }
 
   #count(bytes: number): void {

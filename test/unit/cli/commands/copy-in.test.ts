@@ -18,6 +18,7 @@ import type { FileName } from "../../../../src/base/ids.ts";
 import { resolvePath } from "../../../../src/fstree/fs-reader.ts";
 import { log } from "../../../../src/bucket/history.ts";
 import { openWriter } from "../../../../src/bucket/writer.ts";
+import { sourceOfBytes } from "../../../../src/bucket/writer/file-source.ts";
 import { CopyIn } from "../../../../src/cli/commands/copy-in.ts";
 import { openRealDisk } from "../../../../src/sync/disk/real-disk.ts";
 import type { SyncDisk } from "../../../../src/sync/disk/disk.ts";
@@ -35,9 +36,13 @@ async function world(things: number) {
   const source = await temporaryFolder();
   let epoch = 0;
   const another = () => openWriter(context, ++epoch);
-  /** `alter` may change how the disk reads. */
-  const put = async (alter: (disk: SyncDisk) => SyncDisk = (disk) => disk) => {
-    const session = { bucket, writer: await another(), another };
+  /** `alter` may change how the disk reads; `between` runs between two portions. */
+  const put = async (alter = (disk: SyncDisk): SyncDisk => disk, between = async () => {}) => {
+    const next = async () => {
+      await between();
+      return another();
+    };
+    const session = { bucket, writer: await another(), another: next };
     const disk = async (path: string) =>
       alter(await openRealDisk(path, { allXattrs: false, setModified: async () => {}, unlocks: false }));
     await using copy = new CopyIn({
@@ -169,6 +174,32 @@ test("hard links across portions stay links to one file", async () => {
   const [one, other] = [await at("a/0.txt"), await at("c/same.txt")];
   expect(one?.id).toBe(other?.id);
   expect(one?.names).toHaveLength(2);
+});
+
+const CHANGES = ["replaced", "removed"];
+
+test.each(CHANGES)("a hard link has the source's bytes if others have %s its first name meanwhile", async (what) => {
+  const { bucket, put, write, source, record } = await world(3);
+  for (const directory of ["a", "b", "c"]) for (let each = 0; each < 2; each++) write(`${directory}/${each}.txt`);
+  linkSync(join(source, "a", "0.txt"), join(source, "c", "same.txt"));
+  const others = await newWriter(bucket, 3);
+  let first = "";
+  const between = async () => {
+    if (first !== "") return;
+    // Disks list directories in any order.
+    for (const path of ["a/0.txt", "c/same.txt"]) if ((await record(path)) !== undefined) first = path;
+    if (first === "") return;
+    const names = [...TARGET, ...first.split("/").map(name)];
+    const writer = await openWriter(others, 1);
+    if (what === "removed") await writer.remove(names);
+    else await writer.putFile(names, sourceOfBytes(Buffer.from("of others")), { mode: 0o644, uid: 0, gid: 0 });
+    await writer.publish();
+  };
+  await put(undefined, between);
+  const { tree } = (await bucket.head()).commit.body;
+  const { [`tree/${first}`]: there, ...rest } = await pathsOf(bucket, tree);
+  expect(there).toBe(what === "removed" ? undefined : "of others");
+  expect(rest[first === "a/0.txt" ? "tree/c/same.txt" : "tree/a/0.txt"]).toBe("a/0.txt");
 });
 
 test("an unreadable source file fails a one-commit copy and leaves the bucket unchanged", async () => {
