@@ -24,7 +24,7 @@ import { basename, join, resolve } from "node:path";
 import type { PostgresServer } from "../../test/support/postgres-server.ts";
 import { killAgent } from "../../test/support/supervisor.ts";
 import type { AgentStatus, FlushReport } from "../../src/agent/reports.ts";
-import { StartedProcesses } from "./started-processes.ts";
+import { StartedProcesses } from "../../test/support/started-processes.ts";
 
 export const checkout = resolve(import.meta.dirname, "../..");
 const main = join(checkout, "dist/main.js");

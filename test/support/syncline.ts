@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:f
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
+import { StartedProcesses } from "./started-processes.ts";
 import { killAgent } from "./supervisor.ts";
 
 const main = resolve(import.meta.dirname, "../../dist/main.js");
@@ -31,7 +32,7 @@ export class Workspace implements Disposable {
   readonly env: NodeJS.ProcessEnv;
   readonly #mounts = new Set<string>();
   readonly #children = new Set<ChildProcess>();
-  readonly #agents = new Set<number>();
+  readonly #agents = new StartedProcesses();
 
   constructor(name: string) {
     if (!existsSync(main)) throw new Error("dist/ is not there: run npm run build.");
@@ -73,8 +74,8 @@ export class Workspace implements Disposable {
 
   /** Runs a command that must succeed; returns its output. */
   do(...args: string[]): string {
-    const { status, out, err } = this.run(args);
-    if (status !== 0) throw new Error(`syncline ${args.join(" ")} ended with ${status}: ${err}`);
+    const { status, signal, out, err } = this.run(args);
+    if (status !== 0) throw new Error(`syncline ${args.join(" ")} ended with ${status ?? signal}: ${err}`);
     return out;
   }
 
@@ -129,7 +130,7 @@ export class Workspace implements Disposable {
 
   [Symbol.dispose](): void {
     for (const child of this.#children) if (child.exitCode === null) child.kill("SIGKILL");
-    for (const pid of this.#agents) if (isOurs(pid)) killAgent(pid);
+    for (const pid of this.#agents.running) if (isOurs(pid)) killAgent(pid);
     for (const path of this.#mounts) detach(path);
     rmSync(this.path, { recursive: true, force: true });
   }
@@ -149,7 +150,7 @@ export async function collect(child: ChildProcess): Promise<Ended> {
   );
 }
 
-/** Whether the process runs and is an agent: its id may have been reused. */
+/** Whether the process is one of this program's, where `StartedProcesses` cannot tell (macOS). */
 function isOurs(pid: number): boolean {
   try {
     return commandLineOf(pid).includes(main);

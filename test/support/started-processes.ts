@@ -1,4 +1,4 @@
-/** The processes that a drill started. Once one of them has ended, its id may belong to a program of somebody else. */
+/** The processes that a test or drill started. Once one of them has ended, its id may belong to a program of somebody else. */
 import { readFileSync } from "node:fs";
 
 export class StartedProcesses {
