@@ -652,7 +652,7 @@ test("the tour in docs/reference/command-line.md runs as described", () => {
   const [program, main] = Workspace.command();
   const script = `syncline() { "${program}" "${main}" "$@"; }\n${tour.replaceAll("/srv/", `${folder}/`)}`;
   const options = { cwd: folder, env: space.env, encoding: "utf8" } as const;
-  const { status, stdout, stderr } = spawnSync("bash", ["-euo", "pipefail", "-c", script], options);
+  const { status, stdout, stderr } = spawnSync("bash", ["--norc", "-euo", "pipefail", "-c", script], options);
   expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
   for (const part of ["hello\n", "photos/one.jpg\n", "no problems found"]) expect(stdout).toContain(part);
   expect([...census(join(folder, "copy")).keys()]).toEqual(["one.jpg"]);
