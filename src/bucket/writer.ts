@@ -170,7 +170,7 @@ export class BucketWriter implements AsyncDisposable {
   /**
    * Moves an object to another path in an existing directory, replacing what is there. A file that replaces a file becomes
    * that file, with the moved one's bytes and attributes, if neither has other names or it is the other's conflict copy:
-   * concurrent edits apply to it. A conflict copy is none any more. Throws `no_such_path`.
+   * concurrent edits apply to it. A moved conflict copy stops being one. Throws `no_such_path`.
    */
   async move(path: Path, to: Path): Promise<void> {
     const [found, from] = [await this.#at(path), await this.#slotOf(path)];

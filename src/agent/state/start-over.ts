@@ -29,7 +29,7 @@ export interface StartOverOptions extends Ports {
 
 /** The file in a state that holds the genesis of its bucket. */
 export const GENESIS = "genesis";
-/** The file in a state that is there while it is being reset. */
+/** The file that is in a state while the state is being reset. */
 const RESET = "reset";
 
 /**
@@ -52,7 +52,7 @@ export async function startOver(options: StartOverOptions): Promise<void> {
   reset(stateDir);
 }
 
-/** If the process dies meanwhile, the next start goes on: what is left by then means nothing. */
+/** If the process dies meanwhile, the next start resets the state again: what is left of it means nothing. */
 function reset(stateDir: string): void {
   writeStateFile(join(stateDir, RESET), new Uint8Array());
   removeOverlay(stateDir);

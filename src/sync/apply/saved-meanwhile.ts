@@ -101,7 +101,7 @@ async function settleWatched({ db, disk }: Places, path: DiskPath): Promise<void
   await putBeside(disk, path, stat, isInSight ? place : [db.parkedFrom(id)?.name ?? entry?.name ?? nameless(id)]);
 }
 
-/** Brings into sight what a program had put at the old name of a moved file, which has this inode. */
+/** Brings into sight what a program had put at the old name of a moved file. `ino`: the moved file's. */
 async function settleLeft({ db, disk }: Places, path: DiskPath, stat: DiskStat, ino: bigint): Promise<void> {
   const [entry] = db.byInode(ino);
   const place = entry && pathInFolder(db, entry);

@@ -17,7 +17,7 @@ export const PARKED_PATH: DiskPath = [OWN_FOLDER, "parked" as FileName];
 /** The database's parent for parked objects, which are out of sight until they get a new place. */
 export const PARKED_ID = "parked" as FileId;
 
-/** Where a disk without the addon holds what it found at the old name of a moved file, which has this inode. */
+/** Where a disk without the addon puts aside what it finds at the old name of a moved file. `ino`: the moved file's. */
 export function leftPath(ino: bigint): DiskPath {
   return newPath(`left-${ino}`);
 }

@@ -15,8 +15,8 @@ const put = (writer: BucketWriter, file: string, text: string) =>
 type Work = (writer: BucketWriter, old: VerifiedCommit) => Promise<unknown>;
 
 /**
- * The files after `theirs` was published just before the command's first swap, which then fails. The bucket had `old`, then
- * `new`, of both files in d.
+ * The files at the end, where `theirs` was published just before the command's first swap, so that this one fails. Before,
+ * both files in d were written twice: `old`, then `new`.
  */
 async function filesAfter(command: Work, theirs: Work): Promise<Record<string, string>> {
   const remote = new MemoryRemote();
@@ -31,7 +31,7 @@ async function filesAfter(command: Work, theirs: Work): Promise<Record<string, s
   };
   const write = (text: string) =>
     byOthers(async (writer) => {
-      for (const file of ["d/a.bin", "d/b.bin"]) await put(writer, file, text);
+      for (const file of ["a", "b"]) await put(writer, `d/${file}.bin`, `${text} ${file}`);
     });
   const old = await write("old");
   await write("new");
@@ -68,24 +68,24 @@ const becomeDirectory: Work = async (writer) => {
 test.each<[string, string, Work, Work, readonly string[]]>([
   ["rm", "an edit", remove, edit, ["theirs"]],
   ["rm", "a new file", remove, add, ["theirs"]],
-  ["rm", "a move of the directory", remove, moveAway, ["new", "new"]],
-  ["restore", "an edit", restore, edit, ["theirs", "old", "old"]],
-  ["restore", "a new file", restore, add, ["theirs", "old", "old"]],
-  ["restore", "a move of the directory", restore, moveAway, ["old", "old"]],
-  ["restore", "a removal", restore, remove, ["old", "old"]],
-  ["restore", "a directory at a file's name", restore, becomeDirectory, ["theirs", "old", "old"]],
-  ["mv of a directory", "an edit", moveDirectory, edit, ["theirs", "new"]],
-  ["mv of a directory", "a new file", moveDirectory, add, ["theirs", "new", "new"]],
-  ["mv of a directory", "another move", moveDirectory, moveAway, ["new", "new"]],
-  ["mv of a file", "a file at the new name", moveFile, create, ["theirs", "new", "new"]],
-  ["mv of a file", "an edit", moveFile, edit, ["theirs", "new"]],
-  ["mv of a file", "a move of the directory", moveFile, moveAway, ["new", "new"]],
-  ["mv over a file", "an edit of that file", replace, editTarget, ["theirs"]],
-  ["mv over a file", "an edit of the moved one", replace, edit, ["theirs", "new"]],
-  ["put", "an edit", overwrite, edit, ["theirs", "ours", "new"]],
+  ["rm", "a move of the directory", remove, moveAway, ["new a", "new b"]],
+  ["restore", "an edit", restore, edit, ["theirs", "old a", "old b"]],
+  ["restore", "a new file", restore, add, ["theirs", "old a", "old b"]],
+  ["restore", "a move of the directory", restore, moveAway, ["old a", "old b"]],
+  ["restore", "a removal", restore, remove, ["old a", "old b"]],
+  ["restore", "a directory at a file's name", restore, becomeDirectory, ["theirs", "old a", "old b"]],
+  ["mv of a directory", "an edit", moveDirectory, edit, ["theirs", "new b"]],
+  ["mv of a directory", "a new file", moveDirectory, add, ["theirs", "new a", "new b"]],
+  ["mv of a directory", "another move", moveDirectory, moveAway, ["new a", "new b"]],
+  ["mv of a file", "a file at the new name", moveFile, create, ["theirs", "new a", "new b"]],
+  ["mv of a file", "an edit", moveFile, edit, ["theirs", "new b"]],
+  ["mv of a file", "a move of the directory", moveFile, moveAway, ["new a", "new b"]],
+  ["mv over a file", "an edit of that file", replace, editTarget, ["theirs", "new a"]],
+  ["mv over a file", "an edit of the moved one", replace, edit, ["theirs", "new a"]],
+  ["put", "an edit", overwrite, edit, ["theirs", "ours", "new b"]],
   ["put", "a removal", overwrite, remove, ["ours"]],
-  ["put", "a move of the directory", overwrite, moveAway, ["ours", "new"]],
-  ["put", "a directory at the name", overwrite, becomeDirectory, ["theirs", "ours", "new"]],
+  ["put", "a move of the directory", overwrite, moveAway, ["ours", "new b"]],
+  ["put", "a directory at the name", overwrite, becomeDirectory, ["theirs", "ours", "new b"]],
 ])("%s beside %s: everything that nobody removed is there", async (_, _what, command, theirs, texts) => {
   const files = await filesAfter(command, theirs);
   expect(Object.values(files).sort(), JSON.stringify(files)).toEqual([...texts].sort());
