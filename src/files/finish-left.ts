@@ -36,8 +36,8 @@ export async function finishLeft(ports: RemovePorts, unfinished: UnfinishedWork,
 }
 
 /**
- * Removes the object, or gives it a name that people see, and returns that name. One that had a name before is removed only
- * if it was replaced for good, and without what others have changed in it since.
+ * Removes the object, or gives it a name that people see, and returns that name. An object that had a name before is removed
+ * only if it was replaced for good; what others have changed in it since stays.
  */
 async function finishOne(
   ports: RemovePorts,

@@ -1,4 +1,4 @@
-/** A state that is reset, and a process that dies meanwhile. */
+/** Resetting a state, also where the process dies meanwhile. */
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test, vi } from "vitest";
