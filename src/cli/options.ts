@@ -51,7 +51,7 @@ export const OPTIONS = {
   durability: choice(["local", "published"] as const, "what fsync and PUT wait for", { fallbackText: "local" }),
   owner: {
     value: "<owner>",
-    help: "owners that a mount shows: stored, me, UID:GID, or @FILE with lines such as: uid 1000 1001 (stored, shown)",
+    help: "owners that a mount shows: stored, me, UID:GID, or @FILE with lines such as uid STORED SHOWN",
     fallbackText: "stored",
     wanted: "stored, me, UID:GID or @FILE",
     parse: (given: string) => (/^(stored|me|\d{1,9}:\d{1,9}|@.+)$/s.test(given) ? given : undefined),

@@ -18,7 +18,7 @@ export interface ChangeSet {
   /**
    * The commit that was adopted last when the epoch was sealed. The merge's base is its tree with each changed object's
    * kept rows (`base`, `baseNames`). Usually the tree has those rows already. It does not when the overlay adopted a newer
-   * root while the object was dirty, or when the commit's blocks are gone (docs/decisions/0014-kept-base-rows.md).
+   * root while the object was dirty, or when the commit's blocks are gone (docs/design/merge.md, The base of an epoch).
    */
   readonly reference: Cid;
   /** The epoch's seq when a winner is chosen: the adopted root's seq + 1 (docs/design/merge.md, Winner and base). */

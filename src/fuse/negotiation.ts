@@ -1,4 +1,4 @@
-/** INIT: what is agreed with the kernel, once per mount (docs/design/fuse.md has the reasons). */
+/** INIT: what is agreed with the kernel, once per mount. */
 import { ERRNO } from "../base/errno.ts";
 import type { Exchange } from "./exchange.ts";
 import type { ChosenOptions } from "./options.ts";
@@ -73,7 +73,14 @@ export function offersAcls(flags: number): boolean {
 
 const ACLS = INIT.POSIX_ACL | INIT.SETXATTR_EXT | INIT.DONT_MASK;
 
-/** Without ASYNC_DIO: with it, the pieces of one long append arrive at once, and each goes to the end of the file as it runs. */
+/**
+ * MAX_PAGES: the kernel takes a short answer to a READ for the end of the file. HANDLE_KILLPRIV_V2: `security.capability` is
+ * asked once per file, and the door drops set-id bits. The others are on for speed.
+ *
+ * Off: ASYNC_DIO, with which the pieces of one long append arrive at once, and each goes to the end of the file as it runs.
+ * AUTO_INVAL_DATA and EXPLICIT_INVAL_DATA: own writes keep their pages, a new size drops them. POSIX_LOCKS and FLOCK_LOCKS:
+ * the kernel's locks outlive the agent. ATOMIC_O_TRUNC: truncation is its own request. EXPORT_SUPPORT: no export by NFS.
+ */
 const WANTED =
   INIT.ASYNC_READ |
   INIT.BIG_WRITES |

@@ -79,7 +79,16 @@ function optionTable(): string {
   return ["| option | means | default |", "| --- | --- | --- |", ...rows].join("\n");
 }
 
-/** An example that only fills in the arguments shows nothing new. */
+/** Descriptions of arguments that the page gives once, above all commands. */
+const SAID_ONCE = new Set([
+  "the bucket",
+  "a bucket, or where it is mounted",
+  "a mount, a synced folder or a WebDAV address",
+  "a mount, a synced folder or a WebDAV address; default: the only one",
+  "bucket/path, or a path in a mount: the kept name, or a version that lost",
+]);
+
+/** An example that only fills in the arguments shows nothing new. Help has all of them, the page two at most. */
 function saysMore(example: string): boolean {
   return / -|[|>"'=…]/.test(example);
 }
@@ -104,13 +113,14 @@ function commandPart(named: NamedCommand): string {
     `${description.charAt(0).toUpperCase()}${description.slice(1)}.`,
     "",
   ];
-  const told = command.registeredArguments.filter(({ description }) => description !== "the bucket");
+  const told = command.registeredArguments.filter(({ description }) => !SAID_ONCE.has(description));
   for (const argument of told) lines.push(`- \`${argument.name()}\`: ${argument.description}`);
   if (own.length > 0) lines.push(`- options: ${[...listed, ...(isOfBucket ? ["a bucket's"] : [])].join(", ")}`);
   const further = exits.filter((status) => status > 2).join(", ");
   if (further !== (isOfBucket ? EXITS_OF_BUCKET : "")) lines.push(`- exit statuses: ${further || "none further"}`);
   if (lines.at(-1) !== "") lines.push("");
-  if (examples.length > 1 || examples.some(saysMore)) lines.push("```sh", ...examples, "```");
+  const shown = examples.filter(saysMore).slice(0, 2);
+  if (shown.length > 0) lines.push("```sh", ...shown, "```");
   else lines.pop();
   return lines.join("\n");
 }

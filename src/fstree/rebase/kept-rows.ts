@@ -1,6 +1,6 @@
 /**
  * The merge's base: the reference tree with each changed object as it was when it became dirty. Usually the reference holds
- * just that and the tree stays as it is (docs/decisions/0014-kept-base-rows.md).
+ * just that and the tree stays as it is (docs/design/merge.md, The base of an epoch).
  */
 import type { Cid, FileId } from "../../base/ids.ts";
 import { birthId, dentryKey, KIND_BACKREF, kindRange, selfKey } from "../../format/files/keys.ts";
