@@ -5,7 +5,7 @@
 import { BoundedMap } from "../base/bounded-map.ts";
 import { type FileId, type Ino, ROOT_INO } from "../base/ids.ts";
 import { INODE_BATCH } from "../base/limits.ts";
-import type { InodeRow, StateTables } from "./disk/storage.ts";
+import type { InodeRow, Place, PlacedNumber, StateTables } from "./disk/storage.ts";
 
 export class Inodes {
   readonly #tables: StateTables;
@@ -70,6 +70,18 @@ export class Inodes {
     if (row === undefined || this.#removed.has(row.ino) || this.#waiting.has(row.ino)) return undefined;
     this.#remember(row);
     return row;
+  }
+
+  /** As `find`, but only the number, and whether its row has this place. Faster, but remembers nothing. */
+  numberOf(id: FileId, place: Place): PlacedNumber | undefined {
+    const ino = this.#waitingIds.get(id) ?? this.#recentIds.get(id);
+    const known = ino === undefined ? undefined : this.row(ino);
+    if (known?.id === id) {
+      const isThere = known.parent === place.parent && known.name === place.name;
+      return { ino: known.ino, isThere };
+    }
+    const found = this.#tables.numberOf(id, place);
+    return found === undefined || this.#removed.has(found.ino) || this.#waiting.has(found.ino) ? undefined : found;
   }
 
   /** All inode numbers in use, newest first. They may change during the iteration. */

@@ -63,13 +63,14 @@ export class CleanInodes {
     const id = dentryId(parentId, name, dentry);
     const { state } = this.#overlay;
     if (state.dirtyWithId(id) !== undefined) return undefined;
-    const row = state.inodes.find(id);
-    const ino = row?.ino ?? state.inodes.next;
-    const moved = dentry.kind === "record" && (row?.parent !== parentId || row.name !== name);
-    if (row === undefined || moved) this.#overlay.assign({ ino, id, type: dentryType(dentry), parent: parentId, name });
+    const place = { parent: parentId, name };
+    const given = state.inodes.numberOf(id, place);
+    const ino = given?.ino ?? state.inodes.next;
+    const moved = dentry.kind === "record" && given?.isThere === false;
+    if (given === undefined || moved) this.#overlay.assign({ ino, id, type: dentryType(dentry), ...place });
     this.#names.set(key, ino);
     if (dentry.kind === "record" && this.#objects.get(ino) === undefined)
-      this.#objects.set(ino, cleanFile(ino, id, dentry.record, [{ parent: parentId, name }]));
+      this.#objects.set(ino, cleanFile(ino, id, dentry.record, [place]));
     return ino;
   }
 

@@ -81,6 +81,11 @@ export function overlayStorageContract(create: () => (asOfNow?: boolean) => Over
     const again = open().openTables();
     expect(again.inode(7 as Ino)).toEqual(row(7, 0xa));
     expect(again.inodeOf(row(0, 0xa).id)?.ino).toBe(7);
+    const { id, parent, name } = row(7, 0xa);
+    expect(again.numberOf(id, { parent, name })).toEqual({ ino: 7, isThere: true });
+    expect(again.numberOf(id, { parent, name: "\xfe" as FileName })).toEqual({ ino: 7, isThere: false });
+    expect(again.numberOf(id, { parent: row(0, 0xe).id, name })).toEqual({ ino: 7, isThere: false });
+    expect(again.numberOf(row(0, 0xb).id, { parent, name })).toBeUndefined();
     expect([again.inode(2 as Ino), again.inode(3 as Ino), again.inodeOf(row(0, 0xb).id)]).toEqual([
       undefined,
       undefined,

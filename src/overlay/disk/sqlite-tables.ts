@@ -15,7 +15,7 @@ import type { FileType } from "../../format/files/record.ts";
 import { corruptState, ID_BYTES } from "../data/bytes.ts";
 import { attempt } from "./storage-error.ts";
 import { syncPath } from "./sync-path.ts";
-import type { InodeRow, StateTables, TableChange } from "./storage.ts";
+import type { InodeRow, Place, PlacedNumber, StateTables, TableChange } from "./storage.ts";
 
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS inodes (
@@ -49,6 +49,7 @@ export class SqliteTables implements StateTables {
   readonly #db: Database.Database;
   readonly #byIno: Database.Statement<[number], RawInode>;
   readonly #byId: Database.Statement<[Buffer], RawInode>;
+  readonly #placed: Database.Statement<[Buffer, Buffer, Buffer], number>;
   readonly #below: Database.Statement<[number, number], { ino: Ino }>;
   readonly #rowsBelow: Database.Statement<[number, number], RawInode>;
   readonly #changes: Database.Statement<[], { changes: number }>;
@@ -71,6 +72,11 @@ export class SqliteTables implements StateTables {
     this.#db.exec(SCHEMA);
     this.#byIno = this.#db.prepare("SELECT * FROM inodes WHERE ino = ?");
     this.#byId = this.#db.prepare("SELECT * FROM inodes WHERE id = ?");
+    this.#placed = this.#db
+      .prepare<[Buffer, Buffer, Buffer], number>(
+        "SELECT IIF(parent = ? AND name = ?, ino, -ino) FROM inodes WHERE id = ?",
+      )
+      .pluck();
     this.#below = this.#db.prepare("SELECT ino FROM inodes WHERE ino < ? ORDER BY ino DESC LIMIT ?");
     this.#rowsBelow = this.#db.prepare("SELECT * FROM inodes WHERE ino < ? ORDER BY ino DESC LIMIT ?");
     this.#changes = this.#db.prepare("SELECT total_changes() AS changes");
@@ -82,7 +88,12 @@ export class SqliteTables implements StateTables {
   }
 
   inodeOf(id: FileId): InodeRow | undefined {
-    return rowOf(this.#byId.get(Buffer.from(id, "hex")));
+    return rowOf(this.#byId.get(hex(id)));
+  }
+
+  numberOf(id: FileId, { parent, name }: Place): PlacedNumber | undefined {
+    const found = this.#placed.get(hex(parent), Buffer.from(name, "latin1"), hex(id));
+    return found === undefined ? undefined : { ino: Math.abs(found) as Ino, isThere: found > 0 };
   }
 
   greatestIno(): number {

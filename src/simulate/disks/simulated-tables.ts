@@ -5,7 +5,7 @@
 import type { FileId, Ino } from "../../base/ids.ts";
 import type { Random } from "../../base/random.ts";
 import { Stopped } from "./faulty-disk.ts";
-import type { InodeRow, StateTables, TableChange } from "../../overlay/disk/storage.ts";
+import type { InodeRow, Place, PlacedNumber, StateTables, TableChange } from "../../overlay/disk/storage.ts";
 
 /** One committed state of the tables. */
 interface TableContents {
@@ -53,6 +53,11 @@ export class SimulatedTables implements StateTables {
   inodeOf(id: FileId): InodeRow | undefined {
     for (const row of this.latest.inodes.values()) if (row.id === id) return row;
     return undefined;
+  }
+
+  numberOf(id: FileId, { parent, name }: Place): PlacedNumber | undefined {
+    const row = this.inodeOf(id);
+    return row && { ino: row.ino, isThere: row.parent === parent && row.name === name };
   }
 
   greatestIno(): number {

@@ -614,6 +614,7 @@ describe("the tables", () => {
       const damaged: StateTables = {
         inode: (ino) => tables.inode(ino),
         inodeOf: (id) => tables.inodeOf(id),
+        numberOf: (id, place) => tables.numberOf(id, place),
         greatestIno: () => tables.greatestIno(),
         inosBelow: (ino, limit) => tables.inosBelow(ino, limit),
         inodesBelow: (ino, limit) => tables.inodesBelow(ino, limit),
