@@ -1,6 +1,7 @@
 /**
- * Two agents on one bucket: a real tree of 10,000 files, a clone of this repository and 200 commits on A; B is identical.
- *   node scripts/drills/two-agents.ts [COPIES of node_modules, default as many as make 10,000 files] [--master | --masters | --s3 | --s3=numbered]
+ * Two agents on one bucket: a real tree of 10,000 files, a clone of this repository and commits on A; B is identical.
+ *   node scripts/drills/two-agents.ts [COPIES of node_modules, default as many as make 10,000 files] [COMMITS, default 200]
+ *     [--master | --masters | --s3 | --s3=numbered]
  */
 import { readdirSync, writeFileSync } from "node:fs";
 import {
@@ -26,6 +27,7 @@ const b = agent(space, "b", url);
 
 const perCopy = countFiles(join(checkout, "node_modules"));
 const copies = Number(rest[0] ?? Math.ceil(10_000 / perCopy));
+const commits = Number(rest[1] ?? 200);
 let began = performance.now();
 for (let copy = 0; copy < copies; copy++)
   run("cp", ["-a", join(checkout, "node_modules"), join(a.dir, `modules-${copy}`)]);
@@ -39,7 +41,7 @@ run("git", ["-C", repo, "fsck", "--full"]);
 check(true, "git fsck on A");
 
 began = performance.now();
-for (let commit = 0; commit < 200; commit++) {
+for (let commit = 0; commit < commits; commit++) {
   writeFileSync(join(repo, "counter.txt"), `${commit}\n`);
   run("git", ["-C", repo, "add", "counter.txt"]);
   run("git", [
@@ -55,7 +57,7 @@ for (let commit = 0; commit < 200; commit++) {
     `count ${commit}`,
   ]);
 }
-report(`200 commits: ${seconds(began)}`);
+report(`${commits} commits: ${seconds(began)}`);
 
 began = performance.now();
 const flushed = a.flush();

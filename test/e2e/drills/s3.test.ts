@@ -5,17 +5,19 @@ import { all, canMount, drill, hasS3 } from "../../support/drill.ts";
 describe.skipIf(!canMount || !hasS3)("drills on S3 without a master (versitygw)", () => {
   for (const form of ["--s3", "--s3=numbered"]) {
     const at = `${form === "--s3" ? "a replaced root" : "numbered roots"}`;
+    drill(`each swap is won once, whatever replies are lost: ${at}`, "lost-replies.ts", [all ? "20" : "3", form]);
+    // The forms differ in how a swap is made, which is what the drill above makes fail.
+    if (!all && form !== "--s3") continue;
     drill(
       `agents that are killed, and whose server is away, end with one tree and lose nothing: ${at}`,
       "converge.ts",
       [...(all ? ["60", "4"] : ["6", "3"]), form],
       all ? 900_000 : 300_000,
     );
-    drill(`each swap is won once, whatever replies are lost: ${at}`, "lost-replies.ts", [all ? "20" : "5", form]);
     drill(
       `a server that is stopped and killed loses nothing that was acknowledged: ${at}`,
       "server-kills.ts",
-      [...(all ? ["20", "8"] : ["3"]), form],
+      [...(all ? ["20", "8"] : ["2"]), form],
       all ? 1_200_000 : 240_000,
     );
     drill(
