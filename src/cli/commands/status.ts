@@ -126,7 +126,7 @@ function stateText({ paused, online }: AgentStatus): string {
 function lostLines({ lost = null }: AgentStatus): string[] {
   if (lost === null) return [];
   const { files, names } = lost;
-  const more = files > names.length ? ["more"] : [];
+  const more = files > names.length ? [names.length === 0 ? "removed since" : "more"] : [];
   const isOne = files === 1;
   return [
     `  problem    ${printCount(files, "file")} ${isOne ? "lacks" : "lack"} bytes that were written, and ${isOne ? "reads" : "read"} as zeros there: ` +

@@ -88,7 +88,14 @@ export class DataFiles {
     const pieces = this.#small.pieces(ino, epoch);
     if (pieces !== undefined) return pieces.end;
     const name = dataFileName(ino, epoch);
-    return this.#own.has(name) ? this.#open.file(name).size() : 0;
+    return this.#own.has(name) ? this.#open.existing(name).size() : 0;
+  }
+
+  /** The inode's bytes of this epoch are lost: they read as zeros from now on. Throws `disk_full`. */
+  lose(ino: Ino, epoch: number): void {
+    const name = dataFileName(ino, epoch);
+    if (this.endOf(ino, epoch) === 0)
+      this.#writeOwn(ino, epoch, name, 0, new Uint8Array(), { carried: false, again: true });
   }
 
   /** Inodes that have files of their own. */
@@ -141,7 +148,7 @@ export class DataFiles {
   read(ino: Ino, epoch: number, offset: number, target: Uint8Array): void {
     const name = dataFileName(ino, epoch);
     const isOwn = this.#own.has(name) && !this.#small.has(ino, epoch);
-    const count = isOwn ? this.#open.file(name).read(offset, target) : 0;
+    const count = isOwn ? this.#open.existing(name).read(offset, target) : 0;
     if (count < target.length) target.fill(0, count);
     if (!isOwn) this.#small.read(ino, epoch, offset, target);
   }
@@ -301,8 +308,9 @@ export class DataFiles {
     how: { carried: boolean; again: boolean },
   ): void {
     const end = offset + bytes.length;
-    const file = this.#open.file(name);
-    if (!this.#own.has(name)) {
+    const isNew = !this.#own.has(name);
+    const file = isNew ? this.#open.file(name) : this.#open.existing(name);
+    if (isNew) {
       this.#own.add(name);
       this.#note(ino, epoch);
       this.#folderChanged = true;

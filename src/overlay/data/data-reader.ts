@@ -6,6 +6,7 @@ import { dataFileName } from "./data-files.ts";
 import { DiskStorage } from "../disk/disk-storage.ts";
 import { SmallFileIndex } from "./small-file-index.ts";
 import { readEntries, smallFilesOf } from "./small-pieces.ts";
+import { goneDataFile } from "../disk/storage-error.ts";
 import type { OverlayStorage, StoredFile } from "../disk/storage.ts";
 
 /** Reads bytes only: the overlay knows where a file has holes. */
@@ -20,7 +21,7 @@ export function createDataReader(stateDir: string): DataFileReader {
 
 /**
  * Opens files for each read, so that removed files do not occupy the disk. A shared file stays open for all reads of it in
- * one turn of the event loop. Bytes of a never synced file that power loss took read as zeros.
+ * one turn of the event loop. Bytes beyond a file's end are zeros (lost-bytes.ts); a file that is gone is `store_failed`.
  */
 export function dataReaderOf(storage: OverlayStorage): DataFileReader {
   // The shared files of a sealed epoch never change: they are scanned once.
@@ -32,11 +33,12 @@ export function dataReaderOf(storage: OverlayStorage): DataFileReader {
       const bytes = target?.subarray(0, length) ?? new Uint8Array(length);
       const pieces = known.small.pieces(ino);
       if (pieces !== undefined) bytes.fill(0);
-      if (pieces === undefined) withFile(storage, dataFileName(ino, epoch), (file) => readFrom(file, offset, bytes));
+      const name = dataFileName(ino, epoch);
+      if (pieces === undefined) withFile(storage, name, (file) => readFrom(file, name, offset, bytes));
       for (const { offset: start, length: each, part, at } of pieces ?? []) {
         const from = Math.max(offset, start);
         const to = Math.min(offset + length, start + each);
-        if (from < to) readFrom(parts.open(part), at + from - start, bytes.subarray(from - offset, to - offset));
+        if (from < to) readFrom(parts.open(part), part, at + from - start, bytes.subarray(from - offset, to - offset));
       }
       return bytes;
     },
@@ -84,8 +86,9 @@ class OpenPart {
   }
 }
 
-function readFrom(file: StoredFile | undefined, offset: number, target: Uint8Array): void {
-  const count = file?.read(offset, target) ?? 0;
+function readFrom(file: StoredFile | undefined, name: string, offset: number, target: Uint8Array): void {
+  if (file === undefined) throw goneDataFile(name);
+  const count = file.read(offset, target);
   if (count < target.length) target.fill(0, count);
 }
 

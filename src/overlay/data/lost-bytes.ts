@@ -7,6 +7,7 @@ import type { OverlayState } from "../state.ts";
 
 interface HeldBytes {
   endOf(ino: Ino, epoch: number): number;
+  lose(ino: Ino, epoch: number): void;
 }
 
 export interface LostBytes {
@@ -17,14 +18,19 @@ export interface LostBytes {
 
 const NAMED = 5;
 
-/** Call at a start. Logs a warning if there are any: only power loss should take bytes, and only those that were not synced. */
+/**
+ * Call at a start: later, a missing data file is an error. Logs a warning if bytes are lost: only power loss should take any,
+ * and only those that were not synced.
+ */
 export function findLost(state: OverlayState, data: HeldBytes, log: Log): LostBytes | undefined {
   const names: string[] = [];
   let files = 0;
   for (const { ino, links, extents } of state.objects()) {
     const sealed = state.inFlight?.objects.get(ino)?.content;
-    const segments = sealed?.kind === "edited" ? sealed.segments : [];
-    if (!isLacking(data, ino, segments) && !isLacking(data, ino, extents?.segments() ?? [])) continue;
+    const segments = [...(sealed?.kind === "edited" ? sealed.segments : []), ...(extents?.segments() ?? [])];
+    const lacking = segments.filter((segment) => isLacking(data, ino, segment));
+    if (lacking.length === 0) continue;
+    for (const segment of lacking) if (segment.from === "data") data.lose(ino, segment.epoch);
     files++;
     const [link] = links;
     if (link !== undefined && names.length < NAMED) names.push(nameToText(link.name));
@@ -38,8 +44,6 @@ export function findLost(state: OverlayState, data: HeldBytes, log: Log): LostBy
   return { files, names };
 }
 
-function isLacking(data: HeldBytes, ino: Ino, segments: readonly Segment[]): boolean {
-  return segments.some(
-    ({ from, epoch, offset, length }) => from === "data" && data.endOf(ino, epoch) < offset + length,
-  );
+function isLacking(data: HeldBytes, ino: Ino, { from, epoch, offset, length }: Segment): boolean {
+  return from === "data" && data.endOf(ino, epoch) < offset + length;
 }

@@ -2,6 +2,7 @@
 import { nextTurn } from "../../base/concurrency.ts";
 import { SynclineError } from "../../base/errors.ts";
 import { SharedSync } from "../disk/shared-sync.ts";
+import { goneDataFile } from "../disk/storage-error.ts";
 import type { OverlayStorage, StoredFile } from "../disk/storage.ts";
 import type { Span } from "./unsynced-files.ts";
 
@@ -22,10 +23,19 @@ export class OpenDataFiles {
 
   /** The file, created if missing. Use it at once: the next call may close it. */
   file(name: string): StoredFile {
+    return this.#file(name, true);
+  }
+
+  /** As `file`, for one that was made before. Throws `store_failed` if it is gone. */
+  existing(name: string): StoredFile {
+    return this.#file(name, false);
+  }
+
+  #file(name: string, create: boolean): StoredFile {
     const known = this.#known(name);
     if (known !== undefined) return known.file;
-    const file = this.#storage.openFile("data", name, true);
-    if (file === undefined) throw new SynclineError("internal", "A data file was not created.");
+    const file = this.#storage.openFile("data", name, create);
+    if (file === undefined) throw goneDataFile(name);
     if (this.#open.size >= this.#capacity) this.#closeOldest();
     this.#open.set(name, { file, sync: new SharedSync(() => file.sync()) });
     return file;

@@ -59,7 +59,7 @@ export class SmallFiles {
       this.#current = shared;
       // Later writes go to a new file: the end of an old one may be torn.
       this.#nextPart = Math.max(this.#nextPart, part + 1);
-      for (const { ino, offset, length, at, end } of readEntries(open.file(name))) {
+      for (const { ino, offset, length, at, end } of readEntries(open.existing(name))) {
         if (length === undefined) this.#foundMoved(ino, epoch, name);
         else this.#put(ino, epoch, { offset, length, part: name, at });
         shared.bytes = end;
@@ -101,7 +101,7 @@ export class SmallFiles {
   write(ino: Ino, epoch: number, offset: number, bytes: Uint8Array): string {
     const held = this.pieces(ino, epoch)?.holding(offset, bytes.length);
     if (held !== undefined) {
-      this.#open.file(held.part).write(held.at + offset - held.offset, bytes);
+      this.#open.existing(held.part).write(held.at + offset - held.offset, bytes);
       return held.part;
     }
     const shared = this.#sharedFor(epoch, bytes.length);
@@ -116,7 +116,7 @@ export class SmallFiles {
 
   /** Copies the available bytes of the range into `target`. */
   read(ino: Ino, epoch: number, offset: number, target: Uint8Array): void {
-    this.pieces(ino, epoch)?.read(offset, target, (part) => this.#open.file(part));
+    this.pieces(ino, epoch)?.read(offset, target, (part) => this.#open.existing(part));
   }
 
   pieces(ino: Ino, epoch: number): Pieces | undefined {
@@ -230,7 +230,7 @@ export class SmallFiles {
   }
 
   #append(shared: SharedFile, entry: Buffer): void {
-    const file = this.#open.file(shared.name);
+    const file = shared.bytes === 0 ? this.#open.file(shared.name) : this.#open.existing(shared.name);
     try {
       file.write(shared.bytes, entry);
     } catch (error) {
@@ -242,7 +242,7 @@ export class SmallFiles {
   /** Withdraws the mark at the end of a shared file. Its space is allocated, so this needs none. */
   #unmark(shared: SharedFile): void {
     shared.bytes -= ENTRY_HEADER_BYTES;
-    this.#open.file(shared.name).write(shared.bytes, Buffer.alloc(ENTRY_HEADER_BYTES));
+    this.#open.existing(shared.name).write(shared.bytes, Buffer.alloc(ENTRY_HEADER_BYTES));
   }
 
   /** Erases a partial write, which a restart could mistake for an entry. */

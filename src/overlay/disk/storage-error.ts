@@ -11,6 +11,19 @@ export function attempt<Result>(call: () => Result): Result {
   }
 }
 
+/** Somebody removed a data file while its agent ran: its bytes must not be published as zeros. */
+export function goneDataFile(name: string): SynclineError {
+  return new SynclineError(
+    "store_failed",
+    `The state folder's file data/${name} is gone. It had unpublished changes.`,
+    {
+      hint:
+        "Put it back, or copy what the mount still shows to another place. " +
+        "If you start the agent anew without it, those bytes become zeros, and `syncline status` names the files.",
+    },
+  );
+}
+
 export function storageError(error: unknown): SynclineError {
   if (error instanceof SynclineError) return error;
   if (isDiskFull(error)) {

@@ -54,6 +54,20 @@ test("files whose data files are gone are named, also those of an epoch on its w
   expect({ ...lost, names: lost?.names.toSorted() }).toEqual({ files: 3, names: ["large", "sealed", "small"] });
 });
 
+test.each(["small", LARGE])("a data file removed under its agent is never published as zeros: %#", async (contents) => {
+  const fs = await VfsHarness.create();
+  const ino = await fs.make("file", contents);
+  await fs.vfs.fsync(ino);
+  fs.vfs.seal();
+  for (const name of fs.disk.list("data")) fs.disk.removeFile("data", name);
+  await expect(fs.publish()).rejects.toMatchObject({ code: "store_failed", hint: expect.stringContaining("zeros") });
+  // Whoever starts the agent without it is told, and publishes zeros.
+  fs.restart();
+  expect(fs.objects.overlay.lost).toEqual({ files: 1, names: ["file"] });
+  await fs.publish();
+  expect(await fs.text("file")).toBe("\0".repeat(contents.length));
+});
+
 test("a power loss names each file that it shortens", async () => {
   let shortened = 0;
   for (let seed = 0; seed < 40; seed++) {

@@ -60,6 +60,8 @@ test("files that lack bytes are a problem, with the first of their names", async
     "  problem    3 files lack bytes that were written, and read as zeros there: a, b, more\n",
   );
   expect(JSON.parse(await shown("--json"))).toMatchObject({ agents: [{ lost }] });
+  lost = { files: 2, names: [] };
+  expect(await shown()).toContain("read as zeros there: removed since\n");
 });
 
 test("of very many paths that are left, the first are listed, and all are counted", async () => {
