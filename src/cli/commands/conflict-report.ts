@@ -153,6 +153,17 @@ function bringer(
   });
 }
 
+/** Tells people where others' changes have put what a command changed; nothing if it is where the command left it. */
+export function noteElsewhere(
+  output: Pick<Output, "notice">,
+  path: readonly FileName[],
+  now: readonly FileName[] | undefined,
+): void {
+  if (now === undefined) return;
+  const [old, there] = [printPath(path), printPath(now)];
+  output.notice(`${old} ${old === there ? "stays" : `is now at ${there}`}: others changed it meanwhile.`);
+}
+
 /** Tells people that a command's changes met others' changes. */
 export function noteConflicts(output: Pick<Output, "notice">, conflicts: number): void {
   if (conflicts === 0) return;

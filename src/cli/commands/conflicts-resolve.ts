@@ -8,6 +8,7 @@ import type { VerifiedCommit } from "../../bucket/verified-commit.ts";
 import { type FamilyMember, familyOf } from "../../bucket/conflicts/family.ts";
 import { ordinaryNames } from "../../bucket/conflicts/marked-name.ts";
 import { type OpenConflict, openConflicts } from "../../bucket/conflicts/open-conflicts.ts";
+import { Elsewhere } from "../../bucket/writer/elsewhere.ts";
 import { resolvePath } from "../../fstree/fs-reader.ts";
 import { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
 import { dryRun, type DryRunWriter, type Path } from "../../bucket/writer.ts";
@@ -17,6 +18,7 @@ import { openWriterFor } from "./bucket-writer.ts";
 import type { Call } from "../command.ts";
 import {
   noteConflicts,
+  noteElsewhere,
   pathText,
   reportDisplaced,
   reportKept,
@@ -28,17 +30,17 @@ import type { ConflictSource } from "./conflict-report.ts";
 import { type BucketOption, readingAccess, writingAccess } from "../master-access.ts";
 import { askLine, canAsk } from "../terminal/prompt.ts";
 import { flushFirst, locateTarget, showAtMount, type TargetPath } from "./target-path.ts";
-import { noteOf, printCount, printPath, printText } from "../terminal/text.ts";
+import { noteOf, printCount, printPath } from "../terminal/text.ts";
 
 type ResolveCall = Call<"keep" | "allOlderThan" | "dryRun" | BucketOption>;
 type Keep = NonNullable<ResolveCall["options"]["keep"]>;
 
 /** What was or would be done about one version that lost the conflict. `to` is its path afterwards. */
 interface Answer {
-  readonly path: string;
-  readonly version: string;
+  readonly path: Path;
+  readonly version: Path;
   readonly done: "removed" | "took the name" | "renamed";
-  readonly to: string | null;
+  readonly to: Path | null;
 }
 
 /** Without --keep, asks a person. Throws `usage` if there is no terminal. */
@@ -61,22 +63,25 @@ export async function resolveConflicts(given: ResolveCall): Promise<void> {
       commit,
       dryRun({ bucket, clock: runtime.clock }, commit),
     );
-    return output.result({ dryRun: true, resolved: answers }, textOfAll(answers));
+    return output.result({ dryRun: true, resolved: answers.map(reportOf) }, textOfAll(answers));
   }
   await flushFirst(target, runtime);
   await using session = await openWriterFor(call, target.address);
   const { bucket, writer } = session;
   const answers = await decideAll(call, target.names, bucket, writer.base, writer);
-  if (answers.length === 0) return output.result({ dryRun: false, resolved: answers }, textOfAll(answers));
+  if (answers.length === 0)
+    return output.result({ dryRun: false, resolved: answers.map(reportOf) }, textOfAll(answers));
   const isOne = options.allOlderThan === undefined;
   const about = isOne ? ` ${printPath(target.names)}` : `: ${printCount(answers.length, "version")}`;
-  const { root, conflicts, figures } = requirePublished(
-    await writer.publish(noteOf(`resolve${about}, keep ${keepOf(call)}`)),
-  );
+  const published = requirePublished(await writer.publish(noteOf(`resolve${about}, keep ${keepOf(call)}`)));
+  const { root, conflicts, figures } = published;
+  const elsewhere = await Elsewhere.open(bucket, writer.base, published);
   await showAtMount(target, runtime);
+  for (const { version, to } of answers)
+    noteElsewhere(output, version, await (to === null ? elsewhere.of(version) : elsewhere.ofMoved(version, to)));
   noteConflicts(output, conflicts.length);
   const counts = { ...figures, conflicts: conflicts.length };
-  const value = { dryRun: false, resolved: answers, root: root.commit, version: root.version, ...counts };
+  const value = { dryRun: false, resolved: answers.map(reportOf), root: root.commit, version: root.version, ...counts };
   output.result(value, `${textOfAll(answers)}\nroot ${root.commit}`);
 }
 
@@ -192,7 +197,7 @@ async function decide(writer: DryRunWriter, rules: UnitRules, conflict: OpenConf
       const to = keep === "kept" ? undefined : free === undefined ? place : [...above, (free + suffix) as FileName];
       await (to === undefined ? writer.remove(old) : writer.move(old, to));
       const done = to === undefined ? "removed" : keep === "copy" ? "took the name" : "renamed";
-      answers.push({ path: pathText(place), version: pathText(old), done, to: to === undefined ? null : pathText(to) });
+      answers.push({ path: place, version: old, done, to: to ?? null });
     }
   }
   return answers;
@@ -231,6 +236,10 @@ function textOfAll(answers: readonly Answer[]): string {
   return answers.map(textOf).join("\n") || "No conflicts to resolve.";
 }
 
+function reportOf({ path, version, done, to }: Answer): object {
+  return { path: pathText(path), version: pathText(version), done, to: to === null ? null : pathText(to) };
+}
+
 function textOf({ version, done, to }: Answer): string {
-  return `${printText(version)} ${done}${to === null ? "" : `: ${printText(to)}`}`;
+  return `${printPath(version)} ${done}${to === null ? "" : `: ${printPath(to)}`}`;
 }

@@ -2,13 +2,14 @@
 import { requirePublished } from "../../agent/command-writer.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { BucketWriter, Path } from "../../bucket/writer.ts";
+import { Elsewhere } from "../../bucket/writer/elsewhere.ts";
 import { isADirectory, notADirectory } from "../../bucket/writer/path-errors.ts";
 import { type Call, command } from "../command.ts";
 import { BUCKET_OPTIONS, type BucketOption, writingAccess } from "../master-access.ts";
 import { noteOf, printPath } from "../terminal/text.ts";
 import { type BucketPath, locateInOne } from "./bucket-path.ts";
 import { openWriterFor } from "./bucket-writer.ts";
-import { noteConflicts } from "./conflict-report.ts";
+import { noteConflicts, noteElsewhere } from "./conflict-report.ts";
 
 export const register = command({
   name: "mv",
@@ -31,15 +32,19 @@ async function move(call: Call<BucketOption>): Promise<void> {
   const [from, given] = await locateInOne(call, args, writingAccess(call));
   if (given === undefined) throw new SynclineError("usage", "Give the new place too.");
   await using session = await openWriterFor(call, from.address);
-  const { writer } = session;
+  const { bucket, writer } = session;
   const to = await targetOf(writer, from, given);
   await check(writer, from.names, to);
   await writer.move(from.names, to);
   const [old, now] = [printPath(from.names), printPath(to)];
-  const { root, conflicts, figures } = requirePublished(await writer.publish(noteOf(`mv ${old} ${now}`)));
+  const published = requirePublished(await writer.publish(noteOf(`mv ${old} ${now}`)));
+  const { root, conflicts, figures } = published;
+  const elsewhere = await (await Elsewhere.open(bucket, writer.base, published)).ofMoved(from.names, to);
+  noteElsewhere(output, from.names, elsewhere);
   noteConflicts(output, conflicts.length);
   const value = { root: root.commit, version: root.version, ...figures, conflicts: conflicts.length };
-  output.result(value, `Moved ${old} to ${now}: root ${root.commit}`);
+  const done = elsewhere === undefined ? `Moved ${old} to ${now}` : "Published";
+  output.result(value, `${done}: root ${root.commit}`);
 }
 
 /** If the new place is a directory, or ends in a slash, the object goes into it under its own name. */

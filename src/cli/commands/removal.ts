@@ -4,7 +4,9 @@
  */
 import type { Cid } from "../../base/ids.ts";
 import { PUBLISH_NODE_CACHE_BYTES, PUT_PORTION_THINGS } from "../../base/limits.ts";
+import type { VerifiedCommit } from "../../bucket/verified-commit.ts";
 import type { BucketWriter, Path } from "../../bucket/writer.ts";
+import { Elsewhere } from "../../bucket/writer/elsewhere.ts";
 import { noSuchPath } from "../../bucket/writer/path-errors.ts";
 import { listDirectory, lookup, resolvePath, type TreeObject } from "../../fstree/fs-reader.ts";
 import { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
@@ -28,12 +30,14 @@ export class Removal implements AsyncDisposable {
    * on its way, then the path given to `remove`. Complete after `finish`.
    */
   readonly kept: Path[] = [];
+  /** Paths given to `remove` whose object others moved, so that it is at another path now. Complete after `finish`. */
+  readonly moved: { readonly path: Path; readonly now: Path }[] = [];
   readonly #given: Path[] = [];
   readonly #options: RemovalOptions;
   readonly #portion: number;
   readonly #units: UnitRules;
-  /** The tree at the beginning. */
-  readonly #tree: Cid;
+  /** The commit at the beginning. */
+  readonly #base: VerifiedCommit;
   readonly #nodes: NodeStore;
   readonly #portions: PortionWriter;
 
@@ -43,7 +47,7 @@ export class Removal implements AsyncDisposable {
     this.#units = units;
     const { bucket, writer } = options.session;
     this.#nodes = new NodeStore(bucket.blocks, { capacityBytes: PUBLISH_NODE_CACHE_BYTES });
-    this.#tree = writer.base.body.tree;
+    this.#base = writer.base;
     this.#portions = new PortionWriter(options);
   }
 
@@ -60,13 +64,17 @@ export class Removal implements AsyncDisposable {
     await this.#remove(path, seen, false);
   }
 
-  /** Publishes what is left to publish, and looks for paths that others' changes brought back. */
+  /** Publishes what is left to publish, and looks for what others' changes brought back or moved. */
   async finish(): Promise<PublishedPortions> {
     const published = await this.publish();
-    const { body } = await this.#options.session.bucket.commit(published.root.commit);
+    const { bucket } = this.#options.session;
+    const { body } = await bucket.commit(published.root.commit);
+    const elsewhere = await Elsewhere.open(bucket, this.#base, { ...published, contended: true });
     for (const path of this.#given) {
       const isThere = (await resolvePath(this.#nodes, body.tree, path)) !== undefined;
       if (isThere && !this.kept.includes(path)) this.kept.push(path);
+      const now = await elsewhere.of(path, path);
+      if (now !== undefined) this.moved.push({ path, now });
     }
     return published;
   }
@@ -104,6 +112,10 @@ export class Removal implements AsyncDisposable {
       const seen = await lookup(this.#nodes, this.#tree, { parent: id, name });
       if (seen !== undefined) await this.#remove([...path, name], seen, isWhole || this.#units.isTree(name));
     }
+  }
+
+  get #tree(): Cid {
+    return this.#base.body.tree;
   }
 
   get #writer(): BucketWriter {

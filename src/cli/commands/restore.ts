@@ -1,8 +1,9 @@
 /** `syncline restore`: brings a path back to what it was in an older root, as a new commit; history is unchanged. */
 import { requirePublished } from "../../agent/command-writer.ts";
+import { Elsewhere } from "../../bucket/writer/elsewhere.ts";
 import { findCommit } from "../../bucket/find-commit.ts";
 import { openWriterFor } from "./bucket-writer.ts";
-import { noteConflicts } from "./conflict-report.ts";
+import { noteConflicts, noteElsewhere } from "./conflict-report.ts";
 import { type Call, command } from "../command.ts";
 import { BUCKET_OPTIONS, type BucketOption, writingAccess } from "../master-access.ts";
 import { flushFirst, locateTarget, showAtMount } from "./target-path.ts";
@@ -32,8 +33,11 @@ async function restore(call: Call<"at" | BucketOption>): Promise<void> {
   const from = await findCommit(bucket, current.commit, options.at ?? "", call.runtime.clock);
   const { restored, removed } = await writer.restore(path.names, from);
   const note = noteOf(`restore ${printPath(path.names)} from ${from.cid}`);
-  const { root, conflicts, figures } = requirePublished(await writer.publish(note));
+  const published = requirePublished(await writer.publish(note));
+  const { root, conflicts, figures } = published;
+  const elsewhere = await Elsewhere.open(bucket, writer.base, published);
   await showAtMount(path, call.runtime);
+  noteElsewhere(output, path.names, await elsewhere.of(path.names, path.names));
   noteConflicts(output, conflicts.length);
   const value = {
     root: root.commit,

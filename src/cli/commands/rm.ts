@@ -8,7 +8,7 @@ import { BUCKET_OPTIONS, type BucketOption, writingAccess } from "../master-acce
 import { noteOf, printPath } from "../terminal/text.ts";
 import { type BucketPath, locateInOne } from "./bucket-path.ts";
 import { openWriterFor } from "./bucket-writer.ts";
-import { noteConflicts } from "./conflict-report.ts";
+import { noteConflicts, noteElsewhere } from "./conflict-report.ts";
 import type { PublishedPortions } from "./portion-writer.ts";
 import { Removal } from "./removal.ts";
 
@@ -33,11 +33,13 @@ async function remove(call: Call<"recursive" | BucketOption>): Promise<void> {
   await using removal = await Removal.begin({ session, note, removing, release: releaseMemory });
   const { root, conflicts, figures } = await removeAll(call, removal, paths);
   progress[Symbol.dispose]();
-  const { removed, kept } = removal;
-  for (const path of kept) output.notice(`${printPath(path)} stays: others changed it meanwhile.`);
+  const { removed, kept, moved } = removal;
+  for (const path of kept) noteElsewhere(output, path, path);
+  for (const { path, now } of moved) noteElsewhere(output, path, now);
   noteConflicts(output, conflicts);
   const value = { root: root.commit, version: root.version, removed, ...figures, conflicts };
-  output.result(value, `Removed ${removed}: root ${root.commit}`);
+  const isAll = kept.length + moved.length === 0;
+  output.result(value, `Removed ${isAll ? "" : "at most "}${removed}: root ${root.commit}`);
 }
 
 /** Call for all paths before removing any. Throws if the path cannot be removed. */

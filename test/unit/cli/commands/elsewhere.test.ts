@@ -1,0 +1,91 @@
+/** Commands say where others' concurrent moves have put what they changed. */
+import { linkSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, expect, test, vi } from "vitest";
+import { BucketWriter } from "../../../../src/bucket/writer.ts";
+import { CommandWorld } from "../../../support/command-world.ts";
+
+afterEach(() => vi.restoreAllMocks());
+
+const FILES = ["d/a", "d/s/b", "g/c", "x"];
+
+/** Runs a command; others' commands come after its first look at the bucket, and win. Paths begin with a slash. */
+async function beaten(world: CommandWorld, ours: readonly string[], ...theirs: readonly (readonly string[])[]) {
+  const given = (args: readonly string[]) =>
+    args.map((arg) => (arg.startsWith("/") && !arg.startsWith(world.folder) ? world.address + arg : arg));
+  const { publish } = BucketWriter.prototype;
+  vi.spyOn(BucketWriter.prototype, "publish").mockImplementationOnce(async function (this: BucketWriter, ...args) {
+    // Of two changes that cannot both be, the one with more commits before it wins.
+    await world.done("put", join(world.folder, "source"), `${world.address}/later`);
+    for (const each of theirs) await world.done(...given(each));
+    return publish.apply(this, args);
+  });
+  const { status, out, err } = await world.run(...given(ours));
+  expect([status, out]).toEqual([0, expect.stringContaining("root")]);
+  const notices = err.split("\n").filter((line) => line !== "");
+  return notices
+    .map((line) => (JSON.parse(line) as { notice: string }).notice)
+    .filter((text) => !/^\d+ conflicts? with/.test(text));
+}
+
+test.each<[string, string[], string[], string[]]>([
+  ["mv and their mv", ["mv", "/d", "/e"], ["mv", "/d", "/f"], ["d is now at f: others changed it meanwhile."]],
+  [
+    "mv into what they move",
+    ["mv", "/x", "/d/x"],
+    ["mv", "/d", "/f"],
+    ["x is now at f/x: others changed it meanwhile."],
+  ],
+  [
+    "mv into what they move into it",
+    ["mv", "/d", "/g/"],
+    ["mv", "/g", "/d/"],
+    ["d stays: others changed it meanwhile."],
+  ],
+  [
+    "mv over what they move",
+    ["mv", "/x", "/d/a"],
+    ["mv", "/d/a", "/y"],
+    ["x is now at y: others changed it meanwhile."],
+  ],
+  ["rm of what they move", ["rm", "-r", "/d"], ["mv", "/d", "/f"], ["d is now at f: others changed it meanwhile."]],
+  ["rm of a file that they move", ["rm", "/x"], ["mv", "/x", "/y"], ["x is now at y: others changed it meanwhile."]],
+  ["mv beside a removal", ["mv", "/d", "/e"], ["rm", "-r", "/d"], []],
+  ["mv beside an unrelated mv", ["mv", "/d", "/e"], ["mv", "/x", "/y"], []],
+  ["rm beside an unrelated mv", ["rm", "-r", "/d"], ["mv", "/x", "/y"], []],
+])("%s", async (_, ours, theirs, notices) => {
+  const world = await CommandWorld.create(...FILES);
+  expect(await beaten(world, ours, theirs)).toEqual(notices);
+});
+
+test("restore of what others move", async () => {
+  const world = await CommandWorld.create(...FILES);
+  const [first = ""] = (await world.done("log", world.address)).split("\n");
+  const { root } = JSON.parse(first) as { root: string };
+  const notices = await beaten(world, ["restore", "/d", "--at", root], ["mv", "/d", "/f"]);
+  expect([notices, Object.keys(await world.files()).includes("f/a")]).toEqual([
+    ["d is now at f: others changed it meanwhile."],
+    true,
+  ]);
+});
+
+test("conflicts resolve of a name that others move", async () => {
+  const world = await CommandWorld.create(...FILES);
+  const [ours, theirs] = [join(world.folder, "ours"), join(world.folder, "theirs")];
+  for (const path of [ours, theirs]) writeFileSync(path, path);
+  await beaten(world, ["put", ours, `${world.address}/x`], ["put", theirs, `${world.address}/x`]);
+  const copy = Object.keys(await world.files()).find((path) => path.includes("conflict"));
+  const notices = await beaten(world, ["conflicts", "resolve", "/x", "--keep", "copy"], ["mv", "/x", "/y"]);
+  expect(notices).toEqual([`${copy} is now at y: others changed it meanwhile.`]);
+  expect(await world.files()).toMatchObject({ y: ours });
+});
+
+test("rm of one name of a file whose other name others move", async () => {
+  const world = await CommandWorld.create(...FILES);
+  const source = join(world.folder, "linked");
+  mkdirSync(source);
+  writeFileSync(join(source, "one"), "bytes");
+  linkSync(join(source, "one"), join(source, "two"));
+  await world.done("put", "-r", source, `${world.address}/`);
+  expect(await beaten(world, ["rm", "/linked/one"], ["mv", "/linked", "/f"])).toEqual([]);
+});
