@@ -5,11 +5,8 @@ import { pathOfDirectory, readObject, resolvePath } from "../../fstree/fs-reader
 import { samePlace } from "../../fstree/object-rows.ts";
 import { NodeStore } from "../../tree/node-store.ts";
 import type { Bucket } from "../bucket.ts";
-import type { PublishOutcome } from "../publish/outcome.ts";
 import type { VerifiedCommit } from "../verified-commit.ts";
 import type { Path } from "../writer.ts";
-
-type Published = Pick<Extract<PublishOutcome, { kind: "published" }>, "root" | "contended">;
 
 export class Elsewhere {
   readonly #nodes: NodeStore;
@@ -23,10 +20,11 @@ export class Elsewhere {
   }
 
   /** `base`: the commit that the command started from. Reads nothing if nobody published between it and `published`. */
-  static async open(bucket: Bucket, base: VerifiedCommit, published: Published): Promise<Elsewhere> {
+  static async open(bucket: Bucket, base: VerifiedCommit, published: Cid): Promise<Elsewhere> {
     const nodes = new NodeStore(bucket.blocks, { capacityBytes: PUBLISH_NODE_CACHE_BYTES });
-    const { root, contended } = published;
-    return new Elsewhere(nodes, base.body.tree, contended ? (await bucket.commit(root.commit)).body.tree : undefined);
+    const { body } = await bucket.commit(published);
+    const isAlone = published === base.cid || body.parent === base.cid;
+    return new Elsewhere(nodes, base.body.tree, isAlone ? undefined : body.tree);
   }
 
   /** Where the object is now that `path` led to, if not at `expected`. Undefined: there, or gone. */

@@ -73,16 +73,28 @@ export async function resolveConflicts(given: ResolveCall): Promise<void> {
     return output.result({ dryRun: false, resolved: answers.map(reportOf) }, textOfAll(answers));
   const isOne = options.allOlderThan === undefined;
   const about = isOne ? ` ${printPath(target.names)}` : `: ${printCount(answers.length, "version")}`;
-  const published = requirePublished(await writer.publish(noteOf(`resolve${about}, keep ${keepOf(call)}`)));
-  const { root, conflicts, figures } = published;
-  const elsewhere = await Elsewhere.open(bucket, writer.base, published);
+  const { root, conflicts, figures } = requirePublished(
+    await writer.publish(noteOf(`resolve${about}, keep ${keepOf(call)}`)),
+  );
+  const elsewhere = await Elsewhere.open(bucket, writer.base, root.commit);
   await showAtMount(target, runtime);
-  for (const { version, to } of answers)
-    noteElsewhere(output, version, await (to === null ? elsewhere.of(version) : elsewhere.ofMoved(version, to)));
+  const resolved: Answer[] = [];
+  for (const answer of answers) {
+    const { version, to } = answer;
+    const now = await (to === null ? elsewhere.of(version) : elsewhere.ofMoved(version, to));
+    noteElsewhere(output, version, now);
+    if (now === undefined) resolved.push(answer);
+  }
   noteConflicts(output, conflicts.length);
   const counts = { ...figures, conflicts: conflicts.length };
-  const value = { dryRun: false, resolved: answers.map(reportOf), root: root.commit, version: root.version, ...counts };
-  output.result(value, `${textOfAll(answers)}\nroot ${root.commit}`);
+  const value = {
+    dryRun: false,
+    resolved: resolved.map(reportOf),
+    root: root.commit,
+    version: root.version,
+    ...counts,
+  };
+  output.result(value, [...resolved.map(textOf), `root ${root.commit}`].join("\n"));
 }
 
 /** Shows the versions of one conflict, and asks which one gets the name. */

@@ -69,7 +69,7 @@ export class Removal implements AsyncDisposable {
     const published = await this.publish();
     const { bucket } = this.#options.session;
     const { body } = await bucket.commit(published.root.commit);
-    const elsewhere = await Elsewhere.open(bucket, this.#base, { ...published, contended: true });
+    const elsewhere = await Elsewhere.open(bucket, this.#base, published.root.commit);
     for (const path of this.#given) {
       const isThere = (await resolvePath(this.#nodes, body.tree, path)) !== undefined;
       if (isThere && !this.kept.includes(path)) this.kept.push(path);

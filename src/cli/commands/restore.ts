@@ -33,9 +33,8 @@ async function restore(call: Call<"at" | BucketOption>): Promise<void> {
   const from = await findCommit(bucket, current.commit, options.at ?? "", call.runtime.clock);
   const { restored, removed } = await writer.restore(path.names, from);
   const note = noteOf(`restore ${printPath(path.names)} from ${from.cid}`);
-  const published = requirePublished(await writer.publish(note));
-  const { root, conflicts, figures } = published;
-  const elsewhere = await Elsewhere.open(bucket, writer.base, published);
+  const { root, conflicts, figures } = requirePublished(await writer.publish(note));
+  const elsewhere = await Elsewhere.open(bucket, writer.base, root.commit);
   await showAtMount(path, call.runtime);
   noteElsewhere(output, path.names, await elsewhere.of(path.names, path.names));
   noteConflicts(output, conflicts.length);

@@ -1,7 +1,7 @@
 /** Commands say where others' concurrent moves have put what they changed. */
 import { linkSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, expect, test, vi } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { BucketWriter } from "../../../../src/bucket/writer.ts";
 import { CommandWorld } from "../../../support/command-world.ts";
 
@@ -9,23 +9,29 @@ afterEach(() => vi.restoreAllMocks());
 
 const FILES = ["d/a", "d/s/b", "g/c", "x"];
 
-/** Runs a command; others' commands come after its first look at the bucket, and win. Paths begin with a slash. */
+/** A commit of others. Of two changes that cannot both be, the one with more commits before it wins. */
+const LATER = ["put", "./source", "/later"];
+
+/**
+ * What a command says, other than of conflicts, if others' commands come between its first look at the bucket and its
+ * swap. Bucket paths begin with "/", local ones with "./".
+ */
 async function beaten(world: CommandWorld, ours: readonly string[], ...theirs: readonly (readonly string[])[]) {
   const given = (args: readonly string[]) =>
-    args.map((arg) => (arg.startsWith("/") && !arg.startsWith(world.folder) ? world.address + arg : arg));
+    args.map((arg) => arg.replace(/^\//, `${world.address}/`).replace(/^\.(?=\/)/, world.folder));
   const { publish } = BucketWriter.prototype;
   vi.spyOn(BucketWriter.prototype, "publish").mockImplementationOnce(async function (this: BucketWriter, ...args) {
-    // Of two changes that cannot both be, the one with more commits before it wins.
-    await world.done("put", join(world.folder, "source"), `${world.address}/later`);
     for (const each of theirs) await world.done(...given(each));
     return publish.apply(this, args);
   });
   const { status, out, err } = await world.run(...given(ours));
-  expect([status, out]).toEqual([0, expect.stringContaining("root")]);
-  const notices = err.split("\n").filter((line) => line !== "");
-  return notices
-    .map((line) => (JSON.parse(line) as { notice: string }).notice)
-    .filter((text) => !/^\d+ conflicts? with/.test(text));
+  expect(status, err).toBe(0);
+  const lines = err.split("\n").filter((line) => line !== "");
+  const notices = lines.map((line) => (JSON.parse(line) as { notice: string }).notice);
+  return {
+    value: JSON.parse(out) as Record<string, unknown>,
+    notices: notices.filter((text) => !/^\d+ conflicts? with/.test(text)),
+  };
 }
 
 test.each<[string, string[], string[], string[]]>([
@@ -55,29 +61,47 @@ test.each<[string, string[], string[], string[]]>([
   ["rm beside an unrelated mv", ["rm", "-r", "/d"], ["mv", "/x", "/y"], []],
 ])("%s", async (_, ours, theirs, notices) => {
   const world = await CommandWorld.create(...FILES);
-  expect(await beaten(world, ours, theirs)).toEqual(notices);
+  expect(await beaten(world, ours, LATER, theirs)).toMatchObject({ notices });
 });
 
 test("restore of what others move", async () => {
   const world = await CommandWorld.create(...FILES);
   const [first = ""] = (await world.done("log", world.address)).split("\n");
   const { root } = JSON.parse(first) as { root: string };
-  const notices = await beaten(world, ["restore", "/d", "--at", root], ["mv", "/d", "/f"]);
+  const { notices } = await beaten(world, ["restore", "/d", "--at", root], LATER, ["mv", "/d", "/f"]);
   expect([notices, Object.keys(await world.files()).includes("f/a")]).toEqual([
     ["d is now at f: others changed it meanwhile."],
     true,
   ]);
 });
 
-test("conflicts resolve of a name that others move", async () => {
-  const world = await CommandWorld.create(...FILES);
-  const [ours, theirs] = [join(world.folder, "ours"), join(world.folder, "theirs")];
-  for (const path of [ours, theirs]) writeFileSync(path, path);
-  await beaten(world, ["put", ours, `${world.address}/x`], ["put", theirs, `${world.address}/x`]);
-  const copy = Object.keys(await world.files()).find((path) => path.includes("conflict"));
-  const notices = await beaten(world, ["conflicts", "resolve", "/x", "--keep", "copy"], ["mv", "/x", "/y"]);
-  expect(notices).toEqual([`${copy} is now at y: others changed it meanwhile.`]);
-  expect(await world.files()).toMatchObject({ y: ours });
+describe("conflicts resolve", () => {
+  async function conflicted() {
+    const world = await CommandWorld.create(...FILES);
+    for (const name of ["ours", "theirs", "edit"]) writeFileSync(join(world.folder, name), name);
+    await beaten(world, ["put", "./ours", "/x"], LATER, ["put", "./theirs", "/x"]);
+    const copy = Object.keys(await world.files()).find((path) => path.includes("conflict")) ?? "";
+    return { world, copy };
+  }
+
+  test("of a name that others move", async () => {
+    const { world, copy } = await conflicted();
+    const { notices, value } = await beaten(world, ["conflicts", "resolve", "/x", "--keep", "copy"], LATER, [
+      "mv",
+      "/x",
+      "/y",
+    ]);
+    expect([notices, value["resolved"]]).toEqual([[`${copy} is now at y: others changed it meanwhile.`], []]);
+    expect(await world.files()).toMatchObject({ y: "ours" });
+  });
+
+  test("of a version that others edit, when nothing is left to publish", async () => {
+    const { world, copy } = await conflicted();
+    const edit = ["put", "./edit", `/${encodeURI(copy)}`];
+    const { notices, value } = await beaten(world, ["conflicts", "resolve", "/x", "--keep", "kept"], edit);
+    expect([notices, value["resolved"]]).toEqual([[`${copy} stays: others changed it meanwhile.`], []]);
+    expect(await world.files()).toMatchObject({ [copy]: "edit" });
+  });
 });
 
 test("rm of one name of a file whose other name others move", async () => {
@@ -87,5 +111,5 @@ test("rm of one name of a file whose other name others move", async () => {
   writeFileSync(join(source, "one"), "bytes");
   linkSync(join(source, "one"), join(source, "two"));
   await world.done("put", "-r", source, `${world.address}/`);
-  expect(await beaten(world, ["rm", "/linked/one"], ["mv", "/linked", "/f"])).toEqual([]);
+  expect(await beaten(world, ["rm", "/linked/one"], LATER, ["mv", "/linked", "/f"])).toMatchObject({ notices: [] });
 });
