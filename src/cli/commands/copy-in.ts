@@ -130,7 +130,10 @@ export class CopyIn implements AsyncDisposable {
         taken.add(entry);
       }
       files = files.filter((entry) => !taken.has(entry));
-      if (files.length > 0) await this.#nextPortion();
+      if (files.length === 0) break;
+      await this.#nextPortion();
+      // Others may have moved or removed it since.
+      await this.#writer.makeDirectory(target, attributesOf(stat));
     }
     for (const { name, stat: below } of entries) {
       if (below.type !== "directory") continue;

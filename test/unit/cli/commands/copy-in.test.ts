@@ -16,7 +16,8 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import type { FileName } from "../../../../src/base/ids.ts";
 import { resolvePath } from "../../../../src/fstree/fs-reader.ts";
-import { log } from "../../../../src/bucket/history.ts";
+import { isGap, log } from "../../../../src/bucket/history.ts";
+import { pathHistory } from "../../../../src/bucket/path-history.ts";
 import { openWriter } from "../../../../src/bucket/writer.ts";
 import { sourceOfBytes } from "../../../../src/bucket/writer/file-source.ts";
 import { CopyIn } from "../../../../src/cli/commands/copy-in.ts";
@@ -200,6 +201,48 @@ test.each(CHANGES)("a hard link has the source's bytes if others have %s its fir
   const { [`tree/${first}`]: there, ...rest } = await pathsOf(bucket, tree);
   expect(there).toBe(what === "removed" ? undefined : "of others");
   expect(rest[first === "a/0.txt" ? "tree/c/same.txt" : "tree/a/0.txt"]).toBe("a/0.txt");
+});
+
+test("hard links go on under a directory's path if others move the directory between two portions", async () => {
+  const { bucket, put, write, source } = await world(3);
+  write("0.txt");
+  mkdirSync(join(source, "d"));
+  for (let each = 1; each < 7; each++) linkSync(join(source, "0.txt"), join(source, "d", `${each}.txt`));
+  const others = await newWriter(bucket, 3);
+  let isMoved = false;
+  const between = async () => {
+    await using writer = await openWriter(others, 1);
+    if (isMoved || (await writer.record([...TARGET, name("d")])) === undefined) return;
+    await writer.move([...TARGET, name("d")], [...TARGET, name("moved")]);
+    await writer.publish();
+    isMoved = true;
+  };
+  await put(undefined, between);
+  const paths = Object.entries(await pathsOf(bucket, (await bucket.head()).commit.body.tree));
+  const linked = paths.filter(([path]) => /^tree\/(d|moved)\/[1-6]\.txt$/.test(path));
+  expect([isMoved, linked.length, linked.filter(([, text]) => text !== "0.txt")]).toEqual([true, 6, []]);
+});
+
+test("what others write between two portions and a later one replaces stays in the history of its path", async () => {
+  const { bucket, put, write } = await world(3);
+  for (const directory of ["a", "b", "c"]) for (let each = 0; each < 2; each++) write(`${directory}/${each}.txt`);
+  const others = await newWriter(bucket, 3);
+  let last = "";
+  const between = async () => {
+    await using writer = await openWriter(others, 1);
+    if (last !== "") return;
+    for (const path of ["a", "b", "c"]) if ((await writer.record([...TARGET, name(path)])) === undefined) last = path;
+    const file = [...TARGET, name(last), name("0.txt")];
+    await writer.putFile(file, sourceOfBytes(Buffer.from("of others")), { mode: 0o644, uid: 0, gid: 0 });
+    await writer.publish();
+  };
+  await put(undefined, between);
+  const head = (await bucket.head()).commit;
+  const texts: (string | undefined)[] = [];
+  const path = [...TARGET, name(last), name("0.txt")];
+  for await (const item of pathHistory(bucket, nodesOf(bucket), head, path))
+    if (!isGap(item)) texts.push((await pathsOf(bucket, item.commit.body.tree))[`tree/${last}/0.txt`]);
+  expect(texts).toEqual([`${last}/0.txt`, "of others"]);
 });
 
 test("an unreadable source file fails a one-commit copy and leaves the bucket unchanged", async () => {
