@@ -193,7 +193,7 @@ export class Bucket {
     const lost = await this.remote.lostRoot?.();
     if (lost !== undefined) return lost;
     return new SynclineError("no_such_bucket", `The bucket at ${this.remote.address} is gone.`, {
-      hint: "Unpublished data is kept. Publishing resumes once the bucket is back.",
+      hint: "Agents keep unpublished data, and publish it once the bucket is back.",
     });
   }
 

@@ -73,8 +73,8 @@ const HINTS: Partial<Record<ErrorCode, string>> = {
   bad_token: "Check the clocks of this machine and the master, and which key is used: --key FILE, SYNCLINE_KEY.",
   wallet_not_allowed: "Ask whoever runs the master to serve your wallet: syncline serve --allow WALLET.",
   over_quota:
-    "Unpublished data is kept here. Publishing resumes once there is room: remove data, new files first, or ask for more.",
+    "Remove data, new files first, or ask for more. Agents keep unpublished data, and publish it once there is room.",
   store_unreachable: "The master is running but cannot serve now. See its log.",
   arbiter_unreachable: "The master is running but cannot reach its roots. See its log.",
-  disk_full: "The master's disk is full. Unpublished data is kept here.",
+  disk_full: "The master's disk is full. Agents keep unpublished data.",
 };

@@ -21,7 +21,7 @@ export class MissingBlocks extends SynclineError {
       "missing_blocks",
       `${address} lacks blocks of this commit, such as ${missing[0] ?? "some that it did not name"}.`,
       {
-        hint: "Unpublished data is kept here. `syncline verify --repair` uploads blocks that a cache or synced folder of this machine still holds.",
+        hint: "Agents keep unpublished data. `syncline verify --repair` uploads blocks that a cache or synced folder of this machine still holds.",
       },
     );
     this.missing = missing;

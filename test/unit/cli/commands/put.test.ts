@@ -1,6 +1,6 @@
 /** `syncline put` of sources that others change, and of pipes and open files. */
 import { spawn, spawnSync } from "node:child_process";
-import { appendFileSync, openSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, openSync, readFileSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { CommandWorld } from "../../../support/command-world.ts";
@@ -63,4 +63,24 @@ test("a put names the conflict with what others wrote while it read, and both ve
   expect([status, JSON.parse(out)]).toEqual([0, expect.objectContaining({ conflicts: 1 })]);
   expect(JSON.parse(err)).toEqual({ notice: expect.stringMatching(/^1 conflict with others' changes/) });
   expect(Object.values(await world.files()).sort()).toEqual(["ours", "theirs"]);
+});
+
+test("if the bucket's folder goes away, put does not claim to go on, and the same command puts it once it is back", async () => {
+  const world = await CommandWorld.create("f");
+  const bucket = join(world.folder, "bucket");
+  const input = async function* () {
+    renameSync(bucket, `${bucket}-away`);
+    yield Buffer.from("new");
+  };
+  const { status, err } = await world.runReading(input, "put", "-", `${world.address}/f`);
+  const { code, hint } = JSON.parse(err) as { code: string; hint: string };
+  expect([status, code, existsSync(bucket)]).toEqual([6, "arbiter_unreachable", false]);
+  expect(hint).not.toMatch(/resumes|is kept/);
+  renameSync(`${bucket}-away`, bucket);
+  expect(await world.files()).toEqual({ f: "f" });
+  const again = async function* () {
+    yield Buffer.from("new");
+  };
+  expect((await world.runReading(again, "put", "-", `${world.address}/f`)).status).toBe(0);
+  expect(await world.files()).toEqual({ f: "new" });
 });
