@@ -11,20 +11,18 @@ import type { Path } from "../writer.ts";
 export class Elsewhere {
   readonly #nodes: NodeStore;
   readonly #base: Cid;
-  readonly #published: Cid | undefined;
+  readonly #published: Cid;
 
-  private constructor(nodes: NodeStore, base: Cid, published: Cid | undefined) {
+  private constructor(nodes: NodeStore, base: Cid, published: Cid) {
     this.#nodes = nodes;
     this.#base = base;
     this.#published = published;
   }
 
-  /** `base`: the commit that the command started from. Reads nothing if nobody published between it and `published`. */
+  /** `base`: the commit that the command started from. `published`: the root that has its changes. */
   static async open(bucket: Bucket, base: VerifiedCommit, published: Cid): Promise<Elsewhere> {
     const nodes = new NodeStore(bucket.blocks, { capacityBytes: PUBLISH_NODE_CACHE_BYTES });
-    const { body } = await bucket.commit(published);
-    const isAlone = published === base.cid || body.parent === base.cid;
-    return new Elsewhere(nodes, base.body.tree, isAlone ? undefined : body.tree);
+    return new Elsewhere(nodes, base.body.tree, (await bucket.commit(published)).body.tree);
   }
 
   /** Where the object is now that `path` led to, if not at `expected`. Undefined: there, or gone. */
@@ -41,7 +39,6 @@ export class Elsewhere {
 
   /** The paths now of the object that `path` led to, without its other hard links. */
   async #pathsOf(path: Path): Promise<Path[]> {
-    if (this.#published === undefined) return [];
     const old = await resolvePath(this.#nodes, this.#base, path);
     const above = await resolvePath(this.#nodes, this.#base, path.slice(0, -1));
     const name = path.at(-1);

@@ -64,6 +64,15 @@ test.each<[string, string[], string[], string[]]>([
   expect(await beaten(world, ours, LATER, theirs)).toMatchObject({ notices });
 });
 
+test("mv and their mv in one commit, where ids of writers decide who wins", async () => {
+  for (let attempt = 0; attempt < 6; attempt++) {
+    const world = await CommandWorld.create("d/a");
+    const { notices } = await beaten(world, ["mv", "/d", "/e"], ["mv", "/d", "/f"]);
+    const isTheirs = "f/a" in (await world.files());
+    expect(notices).toEqual(isTheirs ? ["d is now at f: others changed it meanwhile."] : []);
+  }
+});
+
 test("restore of what others move", async () => {
   const world = await CommandWorld.create(...FILES);
   const [first = ""] = (await world.done("log", world.address)).split("\n");
