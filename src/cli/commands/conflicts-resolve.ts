@@ -76,7 +76,7 @@ export async function resolveConflicts(given: ResolveCall): Promise<void> {
   const { root, conflicts, figures } = requirePublished(
     await writer.publish(noteOf(`resolve${about}, keep ${keepOf(call)}`)),
   );
-  const elsewhere = await Elsewhere.open(bucket, writer.base, root.commit);
+  const elsewhere = new Elsewhere(bucket, writer.base, root.commit);
   await showAtMount(target, runtime);
   const resolved: Answer[] = [];
   for (const answer of answers) {

@@ -38,7 +38,7 @@ async function move(call: Call<BucketOption>): Promise<void> {
   await writer.move(from.names, to);
   const [old, now] = [printPath(from.names), printPath(to)];
   const { root, conflicts, figures } = requirePublished(await writer.publish(noteOf(`mv ${old} ${now}`)));
-  const elsewhere = await (await Elsewhere.open(bucket, writer.base, root.commit)).ofMoved(from.names, to);
+  const elsewhere = await new Elsewhere(bucket, writer.base, root.commit).ofMoved(from.names, to);
   noteElsewhere(output, from.names, elsewhere);
   noteConflicts(output, conflicts.length);
   const value = { root: root.commit, version: root.version, ...figures, conflicts: conflicts.length };

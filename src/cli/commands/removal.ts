@@ -67,12 +67,9 @@ export class Removal implements AsyncDisposable {
   /** Publishes what is left to publish, and looks for what others' changes brought back or moved. */
   async finish(): Promise<PublishedPortions> {
     const published = await this.publish();
-    const { bucket } = this.#options.session;
-    const { body } = await bucket.commit(published.root.commit);
-    const elsewhere = await Elsewhere.open(bucket, this.#base, published.root.commit);
+    const elsewhere = new Elsewhere(this.#options.session.bucket, this.#base, published.root.commit);
     for (const path of this.#given) {
-      const isThere = (await resolvePath(this.#nodes, body.tree, path)) !== undefined;
-      if (isThere && !this.kept.includes(path)) this.kept.push(path);
+      if ((await elsewhere.has(path)) && !this.kept.includes(path)) this.kept.push(path);
       const now = await elsewhere.of(path, path);
       if (now !== undefined) this.moved.push({ path, now });
     }

@@ -34,7 +34,7 @@ async function restore(call: Call<"at" | BucketOption>): Promise<void> {
   const { restored, removed } = await writer.restore(path.names, from);
   const note = noteOf(`restore ${printPath(path.names)} from ${from.cid}`);
   const { root, conflicts, figures } = requirePublished(await writer.publish(note));
-  const elsewhere = await Elsewhere.open(bucket, writer.base, root.commit);
+  const elsewhere = new Elsewhere(bucket, writer.base, root.commit);
   await showAtMount(path, call.runtime);
   noteElsewhere(output, path.names, await elsewhere.of(path.names, path.names));
   noteConflicts(output, conflicts.length);

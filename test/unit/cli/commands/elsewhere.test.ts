@@ -2,6 +2,8 @@
 import { linkSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test, vi } from "vitest";
+import { SynclineError } from "../../../../src/base/errors.ts";
+import { Bucket } from "../../../../src/bucket/bucket.ts";
 import { BucketWriter } from "../../../../src/bucket/writer.ts";
 import { CommandWorld } from "../../../support/command-world.ts";
 
@@ -104,7 +106,7 @@ describe("conflicts resolve", () => {
     expect(await world.files()).toMatchObject({ y: "ours" });
   });
 
-  test("of a version that others edit, when nothing is left to publish", async () => {
+  test("of a version that others edit", async () => {
     const { world, copy } = await conflicted();
     const edit = ["put", "./edit", `/${encodeURI(copy)}`];
     const { notices, value } = await beaten(world, ["conflicts", "resolve", "/x", "--keep", "kept"], edit);
@@ -121,4 +123,22 @@ test("rm of one name of a file whose other name others move", async () => {
   linkSync(join(source, "one"), join(source, "two"));
   await world.done("put", "-r", source, `${world.address}/`);
   expect(await beaten(world, ["rm", "/linked/one"], LATER, ["mv", "/linked", "/f"])).toMatchObject({ notices: [] });
+});
+
+test.each<[string, string[]]>([
+  ["mv", ["mv", "/d", "/e"]],
+  ["rm", ["rm", "-r", "/d"]],
+])("%s is done once it is published, even if the bucket then goes away", async (_, ours) => {
+  const world = await CommandWorld.create(...FILES);
+  const { publish } = BucketWriter.prototype;
+  const read = vi.spyOn(Bucket.prototype, "commit");
+  vi.spyOn(BucketWriter.prototype, "publish").mockImplementationOnce(async function (this: BucketWriter, ...args) {
+    const outcome = await publish.apply(this, args);
+    read.mockRejectedValue(new SynclineError("store_unreachable", "The bucket went away."));
+    return outcome;
+  });
+  const { status, err } = await world.run(...ours.map((arg) => arg.replace(/^\//, `${world.address}/`)));
+  expect([status, err]).toEqual([0, ""]);
+  vi.restoreAllMocks();
+  expect(Object.keys(await world.files())).not.toContain("d/a");
 });
