@@ -174,7 +174,7 @@ export function storeError(cause: unknown, address: string, doing: string): Sync
 
 export function unreachable(address: string, cause?: unknown): SynclineError {
   return new SynclineError("store_unreachable", `The folder of ${address} is missing.`, {
-    hint: "Check that its disk is mounted and that the folder was not moved. Agents go on once it is back.",
+    hint: "Check that its disk is mounted and that the folder was not moved. Agents continue once it is back.",
     cause,
   });
 }

@@ -43,7 +43,7 @@ export class CommandWorld {
     return this.runReading(async function* () {}, ...args);
   }
 
-  /** As `run`, with a standard input that may do something while it is read. */
+  /** As `run`. `input` makes the standard input, and may act while the command reads it. */
   async runReading(input: () => AsyncIterable<Buffer>, ...args: readonly string[]): Promise<Ended> {
     const fake = createFakeRuntime({}, { environmentKey: "42".repeat(32) });
     const runtime = { ...fake, stdin: Object.assign(Readable.from(input()), { isTTY: false }) };

@@ -1,6 +1,6 @@
 /**
- * Finds what a command moved, removed or restored where others' concurrent moves have put it. The change is published by
- * then, so a storage that fails during the search is no failure of the command: what it finds out is left unsaid.
+ * Others may move an object while a command moves, removes or restores it: this finds where it is now. The command has
+ * published its change by then, so it does not fail if the storage cannot be read any more. It just cannot say.
  */
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
@@ -38,7 +38,7 @@ export class Elsewhere {
     return expected !== undefined && now.some((each) => isSame(each, expected)) ? undefined : now[0];
   }
 
-  /** The same for what was moved to `to`. A file that replaced another became that file. */
+  /** As `of`, for an object that was moved to `to`. If it replaced a file there, it has that file's id now. */
   async ofMoved(path: Path, to: Path): Promise<Path | undefined> {
     const isGone = (await this.of(path)) === undefined;
     return this.of(isGone ? to : path, to);

@@ -64,7 +64,7 @@ export class Removal implements AsyncDisposable {
     await this.#remove(path, seen, false);
   }
 
-  /** Publishes what is left to publish, and looks for what others' changes brought back or moved. */
+  /** Publishes what is left to publish, and finds out what others moved or brought back meanwhile. */
   async finish(): Promise<PublishedPortions> {
     const published = await this.publish();
     const elsewhere = new Elsewhere(this.#options.session.bucket, this.#base, published.root.commit);

@@ -19,8 +19,8 @@ export interface LostBytes {
 const NAMED = 5;
 
 /**
- * Call at a start: later, a missing data file is an error. Logs a warning if bytes are lost: only power loss should take any,
- * and only those that were not synced.
+ * Call at a start: afterwards, a missing data file is an error. Logs a warning if bytes are lost. Only power loss should take
+ * any, and only those that were not synced.
  */
 export function findLost(state: OverlayState, data: HeldBytes, log: Log): LostBytes | undefined {
   const names: string[] = [];

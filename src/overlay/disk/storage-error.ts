@@ -18,8 +18,8 @@ export function goneDataFile(name: string): SynclineError {
     `The state folder's file data/${name} is gone. It had unpublished changes.`,
     {
       hint:
-        "Put it back, or copy what the mount still shows to another place. " +
-        "If you start the agent anew without it, those bytes become zeros, and `syncline status` names the files.",
+        "Put the file back, or copy what the mount still shows to another place. " +
+        "If you restart the agent without it, the changed bytes become zeros, and `syncline status` names the files.",
     },
   );
 }

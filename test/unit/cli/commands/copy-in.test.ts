@@ -203,7 +203,7 @@ test.each(CHANGES)("a hard link has the source's bytes if others have %s its fir
   expect(rest[first === "a/0.txt" ? "tree/c/same.txt" : "tree/a/0.txt"]).toBe("a/0.txt");
 });
 
-test("hard links go on under a directory's path if others move the directory between two portions", async () => {
+test("if others move a directory between two portions, later hard links still go to its old path", async () => {
   const { bucket, put, write, source } = await world(3);
   write("0.txt");
   mkdirSync(join(source, "d"));

@@ -11,7 +11,7 @@ afterEach(() => vi.restoreAllMocks());
 
 const FILES = ["d/a", "d/s/b", "g/c", "x"];
 
-/** A commit of others. Of two changes that cannot both be, the one with more commits before it wins. */
+/** One more commit of others: of two changes that exclude each other, the one with more commits before it wins. */
 const LATER = ["put", "./source", "/later"];
 
 /**

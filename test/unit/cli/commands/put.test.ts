@@ -65,7 +65,7 @@ test("a put names the conflict with what others wrote while it read, and both ve
   expect(Object.values(await world.files()).sort()).toEqual(["ours", "theirs"]);
 });
 
-test("if the bucket's folder goes away, put does not claim to go on, and the same command puts it once it is back", async () => {
+test("if the bucket's folder goes away, put does not promise to resume, and succeeds when run again", async () => {
   const world = await CommandWorld.create("f");
   const bucket = join(world.folder, "bucket");
   const input = async function* () {
