@@ -95,7 +95,7 @@ export class RunningAgent implements Agent {
     return this.#ended.promise;
   }
 
-  async start(): Promise<void> {
+  async start(prepared: Promise<void>): Promise<void> {
     const { stateDir, doors, address, clock, log, onStep, answers = (own) => own } = this.#options;
     onStep?.("reading the newest root");
     const setup = await this.#workerSetup();
@@ -104,12 +104,12 @@ export class RunningAgent implements Agent {
     // The thread may end meanwhile.
     this.#opened.cache?.onWritten((blocks) => this.#thread.call("cached", blocks).catch(() => {}));
     this.#publisher = this.#openPublisher(base, held);
-    this.#resources.push(this.#schedule, this.#idleRelease, this.#pause);
-    this.#resources.push({ [Symbol.dispose]: () => this.#rest() });
+    this.#resources.push(this.#schedule, this.#idleRelease, this.#pause, { [Symbol.dispose]: () => this.#rest() });
     if (this.#pause.report === null) await this.#warmUp.run(base.tree);
     else await this.#thread.call("fetchAhead", false);
     this.#openPins();
     onStep?.("opening the doors");
+    await prepared;
     this.#doors = await this.#thread.call("openDoors", doors);
     const own = answersOf(this, this.#thread, { ...this.#options, pause: this.#pause, pins: this.#pins });
     this.#resources.push(await serveControl(stateDir, answers(own), clock));

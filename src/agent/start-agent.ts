@@ -4,6 +4,7 @@ import { RootWitness } from "../bucket/root-witness.ts";
 import { removeOverlay } from "../overlay/disk/disk-storage.ts";
 import type { Agent, AgentOptions } from "./agent.ts";
 import { recoverLost } from "./command-writer.ts";
+import { prepareDoors } from "./doors/prepare-doors.ts";
 import { openBucket } from "./open-bucket.ts";
 import { boundHeaps } from "../runtime/memory.ts";
 import { RunningAgent } from "./running-agent.ts";
@@ -21,10 +22,13 @@ import { type AgentBucket, openToWrite } from "./writing-bucket.ts";
 export async function startAgent(options: AgentOptions): Promise<Agent> {
   options.onStep?.("opening the bucket");
   const thread = new FilesystemThread(options.log, options.access);
+  const prepared = prepareDoors(options);
+  // Reported in the order of the steps.
+  prepared.catch(() => {});
   let agent: RunningAgent | undefined;
   try {
     agent = new RunningAgent(options, await openAgentBucket(options), thread);
-    await agent.start();
+    await agent.start(prepared);
     boundHeaps();
     return agent;
   } catch (error) {

@@ -112,6 +112,7 @@ async function openMount(setup: MountSetup, context: DoorContext, views: DoorVie
   const { address, readOnly, stateDir, clock, log } = context;
   const { mount: mountPoint, owners, noexec, acl, birthTimes, indexPrograms: names } = setup;
   const isTaken = context.supervision?.handoff !== undefined;
+  // Again: something may be there since.
   if (!isTaken) await prepareMountPoint(mountPoint, clock);
   const supervision = isTaken
     ? context.supervision

@@ -83,6 +83,11 @@ export class Extents {
     return this.#extents.some((extent) => extent.from === "data" && extent.epoch === epoch);
   }
 
+  /** In order, valid until something changes. */
+  all(): readonly Segment[] {
+    return this.#extents;
+  }
+
   /** As plain data, in order; the epochs of holes are left out. */
   segments(): Segment[] {
     return this.#extents.map((extent) =>

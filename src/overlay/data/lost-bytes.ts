@@ -27,8 +27,10 @@ export function findLost(state: OverlayState, data: HeldBytes, log: Log): LostBy
   let files = 0;
   for (const { ino, links, extents } of state.objects()) {
     const sealed = state.inFlight?.objects.get(ino)?.content;
-    const segments = [...(sealed?.kind === "edited" ? sealed.segments : []), ...(extents?.segments() ?? [])];
-    const lacking = segments.filter((segment) => isLacking(data, ino, segment));
+    const isLacking = ({ from, epoch, offset, length }: Segment) =>
+      from === "data" && data.endOf(ino, epoch) < offset + length;
+    const lacking = (sealed?.kind === "edited" ? sealed.segments : []).filter(isLacking);
+    for (const segment of extents?.all() ?? []) if (isLacking(segment)) lacking.push(segment);
     if (lacking.length === 0) continue;
     for (const segment of lacking) if (segment.from === "data") data.lose(ino, segment.epoch);
     files++;
@@ -42,8 +44,4 @@ export function findLost(state: OverlayState, data: HeldBytes, log: Log): LostBy
     { files, names: names.join(", ") },
   );
   return { files, names };
-}
-
-function isLacking(data: HeldBytes, ino: Ino, { from, epoch, offset, length }: Segment): boolean {
-  return from === "data" && data.endOf(ino, epoch) < offset + length;
 }

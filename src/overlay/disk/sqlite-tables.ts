@@ -113,11 +113,11 @@ export class SqliteTables implements StateTables {
   }
 
   *objects(): Iterable<Uint8Array> {
-    for (const row of this.#db.prepare<[], Bytes>("SELECT bytes FROM objects ORDER BY ino").iterate()) yield row.bytes;
+    yield* this.#db.prepare<[], Buffer>("SELECT bytes FROM objects ORDER BY ino").pluck().iterate();
   }
 
   *sealed(): Iterable<Uint8Array> {
-    for (const row of this.#db.prepare<[], Bytes>("SELECT bytes FROM sealed ORDER BY ino").iterate()) yield row.bytes;
+    yield* this.#db.prepare<[], Buffer>("SELECT bytes FROM sealed ORDER BY ino").pluck().iterate();
   }
 
   apply(change: TableChange): void {

@@ -64,7 +64,8 @@ export function sealFrame(
   frame.writeDoubleLE(number, 8);
   frame.writeDoubleLE(synced, 16);
   frame.writeUInt32LE(salt, SALT_AT);
-  frame.writeUInt32LE(frameCrc(frame, payloadBytes), CRC_AT);
+  const payload = frame.subarray(FRAME_HEADER_BYTES, FRAME_HEADER_BYTES + payloadBytes);
+  frame.writeUInt32LE(crc32(payload, crc32(frame.subarray(0, CRC_AT))), CRC_AT);
 }
 
 /**
@@ -76,13 +77,13 @@ export function readFrame(segment: Buffer, at: number, checksums?: RangeChecksum
   const payloadBytes = segment.readUInt32LE(at + 4);
   const end = at + alignedFrameBytes(FRAME_HEADER_BYTES + payloadBytes);
   if (end > segment.length) return undefined;
-  const frame = segment.subarray(at, end);
   const start = at + FRAME_HEADER_BYTES;
-  const crc = checksums?.of(start, start + payloadBytes, headCrc(frame)) ?? frameCrc(frame, payloadBytes);
-  if (frame.readUInt32LE(CRC_AT) !== crc) return undefined;
-  const payload = frame.subarray(FRAME_HEADER_BYTES, FRAME_HEADER_BYTES + payloadBytes);
-  const salt = frame.readUInt32LE(SALT_AT);
-  return { number: frame.readDoubleLE(8), synced: frame.readDoubleLE(16), salt, payload, end };
+  const payload = segment.subarray(start, start + payloadBytes);
+  const head = crc32(segment.subarray(at, at + CRC_AT));
+  const crc = checksums?.of(start, start + payloadBytes, head) ?? crc32(payload, head);
+  if (segment.readUInt32LE(at + CRC_AT) !== crc) return undefined;
+  const salt = segment.readUInt32LE(at + SALT_AT);
+  return { number: segment.readDoubleLE(at + 8), synced: segment.readDoubleLE(at + 16), salt, payload, end };
 }
 
 /**
@@ -124,12 +125,4 @@ export function readSegmentHeader(segment: Buffer): SegmentHeader | undefined {
     synced: segment.readDoubleLE(24),
     salt: segment.readUInt32LE(SEGMENT_SALT_AT),
   };
-}
-
-function frameCrc(frame: Buffer, payloadBytes: number): number {
-  return crc32(frame.subarray(FRAME_HEADER_BYTES, FRAME_HEADER_BYTES + payloadBytes), headCrc(frame));
-}
-
-function headCrc(frame: Buffer): number {
-  return crc32(frame.subarray(0, CRC_AT));
 }

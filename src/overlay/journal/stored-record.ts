@@ -67,9 +67,10 @@ export function readRecord(reader: ByteReader): FileRecord {
     target: readTarget(reader),
     conflict: readConflict(reader),
     birthNs: undefined,
-    unknown: readUnknown(reader),
+    unknown: NOTHING_UNKNOWN,
   };
-  return withBirth(record);
+  readUnknown(reader, record);
+  return record;
 }
 
 export function writeXattrs(writer: ByteWriter, xattrs: Xattrs | Linked): void {
@@ -185,15 +186,6 @@ export function readConflict(reader: ByteReader): ConflictOrigin | undefined {
   return { of: reader.id(), writer: reader.text() as WriterId, epoch: reader.int() };
 }
 
-/** Takes the birth time from the unknown fields, where it is stored. */
-function withBirth(record: FileRecord): FileRecord {
-  const bytes = record.unknown.get(TAG.birth);
-  if (bytes === undefined) return record;
-  const unknown = new Map(record.unknown);
-  unknown.delete(TAG.birth);
-  return { ...record, birthNs: birthOf(bytes), unknown: unknown.size === 0 ? NOTHING_UNKNOWN : unknown };
-}
-
 function birthOf(bytes: Uint8Array): bigint {
   try {
     return readInt(bytes, 0, bytes.length);
@@ -202,10 +194,16 @@ function birthOf(bytes: Uint8Array): bigint {
   }
 }
 
-function readUnknown(reader: ByteReader): ReadonlyMap<number, Uint8Array> {
-  const count = reader.u16();
-  if (count === 0) return NOTHING_UNKNOWN;
-  const unknown = new Map<number, Uint8Array>();
-  for (let index = 0; index < count; index++) unknown.set(reader.int(), reader.blob());
-  return unknown;
+/** The birth time is stored among the unknown fields. */
+function readUnknown(
+  reader: ByteReader,
+  record: { birthNs: bigint | undefined; unknown: FileRecord["unknown"] },
+): void {
+  let unknown: Map<number, Uint8Array> | undefined;
+  for (let left = reader.u16(); left > 0; left--) {
+    const tag = reader.int();
+    if (tag === TAG.birth) record.birthNs = birthOf(reader.view());
+    else (unknown ??= new Map()).set(tag, reader.blob());
+  }
+  if (unknown !== undefined) record.unknown = unknown;
 }
