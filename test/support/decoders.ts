@@ -94,7 +94,8 @@ import {
 } from "../../src/overlay/journal/journal-frame.ts";
 import type { JournalRecord } from "../../src/overlay/journal/journal-record.ts";
 import { PackedObjects, packChanged, unpackChanged } from "../../src/overlay/data/packed-epoch.ts";
-import { parseSmallName, readEntries, writeEntryHeader } from "../../src/overlay/data/small-pieces.ts";
+import { parseDataFileName, parseSmallName } from "../../src/overlay/data/data-file-names.ts";
+import { readEntries, writeEntryHeader } from "../../src/overlay/data/small-pieces.ts";
 import type { StoredFile } from "../../src/overlay/disk/storage.ts";
 import { rootFrom } from "../../src/roots/http-root-store.ts";
 import { parsed, textsOf } from "../../src/sync/apply/redo-lines.ts";
@@ -737,6 +738,7 @@ function commandDecoders(): Decoder[] {
       ...of([`0x${"42".repeat(32)}`], (given) => parsePrivateKey(given, "it"), code("key_invalid")),
     },
     { name: "pack-name", ...of([`pack/${"5a".repeat(16)}`], parsePackName, never) },
+    { name: "data-file-name", ...of(["17.4"], parseDataFileName, never) },
     { name: "small-file-name", ...of(["small.4.0"], parseSmallName, never) },
     { name: "http-date", ...of(["Sun, 06 Nov 1994 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"], parseHttpDate, never) },
     {

@@ -6,7 +6,8 @@
  * are left out: cut, punched, published or removed.
  */
 import type { Ino } from "../../base/ids.ts";
-import { dataFileName, type DataFiles } from "./data-files.ts";
+import { dataFileName } from "./data-file-names.ts";
+import type { DataFiles } from "./data-files.ts";
 import { Extents } from "./extents.ts";
 import type { JournalRecord } from "../journal/journal-record.ts";
 import type { OverlayState } from "../state.ts";

@@ -6,6 +6,7 @@ import { mapConcurrent } from "../../base/concurrency.ts";
 import type { Ino } from "../../base/ids.ts";
 import { SMALL_FILE_BYTES } from "../../base/limits.ts";
 import { type Beginning, Beginnings } from "../beginnings.ts";
+import { dataFileName, parseDataFileName } from "./data-file-names.ts";
 import { EagerInodes } from "./eager-inodes.ts";
 import { FileSyncs } from "./file-syncs.ts";
 import { OpenDataFiles } from "./open-files.ts";
@@ -14,6 +15,7 @@ import { SmallFiles } from "./small-files.ts";
 import { smallFilesOf } from "./small-pieces.ts";
 import { StoredBytes } from "./stored-bytes.ts";
 import type { Segment } from "../../fstree/change-set.ts";
+import { goneDataFile } from "../disk/storage-error.ts";
 import type { OverlayStorage } from "../disk/storage.ts";
 import type { JournalRecord } from "../journal/journal-record.ts";
 import { around, type Span, type Unsynced, UnsyncedFiles } from "./unsynced-files.ts";
@@ -52,11 +54,11 @@ export class DataFiles {
     this.#open = new OpenDataFiles(storage, maxOpen);
     this.#syncs = new FileSyncs(this.#open);
     for (const name of storage.list("data")) {
-      const [, ino, epoch] = /^(\d+)\.(\d+)$/.exec(name) ?? [];
-      if (ino === undefined) continue;
+      const found = parseDataFileName(name);
+      if (found === undefined) continue;
       this.#own.add(name);
       // Writes of another process may be unsynced.
-      this.#wrote(Number(ino) as Ino, Number(epoch), name, false);
+      this.#wrote(found.ino, found.epoch, name, false);
     }
     this.#small = new SmallFiles(storage, this.#open, {
       made: () => (this.#folderChanged = true),
@@ -295,8 +297,10 @@ export class DataFiles {
   async #syncFile(name: string, span: Span): Promise<void> {
     // Shared files place bytes elsewhere than their inodes.
     const exists = await this.#syncs.sync(name, this.#own.has(name) ? span : { from: 0, to: Infinity });
+    if (exists) return;
+    if (this.#own.has(name) || this.#small.keeps(name)) throw goneDataFile(name);
     // A shared file may be removed before its marks are durable. Then the removal must be durable.
-    if (!exists) this.#folderChanged = true;
+    this.#folderChanged = true;
   }
 
   #writeOwn(
@@ -341,8 +345,4 @@ export class DataFiles {
     if (epochs === undefined) this.#epochs.set(ino, this.#lastEpoch);
     else if (!epochs.includes(epoch)) this.#epochs.set(ino, [...epochs, epoch]);
   }
-}
-
-export function dataFileName(ino: Ino, epoch: number): string {
-  return `${ino}.${epoch}`;
 }

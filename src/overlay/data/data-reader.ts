@@ -2,7 +2,7 @@
 import { nextTurn } from "../../base/concurrency.ts";
 import type { Ino } from "../../base/ids.ts";
 import type { DataReader } from "../../fstree/change-set.ts";
-import { dataFileName } from "./data-files.ts";
+import { dataFileName } from "./data-file-names.ts";
 import { DiskStorage } from "../disk/disk-storage.ts";
 import { SmallFileIndex } from "./small-file-index.ts";
 import { readEntries, smallFilesOf } from "./small-pieces.ts";

@@ -5,6 +5,7 @@
  */
 import type { Ino } from "../../base/ids.ts";
 import { SHARED_FILE_BYTES, SMALL_FILE_BYTES } from "../../base/limits.ts";
+import { smallName } from "./data-file-names.ts";
 import type { OpenDataFiles } from "./open-files.ts";
 import {
   ENTRY_HEADER_BYTES,
@@ -13,7 +14,6 @@ import {
   Pieces,
   readEntries,
   smallFilesOf,
-  smallName,
   writeEntryHeader,
 } from "./small-pieces.ts";
 import type { OverlayStorage } from "../disk/storage.ts";
@@ -68,6 +68,11 @@ export class SmallFiles {
       this.#current = undefined;
       if (shared.users === 0) this.#release(shared);
     }
+  }
+
+  /** Whether some file needs this shared file, or may get bytes there. */
+  keeps(name: string): boolean {
+    return this.#shared.has(name);
   }
 
   has(ino: Ino, epoch: number): boolean {

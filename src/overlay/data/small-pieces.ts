@@ -9,6 +9,7 @@
 import { crc32 } from "node:zlib";
 import type { Ino } from "../../base/ids.ts";
 import type { OverlayStorage, StoredFile } from "../disk/storage.ts";
+import { parseSmallName } from "./data-file-names.ts";
 
 /** Bytes [offset, offset + length) of a file, stored in a shared file at `at`. */
 export interface Piece {
@@ -33,16 +34,6 @@ const MAGIC = 0x4644_4c53;
 const MOVED = 0xffff_ffff;
 const CRC_AT = 24;
 
-export function smallName(epoch: number, part: number): string {
-  return `small.${epoch}.${part}`;
-}
-
-/** The epoch and part in a shared file's name; undefined for other names. */
-export function parseSmallName(name: string): { readonly epoch: number; readonly part: number } | undefined {
-  const [, epoch, part] = /^small\.(\d+)\.(\d+)$/.exec(name) ?? [];
-  return epoch === undefined ? undefined : { epoch: Number(epoch), part: Number(part) };
-}
-
 /** The total length of an entry. */
 export function entryBytes(length: number): number {
   return ENTRY_HEADER_BYTES + Math.ceil(length / 8) * 8;
@@ -61,8 +52,9 @@ export function writeEntryHeader(target: Buffer, ino: Ino, offset: number, lengt
 /** Most entries are much smaller: one read serves several. */
 const READ_BYTES = 16 * 1024;
 
-/** The entries of a shared file in order. */
+/** The entries of a shared file in order. Power loss may have cut the last one short. */
 export function* readEntries(file: StoredFile): Generator<SmallEntry> {
+  const size = file.size();
   const window = Buffer.allocUnsafe(READ_BYTES);
   let [from, filled] = [0, 0];
   for (let at = 0; ;) {
@@ -76,7 +68,9 @@ export function* readEntries(file: StoredFile): Generator<SmallEntry> {
     const end = at + entryBytes(length === MOVED ? 0 : length);
     const ino = header.readDoubleLE(8) as Ino;
     const offset = header.readDoubleLE(16);
-    yield { ino, offset, length: length === MOVED ? undefined : length, at: at + ENTRY_HEADER_BYTES, end };
+    const start = at + ENTRY_HEADER_BYTES;
+    if (length !== MOVED && start >= size) return;
+    yield { ino, offset, length: length === MOVED ? undefined : Math.min(length, size - start), at: start, end };
     at = end;
   }
 }

@@ -54,6 +54,14 @@ test("files whose data files are gone are named, also those of an epoch on its w
   expect({ ...lost, names: lost?.names.toSorted() }).toEqual({ files: 3, names: ["large", "sealed", "small"] });
 });
 
+test.each(["small", LARGE])("an fsync fails if the data file was removed under its agent: %#", async (contents) => {
+  const fs = await VfsHarness.create({ openFiles: 1 });
+  const ino = await fs.make("file", contents);
+  await fs.make("open instead", LARGE);
+  for (const name of fs.disk.list("data")) fs.disk.removeFile("data", name);
+  await expect(fs.vfs.fsync(ino)).rejects.toMatchObject({ code: "store_failed" });
+});
+
 test.each(["small", LARGE])("a data file removed under its agent is never published as zeros: %#", async (contents) => {
   const fs = await VfsHarness.create();
   const ino = await fs.make("file", contents);
@@ -68,16 +76,16 @@ test.each(["small", LARGE])("a data file removed under its agent is never publis
   expect(await fs.text("file")).toBe("\0".repeat(contents.length));
 });
 
-test("a power loss names each file that it shortens", async () => {
+test.each(["x".repeat(2_000), LARGE])("a power loss names each file that it shortens: %#", async (contents) => {
   let shortened = 0;
   for (let seed = 0; seed < 40; seed++) {
     const fs = await VfsHarness.create();
-    await fs.make("large", LARGE);
-    await fs.vfs.fsync(await fs.make("other", "other"));
+    await fs.make("file", contents);
+    await fs.vfs.sync();
     fs.restart(seededRandom(seed));
-    const isWhole = (await fs.text("large")) === LARGE;
+    const isWhole = (await fs.text("file")) === contents;
     if (!isWhole) shortened++;
-    expect(fs.objects.overlay.lost?.names, `seed ${seed}`).toEqual(isWhole ? undefined : ["large"]);
+    expect(fs.objects.overlay.lost?.names, `seed ${seed}`).toEqual(isWhole ? undefined : ["file"]);
   }
   expect(shortened).toBeGreaterThan(0);
 });
