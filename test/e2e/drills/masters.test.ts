@@ -13,13 +13,13 @@ describe.skipIf(postgresHere() === undefined || !hasS3)("drills with several mas
   drill(
     "wherever requests and replies are lost or late, each epoch counts once, and nothing acknowledged is missing",
     "lost-answers.ts",
-    [all ? "200" : "3"],
+    [all ? "200" : "1"],
     all ? 1_800_000 : 240_000,
   );
   drill(
     "a collector killed at each of its requests takes nothing that is needed, and neither does one beside stopped uploads",
     "collector-kills.ts",
-    [all ? "1" : "48"],
+    [all ? "1" : "24"],
     all ? 900_000 : 240_000,
   );
   if (!canMount) return;
@@ -32,7 +32,7 @@ describe.skipIf(postgresHere() === undefined || !hasS3)("drills with several mas
   drill(
     "a collection of several masters takes nothing that agents need",
     "gc.ts",
-    [...(all ? ["10", "3"] : ["5", "3"]), "--masters"],
+    [...(all ? ["10", "3"] : ["3", "3"]), "--masters"],
     300_000,
   );
   drill(

@@ -244,7 +244,7 @@ describe("several masters", () => {
  * that sleep. The same files come back again and again, so that swaps reach what was condemned.
  */
 test("histories of uploads, swaps and killed collections never lose what a root reaches", async () => {
-  const histories = process.env["SYNCLINE_TEST_ALL"] === undefined ? 30 : 2_000;
+  const histories = process.env["SYNCLINE_TEST_ALL"] === undefined ? 12 : 2_000;
   const seen = { swaps: 0, refused: 0, killed: 0, collected: 0, restored: 0, deleted: 0 };
   for (let seed = 1; seed <= histories; seed++) await playHistory(seed, seen);
   // All of it has happened, or this test shows nothing.
