@@ -39,16 +39,16 @@ export async function replaceWatched(
   const watched = newPath(watchedName(ready, entry));
   await disk.rename(ready.path, watched, "replace");
   redo.exchanging(made);
+  let how: "exchange" | "replace";
   try {
-    await disk.rename(watched, path, "exchange");
+    how = await exchangeOrReplace(disk, watched, path);
   } catch (error) {
-    if (failedWith(error, ...NOT_THERE)) await settleWatched({ db, disk }, watched);
-    if (!failedWith(error, "EINVAL", "ENOSYS", "ENOTSUP", "EOPNOTSUPP")) throw error;
-    await disk.rename(watched, path, "replace");
-    redo.mark();
-    return "done";
+    // The caller discards it by its first name only.
+    if (failedWith(error, ...NOT_THERE, ...REFUSALS)) await settleWatched({ db, disk }, watched);
+    throw error;
   }
   redo.mark();
+  if (how === "replace") return "done";
   const out = await disk.look(watched);
   if (out?.ino === entry.seen.ino && hasSameBytes(entry.seen, out)) {
     await disk.unlink(watched);
@@ -64,6 +64,18 @@ export async function replaceWatched(
   // A program that saves twice may have put yet another file there.
   await settleWatched({ db, disk }, watched);
   return "changed here";
+}
+
+/** Some filesystems cannot exchange two names. */
+async function exchangeOrReplace(disk: SyncDisk, from: DiskPath, to: DiskPath): Promise<"exchange" | "replace"> {
+  try {
+    await disk.rename(from, to, "exchange");
+    return "exchange";
+  } catch (error) {
+    if (!failedWith(error, "EINVAL", "ENOSYS", "ENOTSUP", "EOPNOTSUPP")) throw error;
+    await disk.rename(from, to, "replace");
+    return "replace";
+  }
 }
 
 /** Clears what a killed run left. Call before the database learns what that run put in place. */

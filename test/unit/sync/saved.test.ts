@@ -1,5 +1,6 @@
 /** What somebody saves in the very moment in which a newer version takes the place of a file: it is there afterwards, whatever happens then. */
 import { expect, test } from "vitest";
+import { systemFailure } from "../../../src/base/system-errors.ts";
 import { NEW_PATH } from "../../../src/sync/disk/paths.ts";
 import { Crash } from "../../../src/simulate/folder/memory-sync-disk.ts";
 import { path, settle, settledTree, type SyncedFolder, twoFolders } from "../../support/sync-world.ts";
@@ -101,4 +102,17 @@ test("a run that dies anywhere while replacing untouched files leaves no other v
     );
     for (const { disk } of [a, b]) expect(await disk.list(NEW_PATH)).toEqual([]);
   }
+});
+
+test("a file that the disk refuses to replace leaves no temporary file", async () => {
+  const { b } = await replacing();
+  const { disk } = b;
+  const rename = disk.rename.bind(disk);
+  disk.rename = async (from, to, how) => {
+    if (how === "exchange") throw systemFailure("EPERM", "d/f.bin");
+    await rename(from, to, how);
+  };
+  const { applied } = await b.sync();
+  expect(applied.left).toMatchObject([{ path: path("d/f.bin"), reason: "in the way" }]);
+  expect(await disk.list(NEW_PATH)).toEqual([]);
 });
