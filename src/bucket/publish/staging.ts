@@ -9,9 +9,12 @@ import { codecOf } from "../../format/blocks/cid.ts";
 import { linksOf } from "../../format/blocks/links.ts";
 import type { UploadSession } from "../remote.ts";
 
+/** Takes new contents, and reads them again. */
+export type ContentSession = Pick<UploadSession, "putContent" | "blocks">;
+
 export class Staging implements BlockSink, BlockReader {
   readonly #stored: BlockReader;
-  readonly #session: Pick<UploadSession, "putContent"> | undefined;
+  readonly #session: ContentSession | undefined;
   /** What the session accepted, checked. Blocks that the bucket already held were not sent and may be damaged there. */
   readonly #taken: BlockReader | undefined;
   readonly #nodes = new Map<Cid, Uint8Array>();
@@ -21,7 +24,7 @@ export class Staging implements BlockSink, BlockReader {
   contentBytes = 0;
 
   /** `stored` reads what the bucket holds. Without a session, contents are dropped: for rebuilding published trees. */
-  constructor(stored: BlockReader, session: Pick<UploadSession, "putContent" | "blocks"> | undefined) {
+  constructor(stored: BlockReader, session: ContentSession | undefined) {
     this.#stored = stored;
     this.#session = session;
     this.#taken = session === undefined ? undefined : new VerifiedReader(session.blocks);

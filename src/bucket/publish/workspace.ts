@@ -14,8 +14,7 @@ import { isRetained, keptCommits, log } from "../history.ts";
 import type { Conflict } from "../../fstree/merge/conflict.ts";
 import { type Head, type MergeContext, wins } from "../../fstree/merge/context.ts";
 import type { MergeResult } from "../../fstree/merge/merge-snapshots.ts";
-import type { UploadSession } from "../remote.ts";
-import { Staging } from "./staging.ts";
+import { type ContentSession, Staging } from "./staging.ts";
 import { insideCopies, underSuccessors } from "./successors.ts";
 
 /** The three-way merge (merge/merge-snapshots.ts). */
@@ -60,7 +59,7 @@ export class Workspace {
    */
   constructor(
     bucket: Bucket,
-    session: UploadSession | undefined,
+    session: ContentSession | undefined,
     merge: MergeSnapshots,
     writer: WriterId,
     changes: ChangeSet,

@@ -12,6 +12,7 @@ import { birthId, splitId } from "../../format/files/keys.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import type { SyncDisk } from "../disk/disk.ts";
 import { behindUnits } from "./behind-units.ts";
+import { DryContents } from "./dry-contents.ts";
 import { changeSetOf, nextEpoch, publishLocal, type EpochContext } from "./epoch.ts";
 import type { IgnoreRules } from "../scan/ignore-rules.ts";
 import type { LocalChanges } from "../scan/local-changes.ts";
@@ -125,7 +126,10 @@ export async function dryRunScan(
   const { changes, beside } = sealed;
   await using data = new LocalData(disk, local.sources, { beside, limit, signal, sent });
   const { commit } = await bucket.head();
-  const workspace = new Workspace(bucket, undefined, mergeSnapshots, writer.device.writer, changes, data);
+  const files = [...local.sources.values(), ...beside.values()];
+  const changed = (file: Found) => void data.changed.push(file);
+  const contents = new DryContents({ disk, content: bucket.contentConfig, files, stored: bucket.blocks, changed });
+  const workspace = new Workspace(bucket, contents, mergeSnapshots, writer.device.writer, changes, data);
   let merged: Awaited<ReturnType<typeof workspace.treeOn>>;
   try {
     merged = await workspace.treeOn(commit);
