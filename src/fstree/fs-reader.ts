@@ -103,14 +103,22 @@ export function readSelf(nodes: NodeStore, tree: Cid, id: FileId): Promise<SelfR
   return whenLoaded(nodes, () => peekSelf(nodes, tree, id));
 }
 
-export async function readBackrefs(nodes: NodeStore, tree: Cid, id: FileId): Promise<Place[]> {
-  const places: Place[] = [];
-  for (;;) {
-    const more = await whenLoaded(nodes, () => peekBackrefs(nodes, tree, id, LIST_BATCH, places.at(-1)));
-    places.push(...more);
-    if (more.length < LIST_BATCH) return places;
+export async function readBackrefs(nodes: NodeStore, tree: Cid, id: FileId): Promise<readonly Place[]> {
+  const last = lastLinked.get(nodes);
+  if (last?.id === id && last.tree === tree) return last.names;
+  const names: Place[] = [];
+  for (let count = LIST_BATCH; count === LIST_BATCH;) {
+    const more = await whenLoaded(nodes, () => peekBackrefs(nodes, tree, id, LIST_BATCH, names.at(-1)));
+    names.push(...more);
+    count = more.length;
   }
+  if (names.length >= MANY_NAMES) lastLinked.set(nodes, { tree, id, names });
+  return names;
 }
+
+/** The object with many names that was read last: a walk comes to each of its names. */
+const lastLinked = new WeakMap<NodeStore, { tree: Cid; id: FileId; names: readonly Place[] }>();
+const MANY_NAMES = 16;
 
 /** All entries of a directory, in the order of their names' bytes. */
 export async function* listDirectory(nodes: NodeStore, tree: Cid, directory: FileId): AsyncGenerator<ListedEntry> {

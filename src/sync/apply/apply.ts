@@ -20,6 +20,7 @@ import { withAttributes } from "../scan/attributes.ts";
 import { syncAttributes, type Changed } from "../scan/durable.ts";
 import type { Plan, Put, Removal } from "./plan.ts";
 import { pathInFolder } from "../known/path-in-folder.ts";
+import { ifThere } from "./if-there.ts";
 import { BATCH_PLACES, batchesOf, putAll, type Puts, type Written } from "./put-all.ts";
 import { newFilesFrom, placeNew, type NewFilePut } from "./place-new.ts";
 import { sourceOf, type Entry } from "../known/entry.ts";
@@ -111,7 +112,7 @@ class Applier implements Puts {
   async write(puts: readonly Put[]): Promise<Written> {
     const { db, signal } = this.#context;
     signal?.throwIfAborted();
-    const wanted = db.reading(() => puts.filter((put) => this.#needsContent(put)));
+    const wanted = onceEach(db.reading(() => puts.filter((put) => this.#needsContent(put))));
     const written = new Map<Put, Ready>();
     // A unit may be larger than what is written at once.
     for (const some of batchesOf(wanted)) {
@@ -310,6 +311,17 @@ class Applier implements Puts {
   }
 }
 
+/** Without the other names of a file: they are linked to the first (placing.ts). */
+function onceEach(puts: readonly Put[]): Put[] {
+  const met = new Set<FileId>();
+  return puts.filter(({ target: { id, record } }) => {
+    if (record.type !== "file") return true;
+    const isFirst = !met.has(id);
+    met.add(id);
+    return isFirst;
+  });
+}
+
 /** Someone's file in the way stays. */
 async function attempt(work: () => Promise<"done" | Reason>): Promise<"done" | Reason> {
   try {
@@ -324,12 +336,4 @@ async function attempt(work: () => Promise<"done" | Reason>): Promise<"done" | R
 
 function isKnown(db: SyncDatabase, id: FileId): boolean {
   return db.byId(id).length > 0;
-}
-
-async function ifThere(work: Promise<void>): Promise<void> {
-  try {
-    await work;
-  } catch (error) {
-    if (!failedWith(error, "ENOENT", "ENOTDIR", "ELOOP", "EPERM", "EACCES")) throw error;
-  }
 }

@@ -24,9 +24,9 @@ interface Behind extends Ruled {
   readonly again: boolean;
 }
 
-/** An object's names in the folder that it may be moved or linked from. */
-export function sourcesOf({ db, rules }: Ruled, id: FileId): readonly Entry[] {
-  return db.byId(id).filter((entry) => !isIgnored({ db, rules }, entry));
+/** An object's names in the folder that it may be moved or linked from, the newest row first. Write nothing meanwhile. */
+export function* sourcesOf({ db, rules }: Ruled, id: FileId): Generator<Entry> {
+  for (const entry of db.anyById(id)) if (!isIgnored({ db, rules }, entry)) yield entry;
 }
 
 /**

@@ -2,21 +2,23 @@
  * Moves one object to its place or away: checks that the disk has what the database says, makes one rename that other
  * programs see whole or not at all, and checks again what was displaced.
  */
-import { ROOT_ID, type FileId, type FileName } from "../../base/ids.ts";
+import { ROOT_ID, type FileId } from "../../base/ids.ts";
 import { failedWith } from "../../base/system-errors.ts";
+import type { FileRecord } from "../../format/files/record.ts";
 import type { TreeObject } from "../../fstree/fs-reader.ts";
 import { sameVersion } from "../../fstree/merge/objects.ts";
 import type { Place } from "../../fstree/object-rows.ts";
 import { samePlace } from "../../fstree/object-rows.ts";
+import { ActedInodes } from "./acted-inodes.ts";
 import type { ApplyContext } from "./apply-context.ts";
 import type { Reason } from "../known/unsettled.ts";
 import type { DiskPath, DiskStat } from "../disk/disk.ts";
+import { LateFiles } from "./late-files.ts";
 import { syncAttributes, syncDirectories, type Changed } from "../scan/durable.ts";
-import { lookBelow } from "../scan/walk.ts";
 import { sameRecord } from "../../fstree/same-record.ts";
 import { isTwin, sourceOf, type Entry } from "../known/entry.ts";
 import { sourcesOf } from "./ignored-sources.ts";
-import { digestOn, setAttributes, writeIncoming, type Ready } from "./incoming.ts";
+import { digestOn, setAttributes, type Ready } from "./incoming.ts";
 import { PARKED_ID, parkedPath } from "../disk/paths.ts";
 import { returnToSight } from "./parked.ts";
 import { pathInFolder } from "../known/path-in-folder.ts";
@@ -32,10 +34,14 @@ export class Placing {
   /** Directories in which names changed, by their paths. */
   readonly #dirty = new Map<string, DiskPath>();
   readonly #changed: Changed[] = [];
+  readonly #acted: ActedInodes;
+  readonly #late: LateFiles;
 
   constructor(context: ApplyContext, arriving: ReadonlySet<FileId>) {
     this.#context = context;
     this.#arriving = arriving;
+    this.#acted = new ActedInodes(context);
+    this.#late = new LateFiles(context, this.#acted);
   }
 
   /** Whether it has its place, and its temporary name is gone. */
@@ -45,6 +51,8 @@ export class Placing {
 
   /** Makes all names and attributes durable. */
   async sync(): Promise<void> {
+    await this.#late.discard((ready) => this.hasPlaced(ready));
+    await this.#acted.settle();
     await syncDirectories(this.#context.disk, this.#dirty.values());
     await syncAttributes(this.#context.disk, this.#changed);
   }
@@ -54,36 +62,38 @@ export class Placing {
     const path = this.#pathOf(place);
     if (path === undefined) return "in the way";
     const occupant = db.at(place);
-    const known = sourcesOf(this.#context, target.id);
+    const sources = () => sourcesOf(this.#context, target.id);
+    const [first, second] = sources();
     if (occupant?.id === target.id) {
-      const twin = ready && known.find((entry) => entry !== occupant && sameRecord(entry.record, target.record));
-      return this.#update(occupant, path, target, (await this.#linked(twin, ready)) ?? ready);
+      if (sameVersion(occupant.record, target.record)) return this.#update(occupant, path, target, ready);
+      const made = await this.#late.linked(otherWith(sources(), target.record, place));
+      return this.#update(occupant, path, target, made ?? (await this.#late.written(target.record, ready)));
     }
     if (occupant !== undefined) {
-      const isReplaced = known.length === 0 && ready !== undefined && occupant.record.type !== "directory";
+      const isReplaced = first === undefined && ready !== undefined && occupant.record.type !== "directory";
       if (isReplaced && !this.#arriving.has(occupant.id)) return this.#update(occupant, path, target, ready);
       const vacated = await this.#vacate(occupant, path);
       if (vacated !== "done") return vacated;
     }
-    const source = sourceOf(known, target.record);
-    if (source === undefined) return this.#create(place, path, target, ready);
-    const isLink = target.record.type !== "directory" && (known.length > 1 || isNamed(target, source));
+    const source = sourceOf(sources(), target.record);
+    if (source === undefined) return this.#create(place, path, target, await this.#late.written(target.record, ready));
+    const isLink = target.record.type !== "directory" && (second !== undefined || isNamed(target, source));
     const arrived = await (isLink ? this.#link(source, place, path) : this.#move(source, place, path));
-    if (arrived === "no links") {
-      const [made] = ready === undefined ? await writeIncoming(this.#context, [target.record]) : [ready];
-      return this.#create(place, path, target, made);
-    }
+    if (arrived === "no links")
+      return this.#create(place, path, target, await this.#late.written(target.record, ready));
     if (typeof arrived === "string") return arrived;
     const has = sameVersion(arrived.record, target.record);
-    return this.#update(arrived, path, target, has ? undefined : ready);
+    return this.#update(arrived, path, target, has ? undefined : await this.#late.written(target.record, ready));
   }
 
   /** Removes a name if its object is still as it was synced. */
-  async remove(entry: Entry): Promise<"done" | Reason> {
+  async remove({ parent, name, id }: Pick<Entry, keyof Place | "id">): Promise<"done" | Reason> {
     const { db, disk } = this.#context;
-    if (db.at(entry)?.id !== entry.id) {
+    // As of now: the batch before may have removed other names of it.
+    const entry = db.at({ parent, name });
+    if (entry?.id !== id) {
       // Another object took the name: this one was parked for it, unless it was replaced.
-      const parked = db.byId(entry.id).find(({ parent }) => parent === PARKED_ID);
+      const parked = db.byId(id).find((each) => each.parent === PARKED_ID);
       return parked === undefined ? "done" : this.remove(parked);
     }
     const path = this.#pathOf(entry);
@@ -95,7 +105,7 @@ export class Placing {
     const removed = await this.#removeAt(entry, path, stat);
     if (removed === "done") {
       db.remove(entry);
-      await this.#lookAgain(entry);
+      this.#acted.note(entry);
     } else if (entry.parent === PARKED_ID) {
       this.#note(path);
       const back = await returnToSight(db, disk, entry.id);
@@ -135,17 +145,6 @@ export class Placing {
     this.#note(path);
     this.#note(aside);
     return "done";
-  }
-
-  /** If the file is already here under another name, links to that instead of making a second file. */
-  async #linked(twin: Entry | undefined, ready: Ready | undefined): Promise<Ready | undefined> {
-    const { disk } = this.#context;
-    const from = twin === undefined ? undefined : this.#pathOf(twin);
-    if (from === undefined || ready === undefined) return undefined;
-    const path = [...ready.path.slice(0, -1), `${ready.path.at(-1)}-link` as FileName];
-    if (!(await tryLink(disk, from, path))) return undefined;
-    const stat = await disk.look(path);
-    return stat === undefined || twin === undefined ? undefined : { path, stat, xattrs: twin.seen.xattrs };
   }
 
   async #create(place: Place, path: DiskPath, target: TreeObject, ready: Ready | undefined): Promise<"done" | Reason> {
@@ -195,7 +194,9 @@ export class Placing {
     if (ready !== undefined) {
       const swapped = await replaceWatched(this.#context, path, entry, ready, this.asMade(place, target, ready));
       this.#note(path);
-      return swapped === "done" ? this.placed(place, path, target, ready, await disk.look(path)) : swapped;
+      if (swapped !== "done") return swapped;
+      this.#acted.note(entry);
+      return this.placed(place, path, target, ready, await disk.look(path));
     }
     const isTimed = stat.mtimeNs === record.mtimeNs;
     await setAttributes(this.#context, path, record, stat);
@@ -206,7 +207,7 @@ export class Placing {
     const seen = this.#seen(now, await this.#digest(path, now));
     // A write just before the mtime was set would look old: the file is read again.
     db.put({ ...place, id, record, seen: isTimed ? seen : { ...seen, hasty: true } });
-    await this.#lookAgain(entry);
+    this.#acted.note(entry, seen);
     return "done";
   }
 
@@ -223,8 +224,9 @@ export class Placing {
     this.#note(ready.path);
     // If it changed already, records it as it was made, so that the next scan sees the change.
     const isAsMade = now !== undefined && now.ino === ready.stat.ino && hasSameBytes(ready.stat, now);
-    const stat = isAsMade ? now : ready.stat;
-    db.put({ ...place, id, record, seen: this.#seen(stat, ready.xattrs) });
+    const seen = this.#seen(isAsMade ? now : ready.stat, ready.xattrs);
+    db.put({ ...place, id, record, seen });
+    this.#acted.recorded(seen);
     return "done";
   }
 
@@ -289,29 +291,13 @@ export class Placing {
     this.#note(path);
     const linked = { ...source, parent: place.parent, name: place.name };
     db.put(linked);
-    await this.#lookAgain(source);
-    return db.at(linked) ?? linked;
+    this.#acted.note(source);
+    return linked;
   }
 
   async #isAsSynced(path: DiskPath, entry: Entry, stat: DiskStat): Promise<boolean> {
-    const { seen } = entry;
-    if (!looksSame(seen, stat)) return false;
-    return !seen.hasty || this.#context.isAsKnown(path, entry);
-  }
-
-  /** Updates all names of an inode: adding or removing one changes its ctime. `acted`: as it was before. */
-  async #lookAgain(acted: Entry): Promise<void> {
-    const { db, disk } = this.#context;
-    if (acted.record.type !== "file") return;
-    for (const entry of db.byId(acted.id)) {
-      // Where there are no links, other names have files of their own.
-      if (entry.seen.ino !== acted.seen.ino) continue;
-      const path = this.#pathOf(entry);
-      const stat = path === undefined ? undefined : await lookBelow(disk, path);
-      if (stat === undefined || stat === "closed" || stat.ino !== entry.seen.ino) continue;
-      if (!hasSameBytes(entry.seen, stat) || entry.seen.ctimeNs === stat.ctimeNs) continue;
-      db.put({ ...entry, seen: this.#seen(stat, entry.seen.xattrs) });
-    }
+    const seen = looksSame(entry.seen, stat) ? entry.seen : await this.#acted.seenNow(path, entry, stat);
+    return seen !== undefined && (!seen.hasty || this.#context.isAsKnown(path, entry));
   }
 
   /** On a disk where two spellings are one name: whether the file there is shown under the other spelling. */
@@ -346,4 +332,10 @@ const UNFINISHED_MODE = 0o700;
 /** Whether the object keeps this place, too. */
 function isNamed({ names }: TreeObject, place: Place): boolean {
   return names.some((name) => samePlace(name, place));
+}
+
+/** A name at another place that has this record. */
+function otherWith(known: Iterable<Entry>, record: FileRecord, place: Place): Entry | undefined {
+  for (const entry of known) if (!samePlace(entry, place) && sameRecord(entry.record, record)) return entry;
+  return undefined;
 }

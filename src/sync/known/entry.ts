@@ -76,8 +76,13 @@ export function nameOf(bytes: Buffer): FileName {
 }
 
 /** The object's name in the folder that has these bytes, or else any of its names. */
-export function sourceOf(known: readonly Entry[], record: FileRecord): Entry | undefined {
-  return known.find((entry) => sameVersion(entry.record, record)) ?? known[0];
+export function sourceOf(known: Iterable<Entry>, record: FileRecord): Entry | undefined {
+  let any: Entry | undefined;
+  for (const entry of known) {
+    if (sameVersion(entry.record, record)) return entry;
+    any ??= entry;
+  }
+  return any;
 }
 
 /** Whether it is another name of the same file, with the same bytes. */
