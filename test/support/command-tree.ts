@@ -47,7 +47,7 @@ export async function pageParts(): Promise<ReadonlyMap<string, string>> {
   const { leaves } = await commandTree();
   return new Map([
     ["exit statuses", exitTable()],
-    ["options", optionTable()],
+    ["options", optionList()],
     ["commands", leaves.map(commandPart).join("\n\n")],
   ]);
 }
@@ -62,21 +62,22 @@ function leavesOf(command: Command, prefix: string): NamedCommand[] {
 }
 
 function exitTable(): string {
-  const rows = Object.entries(EXIT_MEANINGS).map(([status, meaning]) => `| ${status} | ${meaning} |`);
-  return ["| status | means |", "| --- | --- |", ...rows].join("\n");
+  const rows = Object.entries(EXIT_MEANINGS).map(([status, meaning]) => `${status} | ${meaning}`);
+  return ["status | means", "---|---", ...rows].join("\n");
 }
 
-function optionTable(): string {
+function optionList(): string {
   const inFile = configKeys();
   const rows = (Object.keys(OPTIONS) as OptionName[]).map((name) => {
     const spec: OptionSpec<unknown> = OPTIONS[name];
     const flags = [spec.short, `--${kebab(name)}`].filter((flag) => flag !== undefined).join(", ");
-    const value = spec.value === undefined ? "" : ` ${spec.value.replaceAll("|", "\\|")}`;
-    const mark = inFile.has(kebab(name)) ? " °" : "";
+    const value = spec.value === undefined ? "" : ` ${spec.value}`;
+    const mark = inFile.has(kebab(name)) ? "°" : "";
     const env = spec.env === undefined ? "" : ` (\`${envName(name)}\`)`;
-    return `| \`${flags}${value}\`${mark} | ${spec.help}${env} | ${spec.fallbackText ?? ""} |`;
+    const fallback = spec.fallbackText === undefined ? "" : ` (default ${spec.fallbackText})`;
+    return `- \`${flags}${value}\`${mark}: ${spec.help}${env}${fallback}`;
   });
-  return ["| option | means | default |", "| --- | --- | --- |", ...rows].join("\n");
+  return rows.join("\n");
 }
 
 /** Descriptions of arguments that the page gives once, above all commands. */
@@ -102,7 +103,6 @@ function commandPart(named: NamedCommand): string {
   const isOfBucket = ofBucket.every((long) => own.includes(long));
   const listed = own.filter((long) => !isOfBucket || !ofBucket.includes(long)).map((long) => `\`--${long}\``);
   const usage = [
-    "syncline",
     name,
     ...command.registeredArguments.map((each) => (each.required ? `<${each.name()}>` : `[${each.name()}]`)),
   ];
