@@ -23,7 +23,7 @@ export async function commandTree(): Promise<{ root: Command; leaves: NamedComma
 }
 
 /** What commands with a bucket's options end with, besides 0, 1 and 2, unless the page says otherwise. */
-const EXITS_OF_BUCKET = "4, 5, 6, 8";
+const EXITS_OF_BUCKET = "4–6, 8";
 
 export interface HelpTail {
   readonly examples: readonly string[];
@@ -89,9 +89,15 @@ const SAID_ONCE = new Set([
   "bucket/path, or a path in a mount: the kept name, or a version that lost",
 ]);
 
-/** An example that only fills in the arguments shows nothing new. Help has all of them, the page two at most. */
+/** An example that only fills in the arguments shows nothing new. Help has all of them, the page one at most. */
 function saysMore(example: string): boolean {
   return / -|[|>"'=…]/.test(example);
+}
+
+/** Ascending statuses; three or more in a row are a range: 3, 4, 5, 6, 8 are "3–6, 8". */
+function ranges(statuses: readonly number[]): string {
+  const rows = Object.values(Object.groupBy(statuses, (status) => status - statuses.indexOf(status)));
+  return rows.flatMap((row = []) => (row.length > 2 ? [`${row[0]}–${row.at(-1)}`] : row.map(String))).join(", ");
 }
 
 function commandPart(named: NamedCommand): string {
@@ -116,10 +122,10 @@ function commandPart(named: NamedCommand): string {
   const told = command.registeredArguments.filter(({ description }) => !SAID_ONCE.has(description));
   for (const argument of told) lines.push(`- \`${argument.name()}\`: ${argument.description}`);
   if (own.length > 0) lines.push(`- options: ${[...listed, ...(isOfBucket ? ["a bucket's"] : [])].join(", ")}`);
-  const further = exits.filter((status) => status > 2).join(", ");
-  if (further !== (isOfBucket ? EXITS_OF_BUCKET : "")) lines.push(`- exit statuses: ${further || "none further"}`);
+  const further = ranges(exits.filter((status) => status > 2));
+  if (further !== (isOfBucket ? EXITS_OF_BUCKET : "")) lines.push(`- exits: ${further || "none"}`);
   if (lines.at(-1) !== "") lines.push("");
-  const shown = examples.filter(saysMore).slice(0, 2);
+  const shown = examples.filter(saysMore).slice(0, 1);
   if (shown.length > 0) lines.push("```sh", ...shown, "```");
   else lines.pop();
   return lines.join("\n");
