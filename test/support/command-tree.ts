@@ -22,9 +22,6 @@ export async function commandTree(): Promise<{ root: Command; leaves: NamedComma
   return { root, leaves: leavesOf(root, "").toSorted((a, b) => (a.name < b.name ? -1 : 1)) };
 }
 
-/** What commands with a bucket's options end with, besides 0, 1 and 2, unless the page says otherwise. */
-const EXITS_OF_BUCKET = "4–6, 8";
-
 export interface HelpTail {
   readonly examples: readonly string[];
   readonly exits: readonly number[];
@@ -94,15 +91,9 @@ function saysMore(example: string): boolean {
   return / -|[|>"'=…]/.test(example);
 }
 
-/** Ascending statuses; three or more in a row are a range: 3, 4, 5, 6, 8 are "3–6, 8". */
-function ranges(statuses: readonly number[]): string {
-  const rows = Object.values(Object.groupBy(statuses, (status) => status - statuses.indexOf(status)));
-  return rows.flatMap((row = []) => (row.length > 2 ? [`${row[0]}–${row.at(-1)}`] : row.map(String))).join(", ");
-}
-
 function commandPart(named: NamedCommand): string {
   const { name, command } = named;
-  const { examples, exits } = tailOf(named);
+  const { examples } = tailOf(named);
   const common = new Set<string>(COMMON_OPTIONS.map(kebab));
   const own = command.options.map((option) => option.long?.slice(2) ?? "").filter((long) => !common.has(long));
   const ofBucket = BUCKET_OPTIONS.map(kebab);
@@ -122,8 +113,6 @@ function commandPart(named: NamedCommand): string {
   const told = command.registeredArguments.filter(({ description }) => !SAID_ONCE.has(description));
   for (const argument of told) lines.push(`- \`${argument.name()}\`: ${argument.description}`);
   if (own.length > 0) lines.push(`- options: ${[...listed, ...(isOfBucket ? ["a bucket's"] : [])].join(", ")}`);
-  const further = ranges(exits.filter((status) => status > 2));
-  if (further !== (isOfBucket ? EXITS_OF_BUCKET : "")) lines.push(`- exits: ${further || "none"}`);
   if (lines.at(-1) !== "") lines.push("");
   const shown = examples.filter(saysMore).slice(0, 1);
   if (shown.length > 0) lines.push("```sh", ...shown, "```");
