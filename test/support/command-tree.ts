@@ -80,10 +80,18 @@ function optionList(): string {
 /** Descriptions of arguments that the page gives once, above all commands. */
 const SAID_ONCE = new Set([
   "the bucket",
+  "where to create the bucket",
+  "bucket/path",
+  "bucket/path of a file",
+  "bucket, or bucket/path",
   "a bucket, or where it is mounted",
   "a mount, a synced folder or a WebDAV address",
   "a mount, a synced folder or a WebDAV address; default: the only one",
   "bucket/path, or a path in a mount: the kept name, or a version that lost",
+  "files or directories in one mount",
+  "pinned paths of one mount",
+  "the name given to service install",
+  "the password to revoke",
 ]);
 
 /** An example that only fills in the arguments shows nothing new. Help has all of them, the page one at most. */
