@@ -88,6 +88,8 @@ const SAID_ONCE = new Set([
   "a mount, a synced folder or a WebDAV address",
   "a mount, a synced folder or a WebDAV address; default: the only one",
   "bucket/path, or a path in a mount: the kept name, or a version that lost",
+  "bucket/path, or a path in a mount: the kept name, or a version that lost; with --all-older-than: a bucket, a mount or a directory in it",
+  "a bucket or a mount, or a directory in it",
   "files or directories in one mount",
   "pinned paths of one mount",
   "the name given to service install",
