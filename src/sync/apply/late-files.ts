@@ -5,6 +5,7 @@ import type { ApplyContext } from "./apply-context.ts";
 import { newPath } from "../disk/paths.ts";
 import type { Entry } from "../known/entry.ts";
 import { pathInFolder } from "../known/path-in-folder.ts";
+import { hasSameBytes } from "../known/seen.ts";
 import { ifThere } from "./if-there.ts";
 import { temporaryName, writeIncoming, type Ready } from "./incoming.ts";
 import { tryLink } from "./try-link.ts";
@@ -28,7 +29,10 @@ export class LateFiles {
     if (!(await tryLink(disk, from, path))) return undefined;
     this.#acted.note(twin);
     const stat = await disk.look(path);
-    return stat && this.#note({ path, stat, xattrs: twin.seen.xattrs });
+    if (stat === undefined) return undefined;
+    const made = this.#note({ path, stat, xattrs: twin.seen.xattrs });
+    // A program may have written to it by now.
+    return hasSameBytes(twin.seen, stat) ? made : undefined;
   }
 
   /** `ready`, or a new file where no other name had the bytes after all. */
