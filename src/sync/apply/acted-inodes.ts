@@ -1,7 +1,7 @@
 /**
- * Inodes of files with names that a batch adds or removes: that changes their ctime, which all names in the database have. Until
- * the batch ends, these names are compared by everything else, and then once brought up to date: for each change that
- * would cost a file of many names too much. What other programs changed meanwhile is left for the next scan.
+ * Files of which a batch adds or removes names. That changes their ctime, which the database has for each name. Until the
+ * batch ends, these names are compared by everything else; then all are brought up to date at once. Doing so after each
+ * change would take too long for a file of many names. What other programs changed meanwhile is left for the next scan.
  */
 import type { FileId } from "../../base/ids.ts";
 import type { ApplyContext } from "./apply-context.ts";
@@ -32,10 +32,11 @@ export class ActedInodes {
   note({ id, record, seen: before }: Entry, seen?: Seen): void {
     if (record.type !== "file") return;
     const known = this.#acted.get(before.ino);
-    const acted = known ?? { id, ctimes: new Set(), seen: before };
+    // A removed file's number may be a new file's.
+    const acted = known?.id === id ? known : { id, ctimes: new Set<bigint>(), seen: before };
     acted.ctimes.add(before.ctimeNs).add(acted.seen.ctimeNs);
     acted.seen = seen ?? acted.seen;
-    if (known === undefined) this.#acted.set(before.ino, acted);
+    this.#acted.set(before.ino, acted);
   }
 
   /** One of the inode's names is recorded like this. */
