@@ -54,5 +54,5 @@ function up(when: string): void {
     names === Math.ceil(files / PER_DIRECTORY),
     `${when}, ${names} names are listed ${tookMs} ms after the command`,
   );
-  check(rest.includes("--untimed") || tookMs <= MOST_MS, `that is at most ${MOST_MS} ms`);
+  if (!rest.includes("--untimed")) check(tookMs <= MOST_MS, `that is at most ${MOST_MS} ms`);
 }
