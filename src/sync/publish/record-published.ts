@@ -70,9 +70,11 @@ function renewed(
   for (const { object } of changes) {
     const kept = new Set(object.kept.map(placeText));
     for (const entry of object.entries) {
-      if (!kept.has(placeText(entry))) db.remove(entry);
-      // Out of sight, it may be a separate file that did not change.
-      else db.unsettle(entry);
+      const isKept = kept.has(placeText(entry));
+      if (!isKept) db.remove(entry);
+      // Out of sight, it may be a separate file that did not change. And if what is here has another id now, the tree may
+      // have the old one under the names that were given up.
+      if (isKept || now.get(object.ino)?.id !== object.id) db.unsettle(entry);
     }
   }
   const ids = new Ids(matching, standIn);
