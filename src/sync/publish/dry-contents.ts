@@ -1,6 +1,6 @@
 /**
- * The contents of a dry run. Nothing is sent, so what a merge reads of them is cut from the folder's files again, in memory
- * for one call.
+ * New contents in a dry run. They are not sent anywhere. If a merge needs some of them, the folder's files are read again,
+ * and nothing is kept.
  */
 import { groupBy } from "../../base/collections.ts";
 import type { Cid } from "../../base/ids.ts";

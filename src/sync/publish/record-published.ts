@@ -72,8 +72,8 @@ function renewed(
     for (const entry of object.entries) {
       const isKept = kept.has(placeText(entry));
       if (!isKept) db.remove(entry);
-      // Out of sight, it may be a separate file that did not change. And if what is here has another id now, the tree may
-      // have the old one under the names that were given up.
+      // Out of sight, it may be a separate file that did not change. If the object got another id, the old id may still
+      // have the names that were removed here: they come back.
       if (isKept || now.get(object.ino)?.id !== object.id) db.unsettle(entry);
     }
   }
