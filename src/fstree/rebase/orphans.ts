@@ -1,6 +1,7 @@
 /**
  * Objects whose directories no root has any more, as in an epoch whose base is gone (an agent offline beyond retention).
  * They become new objects in the root directory, under a conflict name if theirs is taken. No written data is lost.
+ * A file with another name, in a directory that is still there, only loses the names that went with their directories.
  */
 import { type Cid, type FileId, type FileName, type Ino, ROOT_ID, ROOT_INO } from "../../base/ids.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
@@ -9,6 +10,7 @@ import { readSelf } from "../fs-reader.ts";
 import { epochPlaces } from "./epoch-places.ts";
 import { freePlace } from "./free-place.ts";
 import { survives } from "./identities.ts";
+import { type Place, placeText } from "../object-rows.ts";
 import type { ObjectState } from "./transition.ts";
 
 /** The same epoch for `tree` with the directories `found` put back, which may lack some parents of the epoch's objects. */
@@ -19,23 +21,30 @@ export async function rehomeOrphans(
   found: readonly ObjectState[],
 ): Promise<ChangeSet> {
   const present = await presentDirectories(nodes, tree, changes, found);
-  const isOrphan = (object: ChangedObject) => object.baseNames.some(({ parent }) => !present.has(parent));
+  const isThere = ({ parent }: Place) => present.has(parent);
+  const isOrphan = ({ baseNames }: ChangedObject) => baseNames.length > 0 && !baseNames.some(isThere);
   const own = new Set(changes.objects.filter(survives).map(({ ino }) => ino));
   const hasHome = (parent: Ino) => {
     const id = changes.directories.get(parent);
     return own.has(parent) || (id !== undefined && present.has(id));
+  };
+  /** A directory that was born in the epoch has no id: no place in the base is in it. */
+  const inBase = ({ parent, name }: ChangedObject["names"][number]) => {
+    return { parent: changes.directories.get(parent) ?? ("" as FileId), name };
   };
   const taken = epochPlaces(changes, found);
   const objects: ChangedObject[] = [];
   for (const object of changes.objects) {
     if (isOrphan(object) && !survives(object)) continue;
     const born = isOrphan(object) ? { ...object, id: undefined, base: undefined, baseNames: [] } : object;
+    const lost = new Set(born.baseNames.filter((place) => !isThere(place)).map(placeText));
+    const left = object.names.filter((name) => !lost.has(placeText(inBase(name))));
     const names = [];
-    for (const { parent, name } of object.names) {
+    for (const { parent, name } of left.length === 0 ? object.names : left) {
       if (hasHome(parent)) names.push({ parent, name });
       else names.push({ parent: ROOT_INO, name: await freeName(name, changes.directories.get(parent) ?? ROOT_ID) });
     }
-    objects.push({ ...born, names });
+    objects.push({ ...born, baseNames: born.baseNames.filter(isThere), names });
   }
   return { ...changes, objects, directories: new Map([...changes.directories, [ROOT_INO, ROOT_ID]]) };
 

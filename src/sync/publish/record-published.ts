@@ -70,11 +70,9 @@ function renewed(
   for (const { object } of changes) {
     const kept = new Set(object.kept.map(placeText));
     for (const entry of object.entries) {
-      const isKept = kept.has(placeText(entry));
-      if (!isKept) db.remove(entry);
-      // Out of sight, it may be a separate file that did not change. If the object got another id, the old id may still
-      // have the names that were removed here: they come back.
-      if (isKept || now.get(object.ino)?.id !== object.id) db.unsettle(entry);
+      if (!kept.has(placeText(entry))) db.remove(entry);
+      // Out of sight, it may be a separate file that did not change.
+      else db.unsettle(entry);
     }
   }
   const ids = new Ids(matching, standIn);

@@ -398,6 +398,33 @@ describe("an epoch whose objects are older than its reference", () => {
     expect(Object.values(held).sort()).toEqual(["at home", "stray"]);
   });
 
+  test("a file of which one name was in a directory that no tree has keeps its identity and its other names", async () => {
+    const { publish, at, files } = await world();
+    const lost = "f".repeat(32) as FileId;
+    await publish([{ ino: 2, names: [[1, "f"]], bytes: bytes("text") }]);
+    const base = await at("f");
+    const linked = { ...base, names: [...base.names, { parent: lost, name: name("y") }] };
+    const renamed = {
+      ino: 2,
+      base: linked,
+      names: [
+        [1, "h"],
+        [4, "y"],
+      ],
+    } as const;
+    await publish([renamed], { directories: { 4: lost } });
+    expect(await files()).toEqual({ h: "text" });
+    expect((await at("h")).id).toBe(base.id);
+    const here = await at("h");
+    const last = {
+      ino: 2,
+      base: { ...here, names: [...here.names, { parent: lost, name: name("y") }] },
+      names: [[4, "y"]],
+    } as const;
+    await publish([last], { directories: { 4: lost } });
+    expect(await files()).toEqual({ y: "text" });
+  });
+
   test("an edit follows a file that others moved back to its original path", async () => {
     const { publish, at, files } = await world();
     await publish([{ ino: 2, names: [[1, "home"]], bytes: bytes("1") }]);

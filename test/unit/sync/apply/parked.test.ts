@@ -181,6 +181,32 @@ test("a file moved out of a directory that makes room is not mistaken for the fi
   expect([...whole.values()]).toEqual(expect.arrayContaining(["edited", "new", "x"]));
 });
 
+test("a file that is renamed stays one file, even if another name of it is in a directory that was united and is still parked", async () => {
+  let [parked, dead] = [0, true];
+  for (let change = 0; dead; change++) {
+    const { world, a, b } = await twoFolders();
+    a.disk.make(path("e"));
+    a.disk.write(path("f.bin"), "f");
+    await settle(world);
+    for (const { disk } of [a, b]) disk.tick(3_000_000_000n);
+    a.disk.move(path("e"), path("d"));
+    b.disk.make(path("d"));
+    await b.disk.link(path("f.bin"), path("d/y.bin"));
+    await a.sync();
+    dead = await killed(b, change);
+    const hidden = [...b.disk.tree(PARKED_PATH)];
+    if (hidden.some(([name]) => name.endsWith("/y.bin"))) parked++;
+    b.disk.move(path("f.bin"), path("h.bin"));
+    const whole = await settledTree(world);
+    // Where the link itself was parked, it comes back under a name that the file had.
+    const isBack = hidden.some(([name, text]) => !name.includes("/") && text === "f");
+    const names = ["d/y.bin", "h.bin", ...(isBack ? ["f.bin"] : [])];
+    expect([change, [...whole.keys()].sort()]).toEqual([change, ["d", ...names].sort()]);
+    for (const { disk } of world.folders) expect((await disk.look(path("h.bin")))?.links).toBe(names.length);
+  }
+  expect(parked).toBeGreaterThan(0);
+});
+
 test("objects parked when a process dies become visible while the bucket is unreachable, and edits to them arrive later", async () => {
   let [waited, dead] = [0, true];
   for (let change = 0; dead; change++) {
