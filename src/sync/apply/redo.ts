@@ -47,7 +47,11 @@ export async function redo(places: Places): Promise<void> {
     }
     if (exchanged !== undefined)
       db.setFact("exchanged", JSON.stringify([db.base()?.commit, textsOf(rowOf(exchanged))]));
-    for (const place of touched) db.touched.add(place);
+    for (const place of touched) {
+      db.touched.add(place);
+      // The log does not tell which places the batch unsettled, such as where a parked file came back into sight.
+      if (db.behind.reasonAt(place) === undefined) db.unsettle(place);
+    }
     await makeNamesDurable(disk, [NEW_PATH, ...touched.flatMap((place) => directoryOf(db, place))]);
   });
   await disk.unlink(REDO_PATH);

@@ -108,6 +108,40 @@ describe.each(["at a time", "one by one"] as const)("when files are placed %s", 
   });
 });
 
+test("a file that came back into sight just before a crash is compared with the bucket: if it is unchanged after all, it is removed", async () => {
+  let [back, dead] = [0, true];
+  for (let change = 0; dead; change++) {
+    const { world, a, b } = await twoFolders();
+    const files = ["a.bin", "f.bin", "g.bin", "z.bin"];
+    a.disk.make(path("d"));
+    for (const name of files) a.disk.write(path(name), "old");
+    await settle(world);
+    a.disk.tick(3_000_000_000n);
+    for (const name of files) a.disk.remove(path(name));
+    a.disk.move(path("d"), path("f.bin"));
+    await a.sync();
+    const mtimeNs = (await b.disk.look(path("f.bin")))?.mtimeNs ?? 0n;
+    let isWritten = false;
+    b.disk.before = () => {
+      if (isWritten || !b.disk.scanned) return;
+      isWritten = true;
+      b.disk.tick();
+      b.disk.write(path("f.bin"), "new");
+    };
+    dead = await killed(b, change);
+    b.disk.before = () => {};
+    const inSight = [...b.disk.tree()].flatMap(([name, text]) => (text === "new" ? [name] : []));
+    for (const name of inSight) {
+      b.disk.write(path(name), "old");
+      await b.disk.setModified(path(name), mtimeNs);
+      back++;
+    }
+    const left = [...(await settledTree(world)).values()].filter((text) => text !== "dir");
+    expect([change, left]).toEqual([change, isWritten && inSight.length === 0 ? ["new"] : []]);
+  }
+  expect(back).toBeGreaterThan(5);
+});
+
 test("a log of another state of the folder is not trusted", async () => {
   const { world, a, b } = await incoming("at a time");
   expect(await killed(b, MIDDLE)).toBe(true);
