@@ -49,6 +49,16 @@ export async function pageParts(): Promise<ReadonlyMap<string, string>> {
   ]);
 }
 
+/** Whether an argument is a bucket or in one. The page says once that such commands have a bucket's options. */
+export function takesBucket({ command }: NamedCommand): boolean {
+  return command.registeredArguments.some((each) => ["path", "url", "url|dir", "urls"].includes(each.name()));
+}
+
+/** The names of all its options, without dashes. */
+export function optionsOf({ command }: NamedCommand): readonly string[] {
+  return command.options.map(({ long }) => long?.slice(2) ?? "");
+}
+
 function leavesOf(command: Command, prefix: string): NamedCommand[] {
   return command.commands.flatMap((each) => {
     const name = `${prefix}${each.name()}`;
@@ -96,19 +106,16 @@ const SAID_ONCE = new Set([
   "the password to revoke",
 ]);
 
-/** An example that only fills in the arguments shows nothing new. Help has all of them, the page one at most. */
+/** Whether an example shows more than arguments and options, such as quotes or a pipe. Help has all, the page one at most. */
 function saysMore(example: string): boolean {
-  return / -|[|>"'=…]/.test(example);
+  return /[|>"']| \w+=| -- /.test(example);
 }
 
 function commandPart(named: NamedCommand): string {
   const { name, command } = named;
   const { examples } = tailOf(named);
-  const common = new Set<string>(COMMON_OPTIONS.map(kebab));
-  const own = command.options.map((option) => option.long?.slice(2) ?? "").filter((long) => !common.has(long));
-  const ofBucket = BUCKET_OPTIONS.map(kebab);
-  const isOfBucket = ofBucket.every((long) => own.includes(long));
-  const listed = own.filter((long) => !isOfBucket || !ofBucket.includes(long)).map((long) => `\`--${long}\``);
+  const said = new Set([...COMMON_OPTIONS, ...(takesBucket(named) ? BUCKET_OPTIONS : [])].map(kebab));
+  const own = optionsOf(named).filter((long) => !said.has(long));
   const usage = [
     name,
     ...command.registeredArguments.map((each) => (each.required ? `<${each.name()}>` : `[${each.name()}]`)),
@@ -122,7 +129,7 @@ function commandPart(named: NamedCommand): string {
   ];
   const told = command.registeredArguments.filter(({ description }) => !SAID_ONCE.has(description));
   for (const argument of told) lines.push(`- \`${argument.name()}\`: ${argument.description}`);
-  if (own.length > 0) lines.push(`- options: ${[...listed, ...(isOfBucket ? ["a bucket's"] : [])].join(", ")}`);
+  if (own.length > 0) lines.push(`- ${own.map((long) => `\`--${long}\``).join(", ")}`);
   if (lines.at(-1) !== "") lines.push("");
   const shown = examples.filter(saysMore).slice(0, 1);
   if (shown.length > 0) lines.push("```sh", ...shown, "```");

@@ -2,7 +2,16 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { commandTree, pageParts, tailOf, type NamedCommand } from "../../support/command-tree.ts";
+import { kebab } from "../../../src/cli/options.ts";
+import { BUCKET_OPTIONS, MASTER_OPTIONS } from "../../../src/cli/master-access.ts";
+import {
+  commandTree,
+  optionsOf,
+  pageParts,
+  tailOf,
+  takesBucket,
+  type NamedCommand,
+} from "../../support/command-tree.ts";
 
 const path = resolve(import.meta.dirname, "../../../docs/reference/command-line.md");
 let leaves: NamedCommand[];
@@ -22,6 +31,18 @@ test("the page shows the program's own options, exit statuses and commands", asy
   if (process.env["SYNCLINE_UPDATE_DOCS"] !== undefined) writeFileSync(path, current);
   const hint = "Bring it up to date: SYNCLINE_UPDATE_DOCS=1 npx vitest run cli/page";
   expect(readFileSync(path, "utf8"), hint).toBe(current);
+});
+
+test("commands with a bucket, and no others, have a bucket's options; mount, sync and webdav have no --timeout", () => {
+  const expectedOf = (named: NamedCommand): readonly string[] => {
+    if (named.name === "serve") return ["insecure"];
+    if (!takesBucket(named)) return [];
+    return (/^(mount|sync|webdav)$/.test(named.name) ? MASTER_OPTIONS : BUCKET_OPTIONS).map(kebab);
+  };
+  const actual = leaves.map((named) => optionsOf(named).filter((long) => BUCKET_OPTIONS.map(kebab).includes(long)));
+  expect(actual.map((options, at) => [leaves[at]?.name, options])).toEqual(
+    leaves.map((named) => [named.name, expectedOf(named)]),
+  );
 });
 
 test("every group of commands has a summary", async () => {
