@@ -5,7 +5,7 @@ export default defineConfig({
     include: ["test/**/*.test.ts"],
     setupFiles: ["test/support/property-seed.ts"],
     pool: "forks",
-    maxWorkers: 2,
+    maxWorkers: 3,
     // Deadlines, not expectations: those of the long run must be far away on a busy machine, too.
     testTimeout: process.env["SYNCLINE_TEST_ALL"] === undefined ? 120_000 : 3_600_000,
     hookTimeout: 60_000,

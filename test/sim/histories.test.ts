@@ -94,7 +94,13 @@ describe("a simulation notices", () => {
     expect((await play(wrong, beginning)).violations).toEqual([]);
   }, 900_000);
 
-  test.each(SABOTAGES)(
+  test.each(SABOTAGES.filter((each) => !isShortened(each)))(
+    "%s",
+    async (sabotage) => expect(await firstWrong(sabotage), "no history went wrong").toBeDefined(),
+    900_000,
+  );
+
+  test.each(SABOTAGES.filter(isShortened))(
     "%s, and shows it in a short history",
     async (sabotage) => {
       const long = await firstWrong(sabotage);
@@ -142,6 +148,18 @@ const SHOWN_BY = new Map<Sabotage, readonly number[]>([
   ["a collector that believes every clock", [73]],
   ["a WebDAV door that forgets conditions", [137]],
   ["masters that take a swap without an answer for done", [932]],
+]);
+
+/** To find a short history takes most of the time: without SYNCLINE_TEST_ALL, only some are sought. */
+function isShortened(sabotage: Sabotage): boolean {
+  return all || SHORTENED.has(sabotage);
+}
+
+const SHORTENED = new Set<Sabotage>([
+  "a conflict copy dropped",
+  "fsync that does not sync",
+  "a collector that believes every clock",
+  "doors that hear nothing of each other",
 ]);
 
 function hasFleet({ master }: Plan): boolean {
