@@ -32,7 +32,8 @@ export async function recordOwnCommit(
   const others = new Map<bigint, Place>();
   const displaced: Entry[] = [];
   const inodes = new Set(sealed.there.map(({ seen }) => unpackSeen(Buffer.from(seen, "base64")).ino));
-  for (const { path, type, seen } of sealed.there) {
+  // Directories come before what is in them: an object of several names is listed at the first one found.
+  for (const { path, type, seen } of sealed.there.toSorted((a, b) => a.path.length - b.path.length)) {
     const names = path.map((name) => Buffer.from(name, "base64").toString("latin1") as FileName);
     const name = names.at(-1);
     const above = names.slice(0, -1);

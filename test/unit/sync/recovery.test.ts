@@ -40,6 +40,21 @@ test.each([undefined, "of2"])(
   },
 );
 
+test("names deleted after a crash stay deleted, even if their file has another name and their directory was moved in the epoch", async () => {
+  const { world, a, b } = await twoFolders();
+  a.disk.write(path("f.bin"), "f");
+  a.disk.make(path("old"));
+  await settle(world);
+  a.disk.tick(3_000_000_000n);
+  a.disk.move(path("old"), path("z"));
+  await a.disk.link(path("f.bin"), path("z/f.bin"));
+  await dyingAfterSwap(a);
+  a.disk.tick(3_000_000_000n);
+  a.disk.remove(path("z/f.bin"));
+  expect([...(await settledTree(world)).keys()]).toEqual(["f.bin", "z"]);
+  expect((await b.disk.look(path("f.bin")))?.links).toBe(1);
+});
+
 test("files deleted here in a directory that others moved survive, even if the process died after its swap", async () => {
   const { world, a, b } = await twoFolders();
   a.disk.make(path("d"));
