@@ -28,7 +28,7 @@ export async function rehomeOrphans(
     const id = changes.directories.get(parent);
     return own.has(parent) || (id !== undefined && present.has(id));
   };
-  /** A directory that was born in the epoch has no id: no place in the base is in it. */
+  /** The place that the base would have for it. A directory born in the epoch has no id, and the base nothing in it. */
   const inBase = ({ parent, name }: ChangedObject["names"][number]) => {
     return { parent: changes.directories.get(parent) ?? ("" as FileId), name };
   };
