@@ -7,10 +7,10 @@ import { type Cid, type FileId, type FileName, type Ino, ROOT_ID, ROOT_INO } fro
 import type { NodeStore } from "../../tree/node-store.ts";
 import type { ChangedObject, ChangeSet } from "../change-set.ts";
 import { readSelf } from "../fs-reader.ts";
+import { type Place, placeText } from "../object-rows.ts";
 import { epochPlaces } from "./epoch-places.ts";
 import { freePlace } from "./free-place.ts";
 import { survives } from "./identities.ts";
-import { type Place, placeText } from "../object-rows.ts";
 import type { ObjectState } from "./transition.ts";
 
 /** The same epoch for `tree` with the directories `found` put back, which may lack some parents of the epoch's objects. */
@@ -28,17 +28,16 @@ export async function rehomeOrphans(
     const id = changes.directories.get(parent);
     return own.has(parent) || (id !== undefined && present.has(id));
   };
-  /** The place that the base would have for it. A directory born in the epoch has no id, and the base nothing in it. */
-  const inBase = ({ parent, name }: ChangedObject["names"][number]) => {
-    return { parent: changes.directories.get(parent) ?? ("" as FileId), name };
-  };
   const taken = epochPlaces(changes, found);
   const objects: ChangedObject[] = [];
   for (const object of changes.objects) {
     if (isOrphan(object) && !survives(object)) continue;
     const born = isOrphan(object) ? { ...object, id: undefined, base: undefined, baseNames: [] } : object;
     const lost = new Set(born.baseNames.filter((place) => !isThere(place)).map(placeText));
-    const left = object.names.filter((name) => !lost.has(placeText(inBase(name))));
+    const left = object.names.filter(({ parent, name }) => {
+      const id = changes.directories.get(parent);
+      return id === undefined || !lost.has(placeText({ parent: id, name }));
+    });
     const names = [];
     for (const { parent, name } of left.length === 0 ? object.names : left) {
       if (hasHome(parent)) names.push({ parent, name });

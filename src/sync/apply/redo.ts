@@ -49,7 +49,7 @@ export async function redo(places: Places): Promise<void> {
       db.setFact("exchanged", JSON.stringify([db.base()?.commit, textsOf(rowOf(exchanged))]));
     for (const place of touched) {
       db.touched.add(place);
-      // The log does not tell which places the batch unsettled, such as where a parked file came back into sight.
+      // The log does not say which places the batch marked as behind, such as one where a parked file reappeared.
       if (db.behind.reasonAt(place) === undefined) db.unsettle(place);
     }
     await makeNamesDurable(disk, [NEW_PATH, ...touched.flatMap((place) => directoryOf(db, place))]);

@@ -108,7 +108,7 @@ describe.each(["at a time", "one by one"] as const)("when files are placed %s", 
   });
 });
 
-test("a file that came back into sight just before a crash is compared with the bucket: if it is unchanged after all, it is removed", async () => {
+test("a file that came back into sight just before a crash is compared with the bucket again", async () => {
   let [back, dead] = [0, true];
   for (let change = 0; dead; change++) {
     const { world, a, b } = await twoFolders();
