@@ -29,7 +29,6 @@ import { withoutUnits } from "./scan/left-units.ts";
 import { sourcesOf, type LocalChanges } from "./scan/local-changes.ts";
 import { hasRecord } from "./scan/local-content.ts";
 import { resetFolder } from "./start-over.ts";
-import { pathInFolder } from "./known/path-in-folder.ts";
 import { claimFolder, ensureOwnFolders, isSyncedApart, openFolder, requireMarker } from "./known/marker.ts";
 import { match, type Matching } from "./scan/match.ts";
 import { lookUntilCertain, type Looked } from "./scan/missed.ts";
@@ -173,8 +172,9 @@ class SyncPass {
       this.#early ??= await this.#sendPortions();
       looked = await this.#look();
     }
-    const { unsure, ...certain } = await lookUntilCertain(disk, looked, () => this.#look());
-    this.#unsure = unsure.map((entry) => pathInFolder(db, entry) ?? [entry.name]);
+    const { unsure, seenTwice, ...certain } = await lookUntilCertain(db, disk, looked, () => this.#look());
+    this.#leftOut.add(seenTwice, "keeps changing");
+    this.#unsure = unsure;
     const scanMs = clock.monotonicMs() - certain.beganMs;
     progress?.found?.(certain.matching.objects.length);
     return { ...certain, scanMs, local: await this.#counted(certain) };

@@ -1,12 +1,17 @@
 /**
- * What a walk missed. A file that moves during a walk can be in neither of its directories when they are listed. So if any
- * directory changed meanwhile, only what two walks in a row miss counts as deleted.
+ * What a walk missed, or saw twice. A file that moves during a walk can be in neither of its directories when they are listed.
+ * So if any directory changed meanwhile, only what two walks in a row miss counts as deleted. It can also be in both: then
+ * its new name is no new file.
  */
 import { placeText } from "../../fstree/object-rows.ts";
-import type { DiskStat, SyncDisk } from "../disk/disk.ts";
+import type { DiskPath, DiskStat, SyncDisk } from "../disk/disk.ts";
+import type { SyncDatabase } from "../known/database.ts";
 import type { Entry } from "../known/entry.ts";
+import { pathInFolder } from "../known/path-in-folder.ts";
+import { isSameInode } from "../known/seen.ts";
+import { PARKED_ID } from "../disk/paths.ts";
 import type { Matching } from "./match.ts";
-import { within, type Walked } from "./walk.ts";
+import { lookBelow, within, type Found, type Walked } from "./walk.ts";
 
 /** A walk of the whole folder. */
 export interface Looked {
@@ -18,12 +23,15 @@ export interface Looked {
 }
 
 export interface Certain extends Looked {
-  /** Names that may only have moved: other walks found them. */
-  readonly unsure: readonly Entry[];
+  /** Paths of names that may only have moved: other walks found them. */
+  readonly unsure: readonly DiskPath[];
+  /** New names of files that the last walk saw at their old ones, too. */
+  readonly seenTwice: readonly Found[];
 }
 
 /** Repeats a walk until it is certain what was deleted, or files keep moving. */
 export async function lookUntilCertain(
+  db: SyncDatabase,
   disk: SyncDisk,
   first: Looked,
   lookAgain: () => Promise<Looked>,
@@ -31,9 +39,12 @@ export async function lookUntilCertain(
   let missedBefore = new Set<string>();
   for (let [looked, walks] = [first, 1]; ; walks++) {
     const missed = missedBy(looked.matching);
-    const unsure = missed.filter((entry) => !missedBefore.has(placeText(entry)));
-    if (unsure.length === 0 || !(await hasChanged(disk, looked.walked))) return { ...looked, unsure: [] };
-    if (walks === WALKS) return { ...looked, unsure };
+    let unsure = missed.filter((entry) => !missedBefore.has(placeText(entry)));
+    if (unsure.length > 0 && !(await hasChanged(disk, looked.walked))) unsure = [];
+    const seenTwice = await seenTwiceBy(db, disk, looked.matching);
+    if (walks === WALKS || unsure.length + seenTwice.length === 0) {
+      return { ...looked, unsure: unsure.map((entry) => pathInFolder(db, entry) ?? [entry.name]), seenTwice };
+    }
     missedBefore = new Set(missed.map(placeText));
     looked = await lookAgain();
   }
@@ -41,6 +52,30 @@ export async function lookUntilCertain(
 
 function missedBy({ objects }: Matching): Entry[] {
   return objects.flatMap(({ entries, found, kept }) => (found.length + kept.length < entries.length ? entries : []));
+}
+
+/** New names of files that have left the places where the walk saw them, or have further names since. */
+async function seenTwiceBy(db: SyncDatabase, disk: SyncDisk, { objects }: Matching): Promise<Found[]> {
+  const newNames = objects.flatMap(({ id, found }) => (id === undefined ? found : []));
+  const known = db.reading(() => newNames.flatMap((found) => knownElsewhere(db, found)));
+  const seenTwice: Found[] = [];
+  for (const { found, path } of known) {
+    const now = await lookBelow(disk, path);
+    const isThere = now === "closed" || (now?.ino === found.stat.ino && now.links === 1);
+    if (!isThere) seenTwice.push(found);
+  }
+  return seenTwice;
+}
+
+/** The path at which the inode of a new name was synced. */
+function knownElsewhere(db: SyncDatabase, found: Found): { found: Found; path: DiskPath }[] {
+  const { stat } = found;
+  if (stat.type === "directory") return [];
+  const entry = db
+    .byInode(stat.ino)
+    .find(({ parent, record, seen }) => parent !== PARKED_ID && record.type === stat.type && isSameInode(seen, stat));
+  const path = entry && pathInFolder(db, entry);
+  return path === undefined ? [] : [{ found, path }];
 }
 
 /** Whether names in a directory changed since the walk looked at it. */

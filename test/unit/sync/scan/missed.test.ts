@@ -66,3 +66,69 @@ test("a file that is missing only from the last of several scans is kept, and sy
   moving[Symbol.dispose]();
   expect(actionsOf(await a.sync())).toEqual([["moved", "a/3"]]);
 });
+
+test("a move to a directory that is listed later is no new file", async () => {
+  const { world, a, b } = await settled();
+  b.disk.write(path("a/x"), "of b");
+  await b.sync();
+  let isMoved = false;
+  using _moving = afterListing(a, "a", () => {
+    if (!isMoved) a.disk.move(path("a/x"), path("z/x"));
+    isMoved = true;
+  });
+  expect(actionsOf(await a.sync())).toEqual([["moved", "z/x"]]);
+  const whole = await settledTree(world);
+  expect([whole.get("z/x"), whole.get("a/x")]).toEqual(["of b", undefined]);
+});
+
+test("a name that a file gets in a directory that is listed later is a hard link", async () => {
+  const { world, a, b } = await settled();
+  b.disk.write(path("a/x"), "of b");
+  await b.sync();
+  let isLinked = false;
+  using _linking = afterListing(a, "a", () => {
+    if (!isLinked) void a.disk.link(path("a/x"), path("z/x"));
+    isLinked = true;
+  });
+  await a.sync();
+  const whole = await settledTree(world);
+  expect([whole.get("z/x"), whole.get("a/x")]).toEqual(["of b", "of b"]);
+  for (const { disk } of [a, b]) expect((await disk.look(path("a/x")))?.links).toBe(2);
+});
+
+test("a new file with the inode number of a file that was removed meanwhile is new", async () => {
+  const { world, a, b } = await settled();
+  b.disk.write(path("a/x"), "of b");
+  await b.sync();
+  let isMade = false;
+  using _making = afterListing(a, "a", () => {
+    if (isMade) return;
+    isMade = true;
+    a.disk.remove(path("a/x"));
+    a.disk.write(path("z/x"), "of a");
+  });
+  await a.sync();
+  const whole = await settledTree(world);
+  expect([whole.get("z/x"), whole.get("a/x")]).toEqual(["of a", "of b"]);
+});
+
+test("a file that moves during each of several scans keeps its old name until the next pass", async () => {
+  const { world, a, b } = await settled();
+  const names = ["0", "1", "2", "3"];
+  for (const name of names) a.disk.write(path(`a/${name}`), name);
+  await settle(world);
+  a.disk.tick(3_000_000_000n);
+  b.disk.write(path("a/3"), "of b");
+  await b.sync();
+  let moves = 0;
+  using moving = afterListing(a, "a", () => {
+    const name = names[moves++];
+    if (name !== undefined) a.disk.move(path(`a/${name}`), path(`z/${name}`));
+  });
+  const pass = await a.sync();
+  expect(actionsOf(pass)).toEqual(["0", "1", "2"].map((name) => ["moved", `z/${name}`]));
+  expect(pass.unstable).toEqual([path("z/3")]);
+  moving[Symbol.dispose]();
+  const whole = await settledTree(world);
+  expect([whole.get("z/3"), whole.get("a/3")]).toEqual(["of b", undefined]);
+});
