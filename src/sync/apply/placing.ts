@@ -98,6 +98,8 @@ export class Placing {
     }
     const path = this.#pathOf(entry);
     const stat = path === undefined ? undefined : await disk.look(path);
+    // Since the scan it was removed or moved: the next scan sees which.
+    if (path !== undefined && stat === undefined && parent !== PARKED_ID) return "changed here";
     if (path === undefined || stat === undefined) {
       db.remove(entry);
       return "done";
