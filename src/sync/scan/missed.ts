@@ -1,6 +1,6 @@
 /**
  * What a walk missed, or saw twice. A file that moves during a walk can be in neither of its directories when they are listed.
- * So if any directory changed meanwhile, only what two walks in a row miss counts as deleted. It can also be in both: then
+ * So if any directory changed meanwhile, only what three walks in a row miss counts as deleted. It can also be in both: then
  * its new name is no new file.
  */
 import { placeText } from "../../fstree/object-rows.ts";
@@ -36,16 +36,17 @@ export async function lookUntilCertain(
   first: Looked,
   lookAgain: () => Promise<Looked>,
 ): Promise<Certain> {
-  let missedBefore = new Set<string>();
+  /** How many walks in a row missed a name. */
+  let misses: ReadonlyMap<string, number> = new Map();
   for (let [looked, walks] = [first, 1]; ; walks++) {
     const missed = missedBy(looked.matching);
-    let unsure = missed.filter((entry) => !missedBefore.has(placeText(entry)));
+    misses = new Map(missed.map(placeText).map((place) => [place, (misses.get(place) ?? 0) + 1]));
+    let unsure = missed.filter((entry) => (misses.get(placeText(entry)) ?? 0) < MISSES);
     if (unsure.length > 0 && !(await hasChanged(disk, looked.walked))) unsure = [];
     const seenTwice = await seenTwiceBy(db, disk, looked.matching);
     if (walks === WALKS || unsure.length + seenTwice.length === 0) {
       return { ...looked, unsure: unsure.map((entry) => pathInFolder(db, entry) ?? [entry.name]), seenTwice };
     }
-    missedBefore = new Set(missed.map(placeText));
     looked = await lookAgain();
   }
 }
@@ -92,4 +93,5 @@ function looksSame(before: DiskStat, now: DiskStat): boolean {
   return before.ino === now.ino && before.mtimeNs === now.mtimeNs && before.ctimeNs === now.ctimeNs;
 }
 
+const MISSES = 3;
 const WALKS = 4;
