@@ -13,6 +13,7 @@ import { REFUSALS, type DiskPath, type DiskStat, type SyncDisk } from "../disk/d
 import type { Entry } from "../known/entry.ts";
 import { isOwn, PARKED_ID, PARKED_PATH, parkedPath } from "../disk/paths.ts";
 import { pathInFolder } from "../known/path-in-folder.ts";
+import { lookBelow, NOT_LISTED } from "../scan/walk.ts";
 
 /**
  * Runs before a pass. An object that the database has elsewhere goes back there if that place is free. A file other than
@@ -22,10 +23,9 @@ export async function returnParked(db: SyncDatabase, disk: SyncDisk): Promise<vo
   const there = await disk.list(PARKED_PATH);
   for (const { name, stat } of there) {
     const id = name as string as FileId;
-    const isThis = ({ seen }: Entry) => seen.ino === stat.ino;
     const waiting = db.at({ parent: PARKED_ID, name });
-    if (waiting !== undefined && isThis(waiting)) continue;
-    const entry = waiting === undefined ? db.byId(id).find(isThis) : undefined;
+    if (waiting?.seen.ino === stat.ino) continue;
+    const entry = waiting === undefined ? await placeLeft(db, disk, id, stat.ino) : undefined;
     const place = entry && pathInFolder(db, entry);
     if (place !== undefined && (await tried(disk, parkedPath(id), place)) === "moved") continue;
     await db.transaction(async () => {
@@ -37,6 +37,17 @@ export async function returnParked(db: SyncDatabase, disk: SyncDisk): Promise<vo
   const names = new Set(there.map(({ name }) => name));
   const gone = db.children(PARKED_ID).filter(({ name }) => !names.has(name));
   if (gone.length > 0) await db.transaction(() => forget(db, gone));
+}
+
+/** The name that a parked object had. A file's other names still show it. */
+async function placeLeft(db: SyncDatabase, disk: SyncDisk, id: FileId, ino: bigint): Promise<Entry | undefined> {
+  for (const entry of db.byId(id)) {
+    if (entry.seen.ino !== ino) continue;
+    const path = pathInFolder(db, entry);
+    const there = path === undefined ? undefined : await lookBelow(disk, path);
+    if (there === undefined || there === "closed" || there.ino !== ino) return entry;
+  }
+  return undefined;
 }
 
 /**
@@ -177,7 +188,7 @@ async function tried(disk: SyncDisk, from: DiskPath, to: DiskPath): Promise<"mov
     return "moved";
   } catch (error) {
     if (failedWith(error, "EEXIST", "ENOTEMPTY", "EISDIR")) return "taken";
-    if (failedWith(error, "ENOENT", "ENOTDIR", "ELOOP", ...REFUSALS)) return "impossible";
+    if (failedWith(error, ...NOT_LISTED, ...REFUSALS)) return "impossible";
     throw error;
   }
 }

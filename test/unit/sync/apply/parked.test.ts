@@ -336,3 +336,19 @@ test.each(["directory", "moved file"])(
     expect([...(await settledTree(world)).keys()].sort()).toEqual(kind === "directory" ? ["p", "q"] : ["p"]);
   },
 );
+
+test("a run that dies while it removes a file's names brings none of them back", async () => {
+  for (let change = 0, dead = true; dead; change++) {
+    const { world, a, b } = await twoFolders();
+    a.disk.make(path("d"));
+    a.disk.write(path("x"), "x");
+    for (const name of ["y", "d/x", "d/y"]) await a.disk.link(path("x"), path(name));
+    await settle(world);
+    for (const name of ["x", "y", "d/x", "d/y"]) a.disk.move(path(name), path(`${name} of a`));
+    await a.sync();
+    b.disk.tick(3_000_000_000n);
+    dead = await killed(b, change);
+    const whole = await settledTree(world);
+    expect([...whole.keys()].sort()).toEqual(["d", "d/x of a", "d/y of a", "x of a", "y of a"]);
+  }
+});
