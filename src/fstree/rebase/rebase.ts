@@ -110,7 +110,7 @@ export async function rebaseEpoch(
   const unseen = allOf([
     mergeBase === reference ? [] : await differences(nodes, reference, mergeBase),
     await strangersIn(nodes, ours, joined(changes, identities), objects),
-    [...back, ...aside, ...rehomed(sealed, changes, objects)],
+    [...back, ...aside, ...rehomed(sealed, changes, objects), ...lostNames(sealed, changes)],
     alive.flatMap(([, { id, names }]) => names.map((place) => changeAt(place, undefined, id))),
   ]);
   for (const [ino, object] of alive) objects.set(ino, object);
@@ -155,6 +155,20 @@ function rehomed(sealed: ChangeSet, changes: ChangeSet, objects: ReadonlyMap<Ino
       return parent === ROOT_INO && inRoot.get(ino)?.some((known) => known.name === name) !== true;
     });
     return fresh.map(({ name }) => changeAt({ parent: ROOT_ID, name }, undefined, objects.get(ino)?.id));
+  });
+}
+
+/** Names of files that went with their directories. */
+function lostNames({ objects, directories }: ChangeSet, changes: ChangeSet): BaseChange[] {
+  if (changes.objects === objects) return [];
+  const textOf = ({ parent, name }: ChangedObject["names"][number]) => `${parent}/${name}`;
+  const left = new Map(changes.objects.map(({ ino, names }) => [ino, new Set(names.map(textOf))]));
+  return objects.flatMap(({ ino, id, names }) => {
+    return names.flatMap((at) => {
+      const parent = directories.get(at.parent);
+      const isLeft = left.get(ino)?.has(textOf(at)) === true;
+      return isLeft || parent === undefined ? [] : [changeAt({ parent, name: at.name }, id, undefined)];
+    });
   });
 }
 

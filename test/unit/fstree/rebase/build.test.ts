@@ -374,13 +374,15 @@ describe("an epoch whose objects are older than its reference", () => {
       { ino: 2, names: [[4, "f"]], bytes: bytes("1") },
       { ino: 3, names: [[5, "g"]], bytes: bytes("2") },
     ];
-    const { epoch } = await publish(edits, { directories: { 4: "f".repeat(32) as FileId } });
+    const lost = "f".repeat(32) as FileId;
+    const { epoch } = await publish(edits, { directories: { 4: lost } });
     expect(await files()).toEqual({ f: "1", g: "2" });
-    // Nobody saw them there.
+    // Nobody saw them there, and one is no longer where it was seen.
     const told = epoch.base.changes?.flatMap((change) => (change.kind === "dentry" ? [change] : []));
     expect(told?.map(({ parent, name: text }) => [parent, text])).toEqual([
       [ROOT_ID, "f"],
       [ROOT_ID, "g"],
+      [lost, "f"],
     ]);
   });
 
@@ -412,8 +414,10 @@ describe("an epoch whose objects are older than its reference", () => {
         [4, "y"],
       ],
     } as const;
-    await publish([renamed], { directories: { 4: lost } });
+    const { epoch } = await publish([renamed], { directories: { 4: lost } });
     expect(await files()).toEqual({ h: "text" });
+    // What shows the lost name compares it with the tree.
+    expect(epoch.base.changes).toContainEqual(expect.objectContaining({ parent: lost, name: "y" }));
     expect((await at("h")).id).toBe(base.id);
     const here = await at("h");
     const last = {
