@@ -331,4 +331,5 @@ export type FactKey =
   | "rules"
   | "exchanged"
   | "shown"
+  | "awaited"
   | "files before";

@@ -3,15 +3,17 @@
  * So if any directory changed meanwhile, only what three walks in a row miss counts as deleted. It can also be in both: then
  * its new name is no new file.
  */
+import { failedWith } from "../../base/system-errors.ts";
 import { placeText } from "../../fstree/object-rows.ts";
-import type { DiskPath, DiskStat, SyncDisk } from "../disk/disk.ts";
+import { blake3 } from "../../crypto/hash.ts";
+import { hasStat, type DiskPath, type DiskStat, type SyncDisk } from "../disk/disk.ts";
 import type { SyncDatabase } from "../known/database.ts";
 import type { Entry } from "../known/entry.ts";
 import { pathInFolder } from "../known/path-in-folder.ts";
 import { isSameInode } from "../known/seen.ts";
-import { PARKED_ID } from "../disk/paths.ts";
+import { PARKED_ID, PARKED_PATH } from "../disk/paths.ts";
 import type { Matching } from "./match.ts";
-import { lookBelow, within, type Found, type Walked } from "./walk.ts";
+import { lookBelow, NOT_LISTED, within, type Found, type Walked } from "./walk.ts";
 
 /** A walk of the whole folder. */
 export interface Looked {
@@ -23,7 +25,7 @@ export interface Looked {
 }
 
 export interface Certain extends Looked {
-  /** Paths of names that may only have moved: other walks found them. */
+  /** Paths of names that may only have moved: other walks found them, or they are out of sight. */
   readonly unsure: readonly DiskPath[];
   /** New names of files that the last walk saw at their old ones, too. */
   readonly seenTwice: readonly Found[];
@@ -45,7 +47,8 @@ export async function lookUntilCertain(
     if (unsure.length > 0 && !(await hasChanged(disk, looked.walked))) unsure = [];
     const seenTwice = await seenTwiceBy(db, disk, looked.matching);
     if (walks === WALKS || unsure.length + seenTwice.length === 0) {
-      return { ...looked, unsure: unsure.map((entry) => pathInFolder(db, entry) ?? [entry.name]), seenTwice };
+      const kept = new Set([...unsure, ...(await newlyParked(db, disk, missed))]);
+      return { ...looked, unsure: Array.from(kept, (entry) => pathInFolder(db, entry) ?? [entry.name]), seenTwice };
     }
     looked = await lookAgain();
   }
@@ -53,6 +56,44 @@ export async function lookUntilCertain(
 
 function missedBy({ objects }: Matching): Entry[] {
   return objects.flatMap(({ entries, found, kept }) => (found.length + kept.length < entries.length ? entries : []));
+}
+
+/**
+ * Those that somebody moved into a directory that is out of sight now. One pass waits until it is back. What is still in it
+ * then counts as deleted: the directory could wait for just that.
+ */
+async function newlyParked(db: SyncDatabase, disk: SyncDisk, missed: readonly Entry[]): Promise<readonly Entry[]> {
+  const stats = missed.length === 0 ? new Map<bigint, DiskStat>() : await inParkedDirectories(disk);
+  const parked = missed.filter(({ seen }) => {
+    const stat = stats.get(seen.ino);
+    return stat !== undefined && isSameInode(seen, stat);
+  });
+  const places = parked.map(placeText).sort().join("\n");
+  const digest = parked.length === 0 ? undefined : Buffer.from(blake3(Buffer.from(places))).toString("hex");
+  if (digest === db.fact("awaited")) return [];
+  db.setFact("awaited", digest);
+  return parked;
+}
+
+/** By inode. */
+async function inParkedDirectories(disk: SyncDisk): Promise<ReadonlyMap<bigint, DiskStat>> {
+  const stats = new Map<bigint, DiskStat>();
+  const listed = async (directory: DiskPath) => {
+    try {
+      return await disk.list(directory);
+    } catch (error) {
+      if (failedWith(error, ...NOT_LISTED)) return [];
+      throw error;
+    }
+  };
+  const collect = async (directory: DiskPath): Promise<void> => {
+    for (const { name, stat } of (await listed(directory)).filter(hasStat)) {
+      if (directory.length > PARKED_PATH.length) stats.set(stat.ino, stat);
+      if (stat.type === "directory") await collect([...directory, name]);
+    }
+  };
+  await collect(PARKED_PATH);
+  return stats;
 }
 
 /** New names of files that have left the places where the walk saw them, or have further names since. */

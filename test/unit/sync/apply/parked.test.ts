@@ -1,5 +1,6 @@
 /** What makes room for something else and is written to in that very moment: it does not stay out of sight. */
 import { expect, test } from "vitest";
+import type { FileName } from "../../../../src/base/ids.ts";
 import type { MemorySyncDisk } from "../../../../src/simulate/folder/memory-sync-disk.ts";
 import { PARKED_PATH } from "../../../../src/sync/disk/paths.ts";
 import { killed, path, settle, settledTree, twoFolders } from "../../../support/sync-world.ts";
@@ -351,4 +352,33 @@ test("a run that dies while it removes a file's names brings none of them back",
     const whole = await settledTree(world);
     expect([...whole.keys()].sort()).toEqual(["d", "d/x of a", "d/y of a", "x of a", "y of a"]);
   }
+});
+
+test("a file that was moved into a directory just before it was parked is not deleted", async () => {
+  let [hidden, dead] = [0, true];
+  for (let change = 0; dead; change++) {
+    const { world, a, b } = await twoFolders();
+    for (const name of ["d", "e"]) a.disk.make(path(name));
+    for (const name of ["f", "d/x", "e/y"]) a.disk.write(path(name), name);
+    await settle(world);
+    for (const { disk } of [a, b]) disk.tick(3_000_000_000n);
+    a.disk.move(path("d"), path("e"), "exchange");
+    a.disk.write(path("f"), "of a");
+    await a.sync();
+    const rename = b.disk.rename.bind(b.disk);
+    let isMoved = false;
+    b.disk.rename = async (from, to, how) => {
+      if (!isMoved && to[1] === "parked" && from.length === 1 && from[0] !== "f") {
+        isMoved = true;
+        b.disk.move(path("f"), [...from, "f" as FileName]);
+      }
+      return rename(from, to, how);
+    };
+    dead = await killed(b, change);
+    b.disk.rename = rename;
+    if ([...b.disk.tree(PARKED_PATH).keys()].some((name) => name.endsWith("/f"))) hidden++;
+    const whole = await settledTree(world);
+    expect([...whole.values()].filter((text) => text.includes("f"))).toEqual(["of a"]);
+  }
+  expect(hidden).toBeGreaterThan(0);
 });
