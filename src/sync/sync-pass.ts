@@ -77,8 +77,6 @@ class SyncPass {
   #bucketRules = "";
   #policy = DEFAULT_POLICY;
   #again: boolean;
-  /** Names that the scan missed, and that may only have moved. */
-  #unsure: readonly DiskPath[] = [];
 
   constructor(context: PassContext, isDryRun = false) {
     this.#context = context;
@@ -112,7 +110,7 @@ class SyncPass {
     await noteArrived({ db, disk, nodes: this.#nodes, isAsKnown, nowNs: () => clock.nowNs() });
     for (let attempt = 0; ; attempt++) {
       const all = await this.#scan();
-      const isSure = this.#unsure.length === 0;
+      const isSure = all.unsure.length === 0;
       const deleted = isSure ? all.local.deletedFiles : [];
       const mass = await missingMass(db, this.#nodes, deleted, this.#policy.guard);
       const approved = mass !== undefined && mass.digest === this.#context.allowDeletes;
@@ -172,9 +170,8 @@ class SyncPass {
       this.#early ??= await this.#sendPortions();
       looked = await this.#look();
     }
-    const { unsure, seenTwice, ...certain } = await lookUntilCertain(db, disk, looked, () => this.#look());
+    const { seenTwice, ...certain } = await lookUntilCertain(db, disk, looked, () => this.#look());
     this.#leftOut.add(seenTwice, "keeps changing");
-    this.#unsure = unsure;
     const scanMs = clock.monotonicMs() - certain.beganMs;
     progress?.found?.(certain.matching.objects.length);
     return { ...certain, scanMs, local: await this.#counted(certain) };
@@ -191,12 +188,12 @@ class SyncPass {
   }
 
   /** The same scan while its deletions await approval or are unsure: the bucket keeps what is missing here. */
-  async #keepMissing({ walked, lookedNs, scanMs }: Scanned): Promise<Scanned> {
+  async #keepMissing({ walked, lookedNs, scanMs, unsure, awaited }: Scanned): Promise<Scanned> {
     const { db, clock } = this.#context;
     noteFilesBefore(db, this.#policy.guard);
     const kept = db.reading(() => matchKeepingMissing(db, walked, this.#rules));
     const local = await this.#counted({ ...kept, lookedNs, beganMs: clock.monotonicMs() });
-    return { ...kept, lookedNs, scanMs, local };
+    return { ...kept, lookedNs, scanMs, local, unsure, awaited };
   }
 
   /** If the disk was unplugged during the scan, its marker is gone, too. */
@@ -300,6 +297,7 @@ class SyncPass {
         applying: (places) => progress?.applying?.(places),
       },
     );
+    db.setFact("awaited", scanned.awaited);
     if (held === undefined) db.setFact("shown", String(base.seq));
     if (held === undefined && missing === undefined) forgetFilesBefore(db);
     const hasNewRules = (await this.#rulesNow()).digest !== this.#rules.digest;
@@ -317,7 +315,7 @@ class SyncPass {
   }
 
   #result(
-    { walked, local, scanMs }: Scanned,
+    { walked, local, scanMs, unsure }: Scanned,
     parts: Partial<Pick<Published, "conflicts" | "figures">> &
       Partial<Pick<PassResult, "held" | "plan" | "applied" | "hasNewRules">>,
   ): PassResult {
@@ -333,7 +331,7 @@ class SyncPass {
       root: base.commit,
       held: parts.held,
       hasNewRules: parts.hasNewRules ?? false,
-      unstable: [...left.because("keeps changing"), ...this.#unsure],
+      unstable: [...left.because("keeps changing"), ...unsure],
       unsent: left.waiting,
       plan: parts.plan ?? { puts: [], removals: [], left: [] },
       scanMs,

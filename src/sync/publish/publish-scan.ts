@@ -21,9 +21,10 @@ import type { Matching } from "../scan/match.ts";
 import { recordPublished, standOn, type Recorded } from "./record-published.ts";
 import { forgetSent, forgetUnderWay, hasLateCome, mayHaveBeenSent } from "./sent-epochs.ts";
 import { failureOf } from "../pass-failure.ts";
+import type { Unsure } from "../scan/missed.ts";
 import type { Found, Walked } from "../scan/walk.ts";
 
-export interface Scanned {
+export interface Scanned extends Unsure {
   readonly walked: Walked;
   readonly matching: Matching;
   readonly local: LocalChanges;

@@ -24,9 +24,15 @@ export interface Looked {
   readonly beganMs: number;
 }
 
-export interface Certain extends Looked {
+/** What the next pass is to decide. */
+export interface Unsure {
   /** Paths of names that may only have moved: other walks found them, or they are out of sight. */
   readonly unsure: readonly DiskPath[];
+  /** Digest of those out of sight, for the database if the pass succeeds; undefined: there are none. */
+  readonly awaited: string | undefined;
+}
+
+export interface Certain extends Looked, Unsure {
   /** New names of files that the last walk saw at their old ones, too. */
   readonly seenTwice: readonly Found[];
 }
@@ -47,8 +53,11 @@ export async function lookUntilCertain(
     if (unsure.length > 0 && !(await hasChanged(disk, looked.walked))) unsure = [];
     const seenTwice = await seenTwiceBy(db, disk, looked.matching);
     if (walks === WALKS || unsure.length + seenTwice.length === 0) {
-      const kept = new Set([...unsure, ...(await newlyParked(db, disk, missed))]);
-      return { ...looked, unsure: Array.from(kept, (entry) => pathInFolder(db, entry) ?? [entry.name]), seenTwice };
+      const parked = await parkedAmong(disk, missed);
+      const awaited = digestOf(parked);
+      const kept = new Set([...unsure, ...(awaited === db.fact("awaited") ? [] : parked)]);
+      const paths = Array.from(kept, (entry) => pathInFolder(db, entry) ?? [entry.name]);
+      return { ...looked, unsure: paths, awaited, seenTwice };
     }
     looked = await lookAgain();
   }
@@ -62,17 +71,18 @@ function missedBy({ objects }: Matching): Entry[] {
  * Those that somebody moved into a directory that is out of sight now. One pass waits until it is back. What is still in it
  * then counts as deleted: the directory could wait for just that.
  */
-async function newlyParked(db: SyncDatabase, disk: SyncDisk, missed: readonly Entry[]): Promise<readonly Entry[]> {
+async function parkedAmong(disk: SyncDisk, missed: readonly Entry[]): Promise<readonly Entry[]> {
   const stats = missed.length === 0 ? new Map<bigint, DiskStat>() : await inParkedDirectories(disk);
-  const parked = missed.filter(({ seen }) => {
+  return missed.filter(({ seen }) => {
     const stat = stats.get(seen.ino);
     return stat !== undefined && isSameInode(seen, stat);
   });
-  const places = parked.map(placeText).sort().join("\n");
-  const digest = parked.length === 0 ? undefined : Buffer.from(blake3(Buffer.from(places))).toString("hex");
-  if (digest === db.fact("awaited")) return [];
-  db.setFact("awaited", digest);
-  return parked;
+}
+
+function digestOf(entries: readonly Entry[]): string | undefined {
+  if (entries.length === 0) return undefined;
+  const places = entries.map(placeText).sort().join("\n");
+  return Buffer.from(blake3(Buffer.from(places))).toString("hex");
 }
 
 /** By inode. */
