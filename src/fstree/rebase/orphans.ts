@@ -35,7 +35,7 @@ export async function rehomeOrphans(
     const born = isOrphan(object) ? { ...object, id: undefined, base: undefined, baseNames: [] } : object;
     const lost = new Set(born.baseNames.filter((place) => !isThere(place)).map(placeText));
     const left = object.names.filter(({ parent, name }) => {
-      const id = changes.directories.get(parent);
+      const id = own.has(parent) ? undefined : changes.directories.get(parent);
       return id === undefined || !lost.has(placeText({ parent: id, name }));
     });
     const names = [];

@@ -429,6 +429,33 @@ describe("an epoch whose objects are older than its reference", () => {
     expect(await files()).toEqual({ y: "text" });
   });
 
+  test("a file keeps its name in a directory that no tree has if the epoch has that directory", async () => {
+    const { publish, at, files } = await world();
+    const [lost, above] = ["f".repeat(32) as FileId, "e".repeat(32) as FileId];
+    await publish([
+      { ino: 2, names: [[1, "f"]], bytes: bytes("text") },
+      { ino: 3, names: [[1, "other"]], type: "directory" },
+    ]);
+    const [base, { record }] = [await at("f"), await at("other")];
+    const linked = { ...base, names: [...base.names, { parent: lost, name: name("y") }] };
+    await publish(
+      [
+        {
+          ino: 2,
+          base: linked,
+          names: [
+            [1, "h"],
+            [4, "y"],
+          ],
+        },
+        { ino: 4, base: { id: lost, record, names: [{ parent: above, name: name("d") }] }, names: [[1, "d"]] },
+      ],
+      { directories: { 4: lost } },
+    );
+    expect(await files()).toEqual({ h: "text", d: "dir", "d/y": "text", other: "dir" });
+    expect([(await at("h")).id, (await at("d", "y")).id]).toEqual([base.id, base.id]);
+  });
+
   test("an edit follows a file that others moved back to its original path", async () => {
     const { publish, at, files } = await world();
     await publish([{ ino: 2, names: [[1, "home"]], bytes: bytes("1") }]);
