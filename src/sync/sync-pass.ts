@@ -283,6 +283,7 @@ class SyncPass {
         block: (cid) => bucket.blocks.get(cid),
         isAsKnown: (path, entry) => this.#isAsKnown(path, entry),
         nowNs: () => clock.nowNs(),
+        isHeld: missing !== undefined,
         wrote: (bytes) => progress?.received?.(bytes),
         applied: (path) => progress?.applied?.(path),
       },

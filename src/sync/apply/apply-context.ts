@@ -16,6 +16,8 @@ export interface ApplyContext extends IncomingContext {
   /** Proves that a file marked hasty is what the database says. */
   readonly isAsKnown: (path: DiskPath, entry: Entry) => Promise<boolean>;
   readonly nowNs: () => bigint;
+  /** Whether the folder's own deletions await approval. Otherwise a name that is gone was there when scanned. */
+  readonly isHeld: boolean;
   /** Called with each path that was settled. */
   readonly applied?: (path: DiskPath) => void;
 }

@@ -88,7 +88,7 @@ export class Placing {
 
   /** Removes a name if its object is still as it was synced. */
   async remove({ parent, name, id }: Pick<Entry, keyof Place | "id">): Promise<"done" | Reason> {
-    const { db, disk } = this.#context;
+    const { db, disk, isHeld } = this.#context;
     // As of now: the batch before may have removed other names of it.
     const entry = db.at({ parent, name });
     if (entry?.id !== id) {
@@ -98,8 +98,8 @@ export class Placing {
     }
     const path = this.#pathOf(entry);
     const stat = path === undefined ? undefined : await disk.look(path);
-    // Since the scan it was removed or moved: the next scan sees which.
-    if (path !== undefined && stat === undefined && parent !== PARKED_ID) return "changed here";
+    // It was removed or moved since the scan: the next one sees which.
+    if (path !== undefined && stat === undefined && parent !== PARKED_ID && !isHeld) return "changed here";
     if (path === undefined || stat === undefined) {
       db.remove(entry);
       return "done";

@@ -183,7 +183,8 @@ describe("while a local deletion waits for approval", () => {
     b.disk.remove(path("d"));
     expect((await b.sync()).held?.files).toBe(120);
     await deleteApproved(a);
-    await b.sync();
+    // So that the agent looks again.
+    expect((await b.sync()).applied.removed).toBe(121);
     expect((await b.sync()).held).toBeUndefined();
     await settle(world);
   });
