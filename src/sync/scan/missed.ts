@@ -1,7 +1,7 @@
 /**
  * What a walk missed, or saw twice. A file that moves during a walk can be in neither of its directories when they are listed.
- * So if any directory changed meanwhile, only what three walks in a row miss counts as deleted. It can also be in both: then
- * its new name is no new file.
+ * So if any directory changed meanwhile, only what three walks in a row miss counts as deleted. The file can also be in both
+ * directories. Then the walk is repeated, since its new name is no new file.
  */
 import { failedWith } from "../../base/system-errors.ts";
 import { placeText } from "../../fstree/object-rows.ts";
