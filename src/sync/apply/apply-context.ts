@@ -16,7 +16,7 @@ export interface ApplyContext extends IncomingContext {
   /** Proves that a file marked hasty is what the database says. */
   readonly isAsKnown: (path: DiskPath, entry: Entry) => Promise<boolean>;
   readonly nowNs: () => bigint;
-  /** Whether the folder's own deletions await approval. If so, a name may have been gone before the scan. */
+  /** Whether the folder's own deletions await approval. If so, the scan may already have missed a name that is gone. */
   readonly isHeld: boolean;
   /** Called with each path that was settled. */
   readonly applied?: (path: DiskPath) => void;

@@ -39,7 +39,7 @@ export async function returnParked(db: SyncDatabase, disk: SyncDisk): Promise<vo
   if (gone.length > 0) await db.transaction(() => forget(db, gone));
 }
 
-/** The name that a parked object had. A file's other names still show it. */
+/** The name that an object had before it was parked: of a file's names, one that no longer shows it. */
 async function placeLeft(db: SyncDatabase, disk: SyncDisk, id: FileId, ino: bigint): Promise<Entry | undefined> {
   for (const entry of db.byId(id)) {
     if (entry.seen.ino !== ino) continue;

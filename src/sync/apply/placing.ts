@@ -98,7 +98,7 @@ export class Placing {
     }
     const path = this.#pathOf(entry);
     const stat = path === undefined ? undefined : await disk.look(path);
-    // Somebody removed or moved it since the scan: the next one sees which.
+    // Somebody has removed or moved it since the scan. The next scan sees which.
     if (path !== undefined && stat === undefined && parent !== PARKED_ID && !isHeld) return "changed here";
     if (path === undefined || stat === undefined) {
       db.remove(entry);

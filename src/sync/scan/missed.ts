@@ -1,5 +1,5 @@
 /**
- * What a walk missed, or saw twice. A file that moves during a walk can be in neither of its directories when they are listed.
+ * What a walk missed, or saw twice. A file that moves during a walk may be missing from both of its directories when each is listed.
  * So if any directory changed meanwhile, only what three walks in a row miss counts as deleted. The file can also be in both
  * directories. Then the walk is repeated, since its new name is no new file.
  */
@@ -68,8 +68,8 @@ function missedBy({ objects }: Matching): Entry[] {
 }
 
 /**
- * Those that somebody moved into a directory that is out of sight now. One pass waits until it is back. What is still in it
- * then counts as deleted: the directory could wait for just that.
+ * Those that somebody moved into a directory that is out of sight now. One whole pass waits for it to come back. What is
+ * still in it then counts as deleted, since the directory may be waiting for that very deletion.
  */
 async function parkedAmong(disk: SyncDisk, missed: readonly Entry[]): Promise<readonly Entry[]> {
   const stats = missed.length === 0 ? new Map<bigint, DiskStat>() : await inParkedDirectories(disk);

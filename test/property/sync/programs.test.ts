@@ -116,7 +116,7 @@ async function filesIn({ disk }: SyncedFolder) {
   return files.map(([name, text], index) => ({ name, text, ino: stats[index]?.ino, links: stats[index]?.links }));
 }
 
-test("both folders end as the program left the one", { timeout }, async () => {
+test("both folders end as the program left its own", { timeout }, async () => {
   await fc.assert(
     fc.asyncProperty(rounds, async (history) => {
       const { world, a, b, one, other } = await twoPrograms();

@@ -416,7 +416,7 @@ describe("an epoch whose objects are older than its reference", () => {
     } as const;
     const { epoch } = await publish([renamed], { directories: { 4: lost } });
     expect(await files()).toEqual({ h: "text" });
-    // What shows the lost name compares it with the tree.
+    // A folder that still shows the lost name compares it with the tree.
     expect(epoch.base.changes).toContainEqual(expect.objectContaining({ parent: lost, name: "y" }));
     expect((await at("h")).id).toBe(base.id);
     const here = await at("h");

@@ -96,7 +96,7 @@ test("a name that a file gets in a directory that is listed later is a hard link
   for (const { disk } of [a, b]) expect((await disk.look(path("a/x")))?.links).toBe(2);
 });
 
-test("a new file with the inode number of a file that was removed meanwhile is new", async () => {
+test("a new file that reuses the inode number of a removed file is a new file", async () => {
   const { world, a, b } = await settled();
   b.disk.write(path("a/x"), "of b");
   await b.sync();
