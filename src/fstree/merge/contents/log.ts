@@ -1,5 +1,6 @@
 /**
- * Merges appends on both sides of a log: base + winner's tail + loser's tail, so that no line is lost or torn.
+ * Merges appends on both sides of a log: base + winner's tail + loser's tail, so that no line is lost or torn. A side that was merged
+ * so before has lines of others within the base's. Then what the other side appended goes to its end.
  *
  * The cost is that of the tails: the common part is compared by the addresses of its chunks, and an edit appends the
  * loser's tail to the winner's version.
@@ -15,45 +16,84 @@ import type { MergeContext } from "../context.ts";
 
 const NEWLINE = 0x0a;
 
+type Merged = Pick<FileRecord, "content" | "size">;
+
 /** Undefined: both only appended, but a line would be torn. */
 export async function mergeLogs(
   context: MergeContext,
   base: FileRecord,
   winner: FileRecord,
   loser: FileRecord,
-): Promise<Pick<FileRecord, "content" | "size"> | "not appended" | undefined> {
-  if (!(await startsWith(context, winner, base)) || !(await startsWith(context, loser, base))) return "not appended";
-  if (!(await endsLine(context, base)) || !(await endsLine(context, winner))) return undefined;
-  const tail = loser.size - base.size;
-  const size = winner.size + tail;
+): Promise<Merged | "not appended" | undefined> {
+  const [inWinner, inLoser] = [await commonStart(context, base, winner), await commonStart(context, base, loser)];
+  if (inWinner === base.size && inLoser === base.size) {
+    const isTorn = !(await endsLine(context, base)) || !(await endsLine(context, winner));
+    return isTorn ? undefined : withTail(context, winner, loser, base.size);
+  }
+  if (inWinner !== base.size && inLoser !== base.size) return "not appended";
+  const [appended, other, common] = inWinner === base.size ? [winner, loser, inLoser] : [loser, winner, inWinner];
+  if (!(await hasAllLines(context, other, base, common))) return "not appended";
+  return withTail(context, other, appended, base.size);
+}
+
+/** The file with what the other one has from `start` on. */
+async function withTail(
+  { content: source, sink, contentConfig }: MergeContext,
+  file: FileRecord,
+  other: FileRecord,
+  start: number,
+): Promise<Merged> {
+  const tail = other.size - start;
   const segments: ContentSegment[] = [
-    { offset: 0, length: winner.size, from: "base", epoch: 0 },
-    { offset: winner.size, length: tail, from: "data", epoch: 0 },
+    { offset: 0, length: file.size, from: "base", epoch: 0 },
+    { offset: file.size, length: tail, from: "data", epoch: 0 },
   ];
   const readTail = (_epoch: number, offset: number, length: number) =>
-    readContent(context.content, loser.content, loser.size, offset - winner.size + base.size, length);
-  const content = await editContent(
-    context.content,
-    context.sink,
-    context.contentConfig,
-    winner.content,
-    winner.size,
-    segments.filter(({ length }) => length > 0),
-    size,
-    readTail,
-  );
+    readContent(source, other.content, other.size, offset - file.size + start, length);
+  const edits = segments.filter(({ length }) => length > 0);
+  const size = file.size + tail;
+  const content = await editContent(source, sink, contentConfig, file.content, file.size, edits, size, readTail);
   return { content, size };
 }
 
-async function startsWith({ content: source }: MergeContext, file: FileRecord, start: FileRecord): Promise<boolean> {
-  if (file.size < start.size) return false;
-  const from = await sharedBytes(source, file, start);
-  const pieces = streamContent(source, file.content, file.size, from, start.size);
-  for await (const expected of streamContent(source, start.content, start.size, from)) {
-    const { value } = await pieces.next();
-    if (value === undefined || !Buffer.from(expected).equals(value)) return false;
+/**
+ * Whether a file has all lines of the base in their order, and others besides. `common`: the bytes in common at their start.
+ * False also where more than the policy's size of a text would have to be compared.
+ */
+async function hasAllLines(
+  context: MergeContext,
+  file: FileRecord,
+  base: FileRecord,
+  common: number,
+): Promise<boolean> {
+  const { content: source, policy } = context;
+  if (!(await endsLine(context, base)) || !(await endsLine(context, file))) return false;
+  const from = Math.max(0, common - policy.textBytes);
+  const before = Buffer.from(await readContent(source, base.content, base.size, from, common - from));
+  const start = from + before.lastIndexOf(NEWLINE) + 1;
+  if (Math.max(base.size, file.size) - start > policy.textBytes) return false;
+  const linesOf = async ({ content, size }: FileRecord) =>
+    Buffer.from(await readContent(source, content, size, start, size - start))
+      .toString("latin1")
+      .split("\n");
+  const expected = await linesOf(base);
+  let found = 0;
+  for (const line of await linesOf(file)) if (line === expected[found]) found++;
+  return found === expected.length;
+}
+
+/** How many bytes two files have in common at their start. */
+async function commonStart({ content: source }: MergeContext, a: FileRecord, b: FileRecord): Promise<number> {
+  const end = Math.min(a.size, b.size);
+  let common = await sharedBytes(source, a, b);
+  const pieces = streamContent(source, a.content, a.size, common, end);
+  for await (const piece of streamContent(source, b.content, b.size, common, end)) {
+    const { value = new Uint8Array() } = await pieces.next();
+    const different = Buffer.from(piece).equals(value) ? -1 : piece.findIndex((byte, at) => byte !== value[at]);
+    if (different >= 0) return common + different;
+    common += piece.length;
   }
-  return true;
+  return common;
 }
 
 /** How many bytes at the start of two files lie in the same chunks and holes. Skips what is below a list node that both have. */

@@ -54,7 +54,19 @@ describe("appends on both sides of a log", () => {
     expect(await mergeTexts("0\n", "0\nw", "0\nl\n")).toBeUndefined();
   });
 
+  test("go to the end of the other side, if that one has others' lines within the base's", async () => {
+    expect(await mergeTexts("0\na1\n", "0\na1\na2\n", "0\nb1\na1\nb2\n")).toBe("0\nb1\na1\nb2\na2\n");
+    expect(await mergeTexts("0\na1\n", "0\nb1\na1\nb2\n", "0\na1\na2\n")).toBe("0\nb1\na1\nb2\na2\n");
+    expect(await mergeTexts("\na\n\n", "\na\n\nw\n", "l\n\na\n\n")).toBe("l\n\na\n\nw\n");
+    expect(await mergeTexts("0\na1\n", "0\na1\na2", "0\nb1\na1\n")).toBe("0\nb1\na1\na2");
+    const long = lines("base", 4 * MiB);
+    expect(await mergeTexts(`${long}a1\n`, `${long}a1\na2\n`, `${long}b1\na1\n`)).toBe(`${long}b1\na1\na2\n`);
+  });
+
   test("are not recognized when a side did more than append", async () => {
+    expect(await mergeTexts("0\na1\n", "0\na1\na2\n", "0\nb1\nA1\n")).toBe("not appended");
+    expect(await mergeTexts("0\na1\n", "0\na1\na2\n", "0\nb1\na1\nb2")).toBe("not appended");
+    expect(await mergeTexts("0\na1\n", "0\nc1\na1\n", "0\nb1\na1\n")).toBe("not appended");
     expect(await mergeTexts("0\n", "1\nw\n", "0\nl\n")).toBe("not appended");
     expect(await mergeTexts("0\n1\n", "0\n1\nw\n", "0\n")).toBe("not appended");
     const long = lines("base", MiB);
