@@ -226,6 +226,20 @@ export const mutants = [
     test: UNITS,
   },
   {
+    name: "the content of a file that was merged is not uploaded as its program has it",
+    file: "src/bucket/publish.ts",
+    from: ", ...contentsApart(epochTree)]",
+    to: "]",
+    test: "test/unit/bucket/publish/published-epoch.test.ts",
+  },
+  {
+    name: "that content is not uploaded if the root has the merged tree already",
+    file: "src/bucket/publish.ts",
+    from: " && !(await hasContentsApart(epochTree))",
+    to: "",
+    test: "test/unit/bucket/publish/published-epoch.test.ts",
+  },
+  {
     name: "a swap without an answer is not looked for in the history",
     file: "src/bucket/publish.ts",
     from: "if (!this.#unsure.includes(prepared)) this.#unsure.push(prepared);",

@@ -19,7 +19,7 @@ import { ownEpoch } from "./publish/own-epoch.ts";
 import { BUSY_COMMITS, Backoff } from "./publish/backoff.ts";
 import { tellTorn } from "./publish/torn-files.ts";
 import { isRolledBack } from "./publish/rolled-back.ts";
-import { publishedEpoch } from "./publish/published-epoch.ts";
+import { contentsApart, hasContentsApart, publishedEpoch } from "./publish/published-epoch.ts";
 import { type EpochTree, type MergeSnapshots, Workspace } from "./publish/workspace.ts";
 import type { SwapOutcome } from "../roots/root-store.ts";
 import type { PreparedSwap, UploadSession } from "./remote.ts";
@@ -200,7 +200,8 @@ class Publication implements AsyncDisposable {
       tellTorn(this.#context.log, epochTree);
       const policy = await policyAfter(bucket, current.commit, this.#options.policy, staging);
       const isAlike = epochTree.tree === current.commit.body.tree && hasPolicy(current.commit, policy);
-      if (isAlike && this.#options.recovers === undefined) return await this.#published(current, epochTree);
+      if (isAlike && this.#options.recovers === undefined && !(await hasContentsApart(epochTree)))
+        return await this.#published(current, epochTree);
       const { commit, verified } = await makeCommit(bucket, nodes, staging, current.commit, writer, {
         tree: epochTree.tree,
         epoch: this.#changes.epoch,
@@ -210,7 +211,7 @@ class Publication implements AsyncDisposable {
         recovered: this.#options.recovers,
         policy,
       });
-      const blocks = staging.reachable(commitRoots(commit));
+      const blocks = staging.reachable([...commitRoots(commit), ...contentsApart(epochTree)]);
       const note = () => this.#note({ commit: commit.cid, seq: commit.body.seq });
       // Takes a sync of a disk. After a large upload that costs little, and if the upload fails, nothing is in doubt.
       const noted = staging.contentBytes < NOTED_BESIDE_BYTES ? note() : undefined;
