@@ -2,6 +2,7 @@
  * Verifies a bucket: every block that any kept root reaches, every commit's signature and place in history, and the current
  * tree as a filesystem. Reports, and changes nothing.
  */
+import { addAll } from "../base/collections.ts";
 import { unless } from "../base/unless.ts";
 import type { Cid, Lamport } from "../base/ids.ts";
 import { hasCode, isDamage, SynclineError } from "../base/errors.ts";
@@ -81,9 +82,9 @@ async function verifyRoot(bucket: Bucket, root: Root, options: VerifyOptions): P
     const sound = soundBlocks(blocks, walk);
     const nodes = new NodeStore(sound, { capacityBytes: VERIFY_CACHE_BYTES });
     onStep?.("checking history and the newest tree");
-    damage.push(...(await damageByPath(bucket, sound, nodes, walk, head)));
-    damage.push(...(await historyDamage(bucket, nodes, walk, head)));
-    damage.push(...(await treeDamage(sound, nodes, walk, head)));
+    addAll(damage, await damageByPath(bucket, sound, nodes, walk, head));
+    addAll(damage, await historyDamage(bucket, nodes, walk, head));
+    addAll(damage, await treeDamage(sound, nodes, walk, head));
   }
   const named = new Set(damage.map(({ cid }) => cid));
   for (const [cid, wrong] of walk.damaged) {

@@ -1,4 +1,5 @@
 /** Differences between two trees, for the overlay: it drops what it shows of them and notifies kernels. */
+import { addAll } from "../base/collections.ts";
 import { unless } from "../base/unless.ts";
 import { isGone } from "../blocks/not-found.ts";
 import type { Cid, FileId } from "../base/ids.ts";
@@ -61,7 +62,7 @@ export function allOf(lists: readonly (readonly BaseChange[] | undefined)[]): Ba
   const all: BaseChange[] = [];
   for (const list of lists) {
     if (list === undefined) return undefined;
-    all.push(...list);
+    addAll(all, list);
   }
   return all;
 }

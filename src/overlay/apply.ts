@@ -2,6 +2,7 @@
  * Applies journal records to the overlay's state. The state changes in no other way, live or in replay, so a restart
  * arrives at the same state. It reads only the state, and never fails on records that were valid when made.
  */
+import { addAll } from "../base/collections.ts";
 import type { FileName, Ino } from "../base/ids.ts";
 import { corruptState } from "./data/bytes.ts";
 import { bornObject, type DirtyObject, isUnlinked, keptObject } from "./dirty-object.ts";
@@ -40,7 +41,7 @@ export function applyRecord(state: OverlayState, record: JournalRecord): void {
       for (const row of record.rows) state.publishedRows.set(row.ino, row);
       return;
     case "follow":
-      state.followed.push(...record.objects);
+      addAll(state.followed, record.objects);
       return;
     case "published":
       return settlePublished(state, record);

@@ -108,8 +108,10 @@ export class Housekeeping implements Disposable {
 
   #discardOwnerless(): void {
     const { state } = this.#parts;
-    const ownerless = this.#ownerless.filter((ino) => state.object(ino) === undefined);
-    state.discarded.push(...ownerless.map((ino) => ({ ino, upTo: state.epoch - 1 })));
+    // One by one: there may be more than a call's arguments can hold.
+    for (const ino of this.#ownerless) {
+      if (state.object(ino) === undefined) state.discarded.push({ ino, upTo: state.epoch - 1 });
+    }
     this.discard();
   }
 

@@ -3,6 +3,7 @@
  * journals, each owner's index against the packs, and that each root reaches only stored blocks. It changes nothing that a
  * master would notice. The caller must hold the folder (data-folder.ts).
  */
+import { addAll } from "../../base/collections.ts";
 import type { Wallet } from "../../base/ids.ts";
 import { describeError } from "../../base/log.ts";
 import { digestOf } from "../../format/blocks/cid.ts";
@@ -57,7 +58,10 @@ export async function auditData(options: DataAuditOptions): Promise<DataReport> 
     packs += part.packs;
     blocks += part.blocks;
     bytes += part.bytes;
-    damage.push(...part.damage.map((item) => Object.assign({}, item, { owner })));
+    addAll(
+      damage,
+      part.damage.map((item) => Object.assign({}, item, { owner })),
+    );
   }
   return { owners: owners.size, buckets: roots.length, packs, blocks, bytes, damage };
 }
@@ -105,7 +109,10 @@ async function auditOwner(
   try {
     const audit = await auditPacks({ disk, folder, index, found, onBytes });
     // The index knows one of two copies; if that one is intact, the other does not matter.
-    damage.push(...audit.damage.filter((item) => !isSuperseded(item, found)));
+    addAll(
+      damage,
+      audit.damage.filter((item) => !isSuperseded(item, found)),
+    );
     const walked = new Set<string>();
     const read = ({ pack, offset, length }: Place) => handles.use(folder, pack, (file) => file.read(offset, length));
     for (const { name, root } of buckets) {
@@ -121,7 +128,7 @@ async function auditOwner(
       }
       const holds = async (row: { pack: string; digest: Buffer; offset: number; length: number }) =>
         (await handles.use(folder, row.pack, (file) => holdsIntact(file, { ...row, codec: PLAIN }))) === true;
-      damage.push(...(await auditIndex(index, found, holds)));
+      addAll(damage, await auditIndex(index, found, holds));
     }
     return { packs: audit.packs, ...found.totals(), damage };
   } finally {

@@ -2,6 +2,7 @@
  * Hashes every block of one owner's packs, and enters the packs' contents into a separate index, to compare the owner's
  * index with.
  */
+import { addAll } from "../../base/collections.ts";
 import { mapConcurrent } from "../../base/concurrency.ts";
 import { hasCode } from "../../base/errors.ts";
 import { isUnreadableSector } from "../../base/system-errors.ts";
@@ -40,7 +41,7 @@ export async function auditPacks(options: PackAuditOptions): Promise<PackAudit> 
   const names = [...new Set([...listed.sealed, ...listed.open])].filter((name) => !left.has(name)).toSorted();
   const damage: DataDamage[] = [];
   await mapConcurrent(names, PACKS_AT_ONCE, async (name) => {
-    damage.push(...(await auditPack(options, name, listed.sealed.has(name))));
+    addAll(damage, await auditPack(options, name, listed.sealed.has(name)));
   });
   for (const { name } of known) {
     if (!left.has(name) && !listed.sealed.has(name) && !listed.open.has(name) && index?.holdsAny(name) === true) {
