@@ -5,6 +5,7 @@
  * Masters may run meanwhile. Roots are read before the log, which then names all that they reach. Damage counts only if no
  * pack was given up while it was found; otherwise the owner is examined again, without hashing packs twice.
  */
+import { addAll } from "../../base/collections.ts";
 import { type Arbiter, type LogEntry, PACK_STATES } from "../../arbiter/arbiter.ts";
 import { mapConcurrent } from "../../base/concurrency.ts";
 import { hasCode, isDamage } from "../../base/errors.ts";
@@ -50,7 +51,10 @@ export async function auditShared(options: SharedAuditOptions): Promise<SharedRe
   for (const owner of owners) {
     const part = await new OwnerAudit(options, owner).run();
     for (const count of ["buckets", "packs", "blocks", "bytes", "orphans"] as const) report[count] += part[count];
-    damage.push(...part.damage.map((item) => Object.assign({}, item, { owner })));
+    addAll(
+      damage,
+      part.damage.map((item) => Object.assign({}, item, { owner })),
+    );
   }
   return { ...report, damage };
 }
@@ -119,10 +123,10 @@ class OwnerAudit {
     const found = temporaryIndex();
     try {
       await mapConcurrent(packs, PACK_READS, async (entry) => {
-        damage.push(...logFaults(entry, position), ...(await this.#pack(entry, found)));
+        addAll(damage, [...logFaults(entry, position), ...(await this.#pack(entry, found))]);
       });
       const left = damage.filter((item) => !isSuperseded(item, found));
-      left.push(...(await this.#reach(roots, packs, found)));
+      addAll(left, await this.#reach(roots, packs, found));
       const counts = { buckets: roots.length, packs: packs.length, orphans: objects.size };
       return { report: { ...counts, ...found.totals(), damage: left }, packs };
     } finally {

@@ -13,8 +13,11 @@
  */
 import { type Arbiter, type LogEntry, PACK_STATES } from "../../arbiter/arbiter.ts";
 import type { Clock } from "../../base/clock.ts";
-import { nextTurn } from "../../base/concurrency.ts";
-import { SynclineError } from "../../base/errors.ts";
+import { mapConcurrent, nextTurn } from "../../base/concurrency.ts";
+import { SynclineError, unlessDamaged } from "../../base/errors.ts";
+import { STORE_CONCURRENCY } from "../../base/limits.ts";
+import { cidFromDigest } from "../../format/blocks/cid.ts";
+import type { PackRow } from "../../format/blocks/pack.ts";
 import type { Databases } from "../../objects/databases.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
 import type { CollectionReport } from "../gc/collection.ts";
@@ -152,17 +155,27 @@ class SharedCollection {
     for (const { pack, state, bytes } of blocks.cache.packs()) {
       if (state !== PACK_STATES.live) continue;
       await this.#breathe();
-      const { cache } = blocks;
       const old = isOld(pack);
-      const rows = cache.rowsOf(pack);
+      const rows = blocks.cache.rowsOf(pack);
       // A later root may reach what is young.
-      const needed = old
-        ? rows.filter((row) => this.#marks.has(row.digest) && cache.find(row.digest)?.pack === pack)
-        : rows;
+      const needed = old ? await this.#needed(pack, rows) : rows;
       const total = rows.reduce((sum, { length }) => sum + length, 0);
       uses.push({ pack, bytes, blocks: rows.length, total, needed, isOld: old });
     }
     return uses;
+  }
+
+  /** The rows whose copies count. The copy of another pack is read first: it may be damaged, and be all that is left. */
+  async #needed(pack: string, rows: readonly PackRow[]): Promise<readonly PackRow[]> {
+    const { blocks } = this.#options;
+    const marked = rows.filter(({ digest }) => this.#marks.has(digest));
+    const elsewhere = marked.filter(({ digest }) => blocks.cache.find(digest)?.pack !== pack);
+    await mapConcurrent(elsewhere, STORE_CONCURRENCY, async ({ digest }) => {
+      await this.#breathe();
+      await unlessDamaged(() => blocks.get(cidFromDigest("raw", digest)));
+    });
+    const counts = ({ digest }: PackRow) => (blocks.cache.find(digest)?.pack ?? pack) === pack;
+    return marked.filter(counts);
   }
 
   /** Deletes objects that were never entered in the log, or given up. A failed listing ends the collection. */
@@ -177,8 +190,11 @@ class SharedCollection {
     }
     // Read after the listing, so that it names packs that were entered meanwhile.
     const packs = await this.#log();
-    const orphans = old.filter((pack) => (packs.get(pack)?.state ?? PACK_STATES.gone) === PACK_STATES.gone);
+    const isOrphan = (pack: string) => (packs.get(pack)?.state ?? PACK_STATES.gone) === PACK_STATES.gone;
+    const orphans = old.filter(isOrphan);
     if (orphans.length === 0) return;
+    // The log may have gone back since the collection began, and then lacks packs that it had.
+    await this.#readLog();
     // Before any delete: another master may enter what it finds in the store.
     for (const pack of await arbiter.packs.disown(owner, orphans)) {
       await this.#breathe();

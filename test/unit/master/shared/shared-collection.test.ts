@@ -10,7 +10,7 @@ import { reachedLinks } from "../../../../src/master/store/reached-links.ts";
 import type { SwapCondition } from "../../../../src/master/roots/condition.ts";
 import { BLOCK_OVERHEAD_BYTES } from "../../../../src/master/limits.ts";
 import { noise } from "../../../support/bytes.ts";
-import { blockOf, CommitChain, type MadeCommit } from "../../../support/commit-chain.ts";
+import { blockOf, CommitChain, type MadeCommit, nodeBlock } from "../../../support/commit-chain.ts";
 import { ManualClock } from "../../../support/manual-clock.ts";
 import { LEASE_MS, type SharedMaster, SharedWorld } from "../../../support/shared-world.ts";
 
@@ -52,6 +52,26 @@ describe("several masters", () => {
     await upload(a, first);
     await swap(b, undefined, first);
     expect(await world.arbiter.roots.get(NAME())).toMatchObject({ commit: first.commit.cid });
+  });
+
+  test("a damaged chunk that an upload healed stays healed, also if the collecting master does not know of the damage", async () => {
+    const { world, clock, a, b } = await twoMasters();
+    const chunk = blockOf("raw", noise(50_000, 7));
+    const tree = nodeBlock("tree", chunk);
+    const made = chain.make("two", undefined, { tree: tree.cid });
+    const blocks = await a.stores.of(owner);
+    await blocks.put([...made.blocks, chunk, tree]);
+    await a.swaps.swap({ owner, bucket: "other" }, { kind: "absent" }, made.commit.cid, NEVER);
+    await (await b.stores.of(owner)).era();
+    await flipBitOf(world, chunk.bytes);
+    await expect(blocks.get(chunk.cid)).rejects.toMatchObject({ code: "block_corrupt" });
+    expect(await blocks.put([chunk])).toEqual({ stored: 1, known: 0 });
+    for (let lease = 0; lease < 3; lease++) {
+      await clock.advance(LEASE_MS + 1_000);
+      await b.collect(owner);
+    }
+    const there = await world.master().stores.of(owner);
+    expect(Buffer.compare(await there.get(chunk.cid), chunk.bytes)).toBe(0);
   });
 
   test("garbage goes after two leases, and what roots reach stays", async () => {
@@ -380,4 +400,17 @@ function picker(seed: number): (below: number) => number {
     state = (Math.imul(state ^ (state >>> 15), 2_246_822_519) + 0x9e3779b9) >>> 0;
     return (state >>> 8) % below;
   };
+}
+
+/** As a disk does it: in the pack that holds these bytes. */
+async function flipBitOf(world: SharedWorld, bytes: Uint8Array): Promise<void> {
+  const store = world.objects.of(owner);
+  for await (const { name } of store.list("pack/")) {
+    const there = await store.get(name);
+    const at = there === undefined ? -1 : Buffer.from(there.bytes).indexOf(Buffer.from(bytes));
+    if (there === undefined || at < 0) continue;
+    const damaged = Buffer.from(there.bytes);
+    damaged.writeUInt8(damaged.readUInt8(at + 9) ^ 4, at + 9);
+    await store.putIfMatch(name, [damaged], there.token);
+  }
 }

@@ -180,6 +180,28 @@ describe("a storage that masters share", () => {
     expect(await packNames(objects)).toHaveLength(2);
   });
 
+  test("a collection disowns no pack if the log went back while it listed the store", async () => {
+    const { open, clock, objects, leaseSeconds } = world();
+    const database = await RestorableArbiter.create(clock);
+    const { arbiter } = database;
+    await using storage = await open(arbiter);
+    const one = await publish(storage);
+    await database.keepCopy();
+    await publish(storage, one);
+    await clock.advance(4 * leaseSeconds * 1_000);
+    const store = objects.of(owner);
+    const list = store.list.bind(store);
+    store.list = async function* (prefix) {
+      yield* list(prefix);
+      store.list = list;
+      await database.restore();
+    };
+    await expect(collect(storage, clock)).rejects.toMatchObject({ code: "root_rolled_back" });
+    expect(await packNames(objects)).toHaveLength(2);
+    const { entries } = await arbiter.packs.after(owner, 0);
+    expect(entries.filter(({ state }) => state === PACK_STATES.gone)).toEqual([]);
+  });
+
   test("a copy of the arbiter that is put back shows at the start of a master, which then deletes nothing", async () => {
     const { open, clock, objects, leaseSeconds } = world();
     const database = await RestorableArbiter.create(clock);
