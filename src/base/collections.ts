@@ -17,6 +17,11 @@ export function addAll<Item>(to: Item[], items: Iterable<Item>): void {
   for (const item of items) to.push(item);
 }
 
+/** The items in this order, so many at a time. */
+export function* inPortions<Item>(items: readonly Item[], most: number): Generator<Item[]> {
+  for (let at = 0; at < items.length; at += most) yield items.slice(at, at + most);
+}
+
 /** Batches in this order, of at most so many bytes and items, unless a single item has more. */
 export function* inBatches<Item>(
   items: Iterable<Item>,

@@ -1,11 +1,12 @@
-/** Copies what packs must keep into new ones, then condemns them: in one change of the log, and so in one era. */
+/** Copies what packs must keep into new ones, then condemns them. The first change of the log enters all new packs. */
 import type { Arbiter, NewPack } from "../../arbiter/arbiter.ts";
-import { inBatches } from "../../base/collections.ts";
+import { addAll, inBatches, inPortions } from "../../base/collections.ts";
 import type { Wallet } from "../../base/ids.ts";
 import { describeError, type Log } from "../../base/log.ts";
 import { PACK_TARGET_BYTES } from "../../base/limits.ts";
 import type { Block } from "../../blocks/block-store.ts";
 import { cidFromDigest } from "../../format/blocks/cid.ts";
+import { CHANGED_PACKS } from "../limits.ts";
 import type { PackUse } from "./rewriting-plan.ts";
 import type { SharedBlocks } from "./shared-blocks.ts";
 
@@ -47,11 +48,18 @@ export async function rewritePacks(options: Rewriting, packs: readonly PackUse[]
     add.push({ pack, bytes: built.pack.size, rows: built.pack.rows });
   }
   if (done.length === 0) return [];
-  const condemn = done.map(({ pack }) => pack);
   const begunMs = Number.isFinite(begun) ? begun : blocks.follower.earlierMs;
-  signal.throwIfAborted();
-  const live = await arbiter.packs.change(owner, { add, condemn, begunMs, patienceMs: leaseMs });
+  const condemned: PackUse[] = [];
+  for (const portion of inPortions(done, CHANGED_PACKS)) {
+    signal.throwIfAborted();
+    const condemn = portion.map(({ pack }) => pack);
+    const isFirst = condemned.length === 0;
+    const entering = isFirst ? { add, begunMs } : { add: [], begunMs: blocks.follower.earlierMs };
+    const live = await arbiter.packs.change(owner, { ...entering, condemn, patienceMs: leaseMs });
+    // It took longer than a lease, so nothing was condemned.
+    if (live.size < entering.add.length) break;
+    addAll(condemned, portion);
+  }
   await blocks.follower.refresh();
-  // It took longer than a lease, so nothing was condemned.
-  return live.size < add.length ? [] : done;
+  return condemned;
 }

@@ -13,6 +13,7 @@
  */
 import { type Arbiter, type LogEntry, PACK_STATES } from "../../arbiter/arbiter.ts";
 import type { Clock } from "../../base/clock.ts";
+import { inPortions } from "../../base/collections.ts";
 import { mapConcurrent, nextTurn } from "../../base/concurrency.ts";
 import { SynclineError, unlessDamaged } from "../../base/errors.ts";
 import { STORE_CONCURRENCY } from "../../base/limits.ts";
@@ -21,6 +22,7 @@ import type { PackRow } from "../../format/blocks/pack.ts";
 import type { Databases } from "../../objects/databases.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
 import type { CollectionReport } from "../gc/collection.ts";
+import { CHANGED_PACKS } from "../limits.ts";
 import { RootMarks } from "../gc/root-marks.ts";
 import type { RootAlarm } from "../roots/root-alarm.ts";
 import type { CollectionProgress } from "../store/owner-blocks.ts";
@@ -123,8 +125,9 @@ class SharedCollection {
       if (isNeeded) reached.push(pack);
     }
     if (reached.length === 0) return;
-    const live = await arbiter.packs.restore(owner, reached);
-    if (live.size < reached.length) {
+    let live = 0;
+    for (const packs of inPortions(reached, CHANGED_PACKS)) live += (await arbiter.packs.restore(owner, packs)).size;
+    if (live < reached.length) {
       throw new SynclineError("store_corrupt", "A root reaches a pack that was deleted. Nothing more was collected.", {
         hint: "Run `syncline verify --repair` on the owner's buckets.",
       });
@@ -138,14 +141,16 @@ class SharedCollection {
     const condemned = [...packs.values()].filter(({ state }) => state === PACK_STATES.condemned);
     const due = condemned.filter(({ changedMs }) => changedMs < nowMs - leaseMs).map(({ pack }) => pack);
     if (due.length === 0) return;
-    this.#options.signal.throwIfAborted();
-    const gone = await arbiter.packs.giveUp(owner, due, { beforeMs: nowMs - leaseMs, era });
-    for (const pack of gone) {
-      await this.#breathe();
-      blocks.cache.drop(pack);
-      await objects.delete(objectOf(pack));
+    for (const portion of inPortions(due, CHANGED_PACKS)) {
+      this.#options.signal.throwIfAborted();
+      const gone = await arbiter.packs.giveUp(owner, portion, { beforeMs: nowMs - leaseMs, era });
+      for (const pack of gone) {
+        await this.#breathe();
+        blocks.cache.drop(pack);
+        await objects.delete(objectOf(pack));
+      }
+      log.info("deleted packs", { owner, packs: gone.length });
     }
-    log.info("deleted packs", { owner, packs: gone.length });
   }
 
   /** How much of each live pack is needed. Of several copies of a block, one counts. */
@@ -195,11 +200,13 @@ class SharedCollection {
     if (orphans.length === 0) return;
     // The log may have gone back since the collection began, and then lacks packs that it had.
     await this.#readLog();
-    // Before any delete: another master may enter what it finds in the store.
-    for (const pack of await arbiter.packs.disown(owner, orphans)) {
-      await this.#breathe();
-      await objects.delete(objectOf(pack));
-      log.info("deleted a pack that no log names", { owner, pack });
+    for (const portion of inPortions(orphans, CHANGED_PACKS)) {
+      // Before any delete: another master may enter what it finds in the store.
+      for (const pack of await arbiter.packs.disown(owner, portion)) {
+        await this.#breathe();
+        await objects.delete(objectOf(pack));
+        log.info("deleted a pack that no log names", { owner, pack });
+      }
     }
   }
 
