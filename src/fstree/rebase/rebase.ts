@@ -110,7 +110,8 @@ export async function rebaseEpoch(
   const unseen = allOf([
     mergeBase === reference ? [] : await differences(nodes, reference, mergeBase),
     await strangersIn(nodes, ours, joined(changes, identities), objects),
-    [...back, ...aside, ...rehomed(sealed, changes, objects), ...lostNames(sealed, changes)],
+    [...back, ...aside, ...tornFrom(epoch, sealed, objects)],
+    [...rehomed(sealed, changes, objects), ...lostNames(sealed, changes)],
     alive.flatMap(([, { id, names }]) => names.map((place) => changeAt(place, undefined, id))),
   ]);
   for (const [ino, object] of alive) objects.set(ino, object);
@@ -142,6 +143,26 @@ async function resurrectedIn(
       found.set(ino, { id, record: self.record, names: [self.place] });
   }
   return found;
+}
+
+/** The names of files whose contents are gone: a torn file's are others' again, or lead to nothing, and its copy has new ones. */
+function tornFrom(
+  { objects, directories }: ChangeSet,
+  sealed: ChangeSet,
+  copies: ReadonlyMap<Ino, RebasedObject>,
+): BaseChange[] {
+  if (sealed.objects === objects) return [];
+  return objects.flatMap(({ ino, id, names }, index) => {
+    const replaced = sealed.objects[index];
+    if (id === undefined || (replaced?.id === id && replaced.names.length === names.length)) return [];
+    const copy = copies.get(ino);
+    const [before, after] = copy === undefined ? [id, undefined] : [copy.id, id];
+    const left = names.flatMap((at) => {
+      const parent = directories.get(at.parent) ?? copies.get(at.parent)?.id;
+      return parent === undefined ? [] : [changeAt({ parent, name: at.name }, before, after)];
+    });
+    return [...left, ...(copy?.names ?? []).map((place) => changeAt(place, undefined, copy?.id))];
+  });
 }
 
 /** The orphans that moved to the root directory. */

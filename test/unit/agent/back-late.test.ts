@@ -175,3 +175,33 @@ describe("an agent that died right after its swap and returns once that history 
     expect(await shown(remote)).toMatchObject({ mine: "by the original", "of the copy": "by the copy" });
   });
 });
+
+test("an agent that lost the content under its changes to a merged file shows both versions as the bucket has them", async () => {
+  const { remote, agent, other } = await twoAgents();
+  const lines = Array.from({ length: 5_000 }, (_, line) => `line ${line}\n`).join("");
+  const size = lines.length;
+  await other.mount.create("long.txt", text(lines));
+  await other.flush();
+  await agent.catchUp();
+  await other.mount.edit("long.txt", () => ({ offset: 0, bytes: text("OTHER") }));
+  await other.flush();
+  await agent.mount.edit("long.txt", () => ({ offset: size, bytes: text("first\n") }));
+  const change = () => agent.mount.edit("long.txt", () => ({ offset: size + 6, bytes: text("second\n") }));
+  remote.beforeSwap = async () => {
+    remote.beforeSwap = async () => {};
+    await change();
+  };
+  await agent.flush();
+  await dropUnreached(remote);
+  await agent.flush();
+  const inBucket = await shown(remote);
+  const [copy = "", ...rest] = Object.keys(inBucket).filter((path) => path.startsWith("long ("));
+  expect(rest).toEqual([]);
+  expect(inBucket).toMatchObject({
+    "long.txt": `OTHER${lines.slice(5)}first\n`,
+    [copy]: expect.stringContaining("second"),
+  });
+  for (const path of ["long.txt", copy]) {
+    expect((await agent.mount.show(path))?.contents.toString()).toBe(inBucket[path]);
+  }
+});
