@@ -1,5 +1,7 @@
 /** Concatenates blocks and appends the footer. */
+import { SynclineError } from "../base/errors.ts";
 import type { PackName } from "../base/ids.ts";
+import { PACK_MAX_BYTES } from "../base/limits.ts";
 import type { Block } from "../blocks/block-store.ts";
 import { digestKey, digestOf } from "../format/blocks/cid.ts";
 import type { LoosePack } from "../format/blocks/manifest.ts";
@@ -13,7 +15,10 @@ export interface BuiltPack {
   readonly blocks: number;
 }
 
-/** The pack of these blocks, in this order; equal blocks are stored once. `manifest` is empty except in commit objects. */
+/**
+ * The pack of these blocks, in this order; equal blocks are stored once. `manifest` is empty except in commit objects. Throws
+ * `limit_exceeded` for a pack that no reader would take.
+ */
 export function buildPack(name: PackName, blocks: Iterable<Block>, manifest: Uint8Array = new Uint8Array()): BuiltPack {
   const body: Uint8Array[] = [];
   const rows: PackRow[] = [];
@@ -28,5 +33,13 @@ export function buildPack(name: PackName, blocks: Iterable<Block>, manifest: Uin
   }
   const { footer, bytes } = encodeFooter(rows, manifest);
   const shape = { size: offset + bytes.length, rows: rows.length, manifestBytes: manifest.length };
+  if (shape.size > PACK_MAX_BYTES) throw tooLarge(name, shape.size);
   return { pack: { name, ...shape }, footer, body: [...body, bytes], blocks: rows.length };
+}
+
+function tooLarge(name: PackName, bytes: number): SynclineError {
+  const message = `${name} would have ${bytes} bytes, and packs have ${PACK_MAX_BYTES} at most. It was not stored.`;
+  return new SynclineError("limit_exceeded", message, {
+    hint: "If a collection says this, change how long history stays in smaller steps.",
+  });
 }
