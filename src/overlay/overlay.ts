@@ -13,8 +13,6 @@ import {
   CHECKPOINT_BYTES,
   CLEAN_INODES,
   FSYNC_RECENT_MS,
-  JOURNAL_FRAME_BYTES,
-  JOURNAL_SEGMENT_BYTES,
   MAX_OPEN_DATA_FILES,
 } from "../base/limits.ts";
 import type { ChangeSet, NewBase, PublishedEpoch, SentCommit } from "../fstree/change-set.ts";
@@ -34,7 +32,7 @@ import { type Pending, pendingOf } from "./pending.ts";
 import { Room } from "./room.ts";
 import { Answers } from "./journal/answers.ts";
 import { LateRows } from "./journal/late-rows.ts";
-import type { OverlayOptions } from "./overlay-options.ts";
+import { journalOptions, type OverlayOptions } from "./overlay-options.ts";
 import { loadState, replayFrame } from "./journal/recovery.ts";
 import { publicationOf, rootOf } from "./publication.ts";
 import type { Joining } from "./settle.ts";
@@ -78,11 +76,7 @@ export class Overlay {
     const stored = this.#tables.head();
     const { state, frame } = loadState(this.#tables, inodes, base);
     this.state = state;
-    const options = {
-      segmentBytes: limits?.segmentBytes ?? JOURNAL_SEGMENT_BYTES,
-      frameBytes: limits?.frameBytes ?? JOURNAL_FRAME_BYTES,
-      salt: Buffer.from(random.bytes(4)).readUInt32LE(),
-    };
+    const options = journalOptions(limits, random, () => state.held);
     const carried = new CarriedBytes();
     const renames: JournalRecord[] = [];
     this.#journal = new Journal(storage, options, frame, (payload) =>

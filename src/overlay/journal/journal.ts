@@ -21,14 +21,14 @@ export interface JournalOptions {
   readonly segmentBytes: number;
   /** A batch is written out before it exceeds this. */
   readonly frameBytes: number;
+  /** How many empty segments are kept for urgent records. */
+  readonly reserved: () => number;
   /** 32 unpredictable bits, for all segments begun here. */
   readonly salt: number;
 }
 
-/** The most empty segments kept. A checkpoint frees about as many, so none is filled anew. A start also reads them. */
-const MAX_SPARES = 3;
-/** Segments prepared ahead: one to write to next, one in reserve, and one in use while the next is prepared. */
-const READY_SPARES = 3;
+/** Empty segments besides the reserve: one to write to next, and one in use while the next is prepared. A start reads them. */
+const SPARES = 2;
 
 export class Journal {
   readonly #storage: OverlayStorage;
@@ -202,7 +202,8 @@ export class Journal {
 
   /** Whether another segment should be prepared. */
   get wantsSpare(): boolean {
-    return this.#ahead === "possible" && this.#broken === undefined && this.#spares.length < READY_SPARES;
+    const isPossible = this.#ahead === "possible" && this.#broken === undefined;
+    return isPossible && this.#spares.length < SPARES + this.#options.reserved();
   }
 
   /** Prepares a segment before it is needed, so that no call waits. The call that needs it reports a failure. */
@@ -222,11 +223,11 @@ export class Journal {
     for (const { file } of [...this.#segments, ...this.#spares, ...this.#covered]) file.close();
   }
 
-  /** Makes sure that the batch fits into preallocated space, with a whole empty segment left over unless `urgent`. */
+  /** Makes sure that the batch fits into preallocated space, with the reserve left over unless `urgent`. */
   #reserve(urgent: boolean): void {
     const length = alignedFrameBytes(this.#writer.length);
     const fits = this.#fits(length);
-    const wanted = (fits ? 0 : 1) + (urgent ? 0 : 1);
+    const wanted = (fits ? 0 : 1) + (urgent ? 0 : this.#options.reserved());
     const large = SEGMENT_HEADER_BYTES + length;
     if (!fits && !this.#spares.some(({ bytes }) => bytes >= large)) this.#allocate(large);
     while (this.#spares.length < wanted) this.#allocate(0);
@@ -308,7 +309,8 @@ export class Journal {
   /** Never call this while one of them may be syncing. */
   #dropSpares(): void {
     if (this.#syncing) return;
-    const kept = this.#spares.filter(({ bytes }) => bytes === this.#options.segmentBytes).slice(0, MAX_SPARES);
+    const most = SPARES + this.#options.reserved();
+    const kept = this.#spares.filter(({ bytes }) => bytes === this.#options.segmentBytes).slice(0, most);
     for (const spare of this.#spares.splice(0)) if (!kept.includes(spare)) this.#remove(spare);
     this.#spares.push(...kept);
   }

@@ -536,7 +536,12 @@ describe("the journal", () => {
     await fs.make("f");
     fs.vfs.persist();
     const disk = fs.disk.afterKill();
-    const foreign = new Journal(disk, { segmentBytes: 65_536, frameBytes: 4_096, salt: 1 }, 0, () => {});
+    const foreign = new Journal(
+      disk,
+      { segmentBytes: 65_536, frameBytes: 4_096, salt: 1, reserved: () => 1 },
+      0,
+      () => {},
+    );
     foreign.append((writer) => writer.u8(200), false);
     foreign.flush();
     fs.disk = disk;

@@ -6,7 +6,7 @@ import { FRAME_HEADER_BYTES, sealFrame, SEGMENT_HEADER_BYTES } from "../../../..
 import { seededRandom } from "../../../../src/simulate/seeded-random.ts";
 import { diskFull, SimulatedDisk } from "../../../../src/simulate/disks/simulated-disk.ts";
 
-const OPTIONS = { segmentBytes: 4096, frameBytes: 1024, salt: 0x5a17 };
+const OPTIONS = { segmentBytes: 4096, frameBytes: 1024, salt: 0x5a17, reserved: () => 1 };
 
 function open(disk: SimulatedDisk, checkpoint = 0): { journal: Journal; frames: string[] } {
   const frames: string[] = [];
