@@ -4,14 +4,14 @@ import { SynclineError } from "../../base/errors.ts";
 import type { Cid, Wallet } from "../../base/ids.ts";
 import { silentLog } from "../../base/log.ts";
 import { TimeSlice } from "../../base/time-slice.ts";
-import type { Arbiter } from "../../arbiter/arbiter.ts";
+import { type Arbiter, PACK_STATES } from "../../arbiter/arbiter.ts";
 import { revokedIn } from "../../master/http/revocations.ts";
 import { WALK_SLICE_MS, WALKS_BYTES } from "../../master/limits.ts";
 import { adoptPacks } from "../../master/shared/adopt-packs.ts";
 import { createRoot, type RootCreation } from "../../master/shared/create-root.ts";
 import { copyPacks } from "../../master/shared/folder-copy.ts";
 import { openMasterObjects } from "../../master/shared/open-objects.ts";
-import { requireItsStore } from "../../master/shared/pack-log.ts";
+import { logPages, requireItsStore } from "../../master/shared/pack-log.ts";
 import type { MasterObjects } from "../../master/shared/pack-objects.ts";
 import { SharedStores } from "../../master/shared/shared-stores.ts";
 import { lockExistingFolder, revocationsPath, rootsPath } from "../../master/store/data-folder.ts";
@@ -74,6 +74,7 @@ async function migrate(call: MigrateCall): Promise<void> {
       disk: systemPackDisk,
       databases,
       objects: objects.of(owner),
+      gone: await givenUp(arbiter, owner),
       verify: options.verify === true,
       onPack: (more) => progress.update({ bytes: (bytes += more) }),
     });
@@ -100,6 +101,15 @@ async function migrate(call: MigrateCall): Promise<void> {
   output.notice(
     `Next: syncline serve --arbiter URL --store ${objects.address}. Do not serve ${from} any more: its copy goes out of date.`,
   );
+}
+
+/** Packs that the log has given up. */
+async function givenUp(arbiter: Arbiter, owner: Wallet): Promise<ReadonlySet<string>> {
+  const gone = new Set<string>();
+  for await (const entries of logPages(arbiter, owner)) {
+    for (const { pack, state } of entries) if (state === PACK_STATES.gone) gone.add(pack);
+  }
+  return gone;
 }
 
 function storesAt(arbiter: Arbiter, objects: MasterObjects, { clock, random }: Runtime): SharedStores {

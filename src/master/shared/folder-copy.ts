@@ -1,7 +1,7 @@
 /**
  * Copies one owner's packs from a data folder into a store. Sealed packs keep their names; a growing or damaged one becomes
- * a pack of its intact blocks, named by its contents, so that a repeated copy finds it. The folder must be held; it is only
- * read.
+ * a pack of its intact blocks, named by its contents, so that a repeated copy finds it. The log takes no name again that it
+ * has given up, as it does with an interrupted copy: such a pack gets another. The folder must be held; it is only read.
  */
 import { unless, unlessSync } from "../../base/unless.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
@@ -24,7 +24,7 @@ import { indexPath, packFolder } from "../store/owner-packs.ts";
 import { footerOf, type PackDisk, type PackFile } from "../store/pack-disk.ts";
 import { listPacks, openForReading, rowsPath } from "../store/pack-path.ts";
 import { inspectUnfinished } from "../store/unfinished-pack.ts";
-import { objectOf } from "./pack-objects.ts";
+import { objectOf, packOf } from "./pack-objects.ts";
 
 export interface FolderCopy {
   readonly dir: string;
@@ -32,6 +32,8 @@ export interface FolderCopy {
   readonly disk: PackDisk;
   readonly databases: Databases;
   readonly objects: ObjectStore;
+  /** Names that the log has given up. */
+  readonly gone: ReadonlySet<string>;
   /** Reads each pack back, including those that were copied before. */
   readonly verify: boolean;
   readonly onPack: (bytes: number) => void;
@@ -77,7 +79,7 @@ async function copyPack(copy: FolderCopy, name: string, file: PackFile, at: At, 
   const rows = at.isSealed ? await footerRows(file) : undefined;
   if (rows !== undefined && !copy.verify) {
     const tail = await file.read(Math.max(0, size - PACK_TAIL_BYTES), PACK_TAIL_BYTES);
-    if (await isThere(copy.objects, objectOf(name), size, tail)) {
+    if (await isThere(copy.objects, freeName(copy, objectOf(name)), size, tail)) {
       done.skipped++;
       return copy.onPack(size);
     }
@@ -106,8 +108,9 @@ async function copyPack(copy: FolderCopy, name: string, file: PackFile, at: At, 
   copy.onPack(size);
 }
 
-async function put(copy: FolderCopy, object: string, body: readonly Uint8Array[], done: CopiedPacks): Promise<void> {
+async function put(copy: FolderCopy, name: string, body: readonly Uint8Array[], done: CopiedPacks): Promise<void> {
   const { objects, verify } = copy;
+  const object = freeName(copy, name);
   const whole = Buffer.concat(body);
   const tail = whole.subarray(Math.max(0, whole.length - PACK_TAIL_BYTES));
   if (await isThere(objects, object, whole.length, tail)) done.skipped++;
@@ -126,6 +129,14 @@ async function put(copy: FolderCopy, object: string, body: readonly Uint8Array[]
   if (!verify) return;
   const stored = await objects.get(object);
   if (stored === undefined || Buffer.compare(stored.bytes, whole) !== 0) throw otherObject(objects, object);
+}
+
+/** The same one in each copy while the log gives up no more. */
+function freeName({ gone }: FolderCopy, object: string): string {
+  let free = object;
+  for (let pack = packOf(free); pack !== undefined && gone.has(pack); pack = packOf(free))
+    free = packName(blake3(Buffer.from(free)).subarray(0, OBJECT_ID_BYTES));
+  return free;
 }
 
 /** Whether the object has this size and this end, which names the footer's hash. */
