@@ -7,7 +7,7 @@ import { PACK_TARGET_BYTES } from "../../base/limits.ts";
 import type { Block } from "../../blocks/block-store.ts";
 import { cidFromDigest } from "../../format/blocks/cid.ts";
 import { CHANGED_PACKS } from "../limits.ts";
-import type { PackUse } from "./rewriting-plan.ts";
+import type { PackChoice } from "./rewriting-plan.ts";
 import type { SharedBlocks } from "./shared-blocks.ts";
 
 export interface Rewriting {
@@ -20,13 +20,12 @@ export interface Rewriting {
 }
 
 /** Returns the packs that were condemned: those whose blocks could not be read stay as they are. */
-export async function rewritePacks(options: Rewriting, packs: readonly PackUse[]): Promise<PackUse[]> {
+export async function rewritePacks(options: Rewriting, packs: readonly PackChoice[]): Promise<PackChoice[]> {
   const { arbiter, owner, blocks, leaseMs, signal, log } = options;
   const add: (NewPack & { readonly rows: number })[] = [];
-  const done: PackUse[] = [];
+  const done: PackChoice[] = [];
   let begun = Infinity;
-  const keptBytes = ({ needed }: PackUse) => needed.reduce((sum, { length }) => sum + length, 0);
-  for (const group of inBatches(packs, keptBytes, { bytes: PACK_TARGET_BYTES })) {
+  for (const group of inBatches(packs, ({ liveBytes }) => liveBytes, { bytes: PACK_TARGET_BYTES })) {
     signal.throwIfAborted();
     const kept: Block[] = [];
     for (const use of group) {
@@ -49,7 +48,7 @@ export async function rewritePacks(options: Rewriting, packs: readonly PackUse[]
   }
   if (done.length === 0) return [];
   const begunMs = Number.isFinite(begun) ? begun : blocks.follower.earlierMs;
-  const condemned: PackUse[] = [];
+  const condemned: PackChoice[] = [];
   for (const portion of inPortions(done, CHANGED_PACKS)) {
     signal.throwIfAborted();
     const condemn = portion.map(({ pack }) => pack);

@@ -27,9 +27,9 @@ import { RootMarks } from "../gc/root-marks.ts";
 import type { RootAlarm } from "../roots/root-alarm.ts";
 import type { CollectionProgress } from "../store/owner-blocks.ts";
 import { CollectionMarks } from "./collection-marks.ts";
-import { readLog } from "./pack-log.ts";
+import { logPages } from "./pack-log.ts";
 import { objectOf, packOf } from "./pack-objects.ts";
-import { planRewriting, type PackUse } from "./rewriting-plan.ts";
+import { type PackUse, RewritingPlan } from "./rewriting-plan.ts";
 import { rewritePacks, type Rewriting } from "./rewrite-packs.ts";
 
 export interface SharedCollectionOptions extends Rewriting {
@@ -85,16 +85,15 @@ class SharedCollection {
       await this.#keepReached();
       await this.#deleteCondemned(packs, era, nowMs);
     }
-    const uses = await this.#uses(isOld);
-    const plan = planRewriting(uses);
-    if (dryRun) return reportOf(uses, plan.packs, plan.bytes);
-    const replaced = await rewritePacks(this.#options, plan.packs);
+    const { uses, chosen } = await this.#plan(isOld);
+    if (dryRun) return reportOf(uses, chosen.packs, chosen.bytes);
+    const replaced = await rewritePacks(this.#options, chosen.packs);
     if (replaced.length > 0) {
       await this.#markRoots();
       await this.#keepReached();
     }
     await this.#deleteOrphans();
-    return reportOf(uses, replaced, plan.bytes);
+    return reportOf(uses, replaced, chosen.bytes);
   }
 
   /** If the log went back, this ends the collection. */
@@ -103,8 +102,17 @@ class SharedCollection {
     this.#options.signal.throwIfAborted();
   }
 
-  #log(): Promise<Map<string, LogEntry>> {
-    return readLog(this.#options.arbiter, this.#options.owner);
+  /** Without packs that were given up, of which a log has far more. */
+  async #log(): Promise<Map<string, LogEntry>> {
+    const packs = new Map<string, LogEntry>();
+    for await (const entries of logPages(this.#options.arbiter, this.#options.owner)) {
+      for (const entry of entries) {
+        // It may have been on an earlier page, too.
+        if (entry.state === PACK_STATES.gone) packs.delete(entry.pack);
+        else packs.set(entry.pack, entry);
+      }
+    }
+    return packs;
   }
 
   async #markRoots(): Promise<void> {
@@ -154,9 +162,9 @@ class SharedCollection {
   }
 
   /** How much of each live pack is needed. Of several copies of a block, one counts. */
-  async #uses(isOld: (pack: string) => boolean): Promise<PackUse[]> {
+  async #plan(isOld: (pack: string) => boolean): Promise<RewritingPlan> {
     const { blocks } = this.#options;
-    const uses: PackUse[] = [];
+    const plan = new RewritingPlan();
     for (const { pack, state, bytes } of blocks.cache.packs()) {
       if (state !== PACK_STATES.live) continue;
       await this.#breathe();
@@ -165,9 +173,9 @@ class SharedCollection {
       // A later root may reach what is young.
       const needed = old ? await this.#needed(pack, rows) : rows;
       const total = rows.reduce((sum, { length }) => sum + length, 0);
-      uses.push({ pack, bytes, blocks: rows.length, total, needed, isOld: old });
+      plan.add({ pack, bytes, blocks: rows.length, total, isOld: old }, needed);
     }
-    return uses;
+    return plan;
   }
 
   /** The rows whose copies count. The copy of another pack is read first: it may be damaged, and be all that is left. */
@@ -195,8 +203,7 @@ class SharedCollection {
     }
     // Read after the listing, so that it names packs that were entered meanwhile.
     const packs = await this.#log();
-    const isOrphan = (pack: string) => (packs.get(pack)?.state ?? PACK_STATES.gone) === PACK_STATES.gone;
-    const orphans = old.filter(isOrphan);
+    const orphans = old.filter((pack) => !packs.has(pack));
     if (orphans.length === 0) return;
     // The log may have gone back since the collection began, and then lacks packs that it had.
     await this.#readLog();
@@ -218,8 +225,8 @@ class SharedCollection {
 
 function reportOf(uses: readonly PackUse[], going: readonly PackUse[], copied: number): CollectionReport {
   const before = uses.reduce((sum, { total }) => sum + total, 0);
-  const garbage = going.reduce((sum, { total, needed }) => sum + total - lengthOf(needed), 0);
-  const blocks = going.reduce((sum, { blocks: all, needed }) => sum + all - needed.length, 0);
+  const garbage = going.reduce((sum, { total, liveBytes }) => sum + total - liveBytes, 0);
+  const blocks = going.reduce((sum, { blocks: all, liveBlocks }) => sum + all - liveBlocks, 0);
   return {
     blocks,
     blockBytes: garbage,
@@ -228,8 +235,4 @@ function reportOf(uses: readonly PackUse[], going: readonly PackUse[], copied: n
     dropped: going.length,
     repackedBytes: copied,
   };
-}
-
-function lengthOf(rows: readonly { readonly length: number }[]): number {
-  return rows.reduce((sum, { length }) => sum + length, 0);
 }
