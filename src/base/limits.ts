@@ -185,7 +185,7 @@ export const MASTER_POLL_ALONE_MS = 1_000;
 // The overlay
 /** Journal segments are filled with zeros in advance; two exist from the start. */
 export const JOURNAL_SEGMENT_BYTES = 4 * MiB;
-/** What the journal takes for each object of a published epoch: 25 bytes. */
+/** What the journal takes for each object of a published epoch: 25 bytes, rounded up. */
 export const PUBLISHED_ROW_BYTES = 32;
 /** A batch of records is written before it exceeds this. */
 export const JOURNAL_FRAME_BYTES = 256 * KiB;

@@ -1,7 +1,7 @@
 /**
  * Copies one owner's packs from a data folder into a store. Sealed packs keep their names; a growing or damaged one becomes
  * a pack of its intact blocks, named by its contents, so that a repeated copy finds it. The log takes no name again that it
- * has given up, as it does with an interrupted copy: such a pack gets another. The folder must be held; it is only read.
+ * has given up, such as those of an interrupted copy: these packs get other names. The folder must be held; it is only read.
  */
 import { unless, unlessSync } from "../../base/unless.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
