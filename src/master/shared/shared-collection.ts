@@ -178,7 +178,7 @@ class SharedCollection {
     return plan;
   }
 
-  /** The rows whose copies count. The copy of another pack is read first: it may be damaged, and be all that is left. */
+  /** The rows that must stay in this pack. Another pack's copy makes one unneeded only if that copy can be read intact. */
   async #needed(pack: string, rows: readonly PackRow[]): Promise<readonly PackRow[]> {
     const { blocks } = this.#options;
     const marked = rows.filter(({ digest }) => this.#marks.has(digest));
