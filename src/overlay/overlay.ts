@@ -61,6 +61,8 @@ export class Overlay {
   #fsyncedMs = -Infinity;
   /** Whether the tables are known to be durable: another process may not have synced its writes. */
   #founded = false;
+  /** The epoch that was in flight at the start. */
+  readonly #foundEpoch: number | undefined;
   readonly #quick: QuickFlush;
   readonly #lateRows = new LateRows();
   /** Requests of the kernel that were executed. */
@@ -89,6 +91,7 @@ export class Overlay {
     this.data = new DataFiles(storage, limits?.openFiles ?? MAX_OPEN_DATA_FILES, limits?.earlyBytes);
     carried.restore(state, this.data);
     for (const record of renames) this.data.noteTakeOver(record);
+    this.#foundEpoch = state.inFlight?.changes.epoch;
     this.#countFound();
     this.lost = findLost(state, this.data, log);
     this.room = new Room({
@@ -267,7 +270,7 @@ export class Overlay {
 
   /** The epoch in flight is in the bucket; `result.base` is the overlay's new base. */
   published(result: PublishedEpoch): Joining {
-    const { records, stale } = publicationOf(this.state, result);
+    const { records, stale } = publicationOf(this.state, result, result.epoch === this.#foundEpoch);
     for (const record of records) this.execute([record], { urgent: true });
     this.#sealedSinceMs = undefined;
     this.#pacing.arrived();

@@ -14,8 +14,11 @@ export interface Publication {
   readonly stale: Joining;
 }
 
-/** Call this before the epoch is settled. Throws `internal` if the result does not fit the epoch in flight. */
-export function publicationOf(state: OverlayState, result: PublishedEpoch): Publication {
+/**
+ * Call this before the epoch is settled. `isFound`: an earlier run sealed it, so a power loss may have taken bytes that the
+ * bucket has. Throws `internal` if the result does not fit the epoch in flight.
+ */
+export function publicationOf(state: OverlayState, result: PublishedEpoch, isFound: boolean): Publication {
   const { epoch } = result;
   const ids = new Map(Array.from(result.objects, ([ino, { id }]) => [ino, id]));
   checkComplete(state, epoch, ids);
@@ -32,8 +35,13 @@ export function publicationOf(state: OverlayState, result: PublishedEpoch): Publ
   for (let at = 0; at < following.objects.length; at += ROWS_PER_RECORD)
     records.push({ kind: "follow", objects: following.objects.slice(at, at + ROWS_PER_RECORD) });
   records.push({ kind: "published", epoch, base: rootOf(result.base) });
-  const inodes = [...joining.inodes, ...following.inodes];
+  const inodes = [...joining.inodes, ...following.inodes, ...(isFound ? writtenIn(state) : [])];
   return { records, stale: { inodes, names: [...joining.names, ...following.names] } };
+}
+
+/** The files whose bytes the epoch in flight changed. */
+function writtenIn({ inFlight }: OverlayState): Ino[] {
+  return (inFlight?.changes.objects ?? []).filter(({ content }) => content.kind === "edited").map(({ ino }) => ino);
 }
 
 export const rootOf = ({ commit, tree, seq }: NewBase): BaseRoot => ({ commit, tree, seq });
