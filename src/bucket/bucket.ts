@@ -17,7 +17,13 @@ import type { Certificate } from "../format/commits/certificate.ts";
 import { type Commit, decodeCommit, signCommit, verifyCommit } from "../format/commits/commit.ts";
 import type { CommitBody } from "../format/commits/commit-body.ts";
 import { mayWrite, NO_FEATURES } from "../format/commits/features.ts";
-import { createGenesisBody, decodeGenesis, type Genesis, signGenesis } from "../format/commits/genesis.ts";
+import {
+  createGenesisBody,
+  decodeGenesis,
+  type Genesis,
+  type GenesisBody,
+  signGenesis,
+} from "../format/commits/genesis.ts";
 import { selfKey } from "../format/files/keys.ts";
 import { decodePolicy, DEFAULT_POLICY, encodePolicy, type Policy } from "../format/commits/policy.ts";
 import { newRecord } from "../format/files/record.ts";
@@ -48,6 +54,8 @@ export interface CreateOptions extends Pick<Ports, "clock" | "random"> {
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
+  /** How contents are cut. Absent: by this version's rules. */
+  readonly cutting?: Partial<Pick<GenesisBody, "chunker" | "inlineBytes">> | undefined;
 }
 
 export interface OpenOptions {
@@ -104,7 +112,7 @@ export class Bucket {
     options: CreateOptions,
   ): Promise<{ genesis: Genesis; certificate: Certificate; root: SeenRoot }> {
     const { owner, device, notAfter, clock, random } = options;
-    const genesis = await signGenesis(createGenesisBody(owner.wallet, random), owner);
+    const genesis = await signGenesis({ ...createGenesisBody(owner.wallet, random), ...options.cutting }, owner);
     const certificate = await signCertificate(device, genesis.cid, notAfter, owner);
     // The genesis is a block, too: following a commit's links finds all of them.
     const blocks = new Map([genesis, certificate].map(({ cid, bytes }) => [cid, bytes] as const));

@@ -8,7 +8,7 @@ import type { Block } from "../blocks/block-store.ts";
 import type { Cid } from "../base/ids.ts";
 import { silentLog } from "../base/log.ts";
 import { nameFromText } from "../base/names.ts";
-import { Bucket, type BucketChecks } from "../bucket/bucket.ts";
+import { Bucket, type BucketChecks, type CreateOptions } from "../bucket/bucket.ts";
 import { cachingRemote } from "../bucket/caching-remote.ts";
 import { PackedRemote } from "../bucket/packed/packed-remote.ts";
 import type { PublishContext } from "../bucket/publish.ts";
@@ -104,29 +104,50 @@ class SeenBlocks {
   }
 }
 
+/** Files of a few hundred bytes have several chunks, and lists of several nodes. */
+const FINE = {
+  chunker: {
+    id: "gear/1",
+    averages: [
+      { above: 0, average: 64 },
+      { above: 2_048, average: 128 },
+    ],
+    minHole: 64,
+    list: { min: 2, mean: 2, max: 8 },
+  },
+  inlineBytes: 64,
+} as const;
+
 export class Beginning {
   readonly genesis: Genesis;
   readonly empty: Start;
   /** With each machine's directory and the shared one. */
   readonly furnished: Start;
   readonly checks: BucketChecks;
+  /** The same with a bucket that cuts files finely. */
+  readonly fine: Beginning;
   readonly #writers = new Map<number, Promise<Writer>>();
 
-  private constructor(genesis: Genesis, checks: BucketChecks, empty: Start, furnished: Start) {
+  private constructor(genesis: Genesis, checks: BucketChecks, empty: Start, furnished: Start, fine?: Beginning) {
     this.genesis = genesis;
     this.checks = checks;
     this.empty = empty;
     this.furnished = furnished;
+    this.fine = fine ?? this;
   }
 
   static async make(): Promise<Beginning> {
+    return Beginning.#make(undefined, await Beginning.#make(FINE));
+  }
+
+  static async #make(cutting: CreateOptions["cutting"], fine?: Beginning): Promise<Beginning> {
     const made = new MemoryObjectStore();
     const [clock, random] = [new Timeline(), seededRandom(1)];
     const device = createDeviceKey(random);
     const seen = new SeenBlocks();
     const remote = seen.of(new PackedRemote(made, { clock, random, writer: () => device.writer }));
     const rights = { mode: 0o755, uid: 0, gid: 0 };
-    const owned = { owner: OWNER, device, notAfter: NOT_AFTER, clock, random };
+    const owned = { owner: OWNER, device, notAfter: NOT_AFTER, clock, random, cutting };
     const { certificate } = await Bucket.create(remote, { ...owned, ...rights });
     const [genesis, certificates] = [once(decodeGenesis), once(decodeCertificate)];
     const checks = { genesis, certificate: certificates, decodeCommit: once(decodeCommit), commit: commitsOnce() };
@@ -136,7 +157,7 @@ export class Beginning {
     const context = { bucket, writer: { device, certificate }, clock, random, log: silentLog };
     await clock.run(furnish(context));
     seen.commits.push((await bucket.head()).commit.cid);
-    return new Beginning(bucket.genesis, checks, empty, await Start.of(made, bucket, seen));
+    return new Beginning(bucket.genesis, checks, empty, await Start.of(made, bucket, seen), fine);
   }
 
   /** Always the same device for a number. */

@@ -31,6 +31,8 @@ const SEVERAL_DOORS = 0.3;
 const DOCUMENT_MS = 1_500;
 /** The fraction of histories whose files mostly have blocks of their own. */
 const LONG = 0.25;
+/** The fraction of these in which most files have several chunks. */
+const FINE = 0.5;
 /** The fraction of histories in which much of an upload goes in separate packs, ahead of the commit. */
 const WITH_PACKS = 0.5;
 const MOST_INLINE_BYTES = 400;
@@ -84,6 +86,8 @@ export interface Plan {
   readonly names: readonly string[];
   /** How long versions are. */
   readonly padding: number;
+  /** Whether the bucket cuts files finely. */
+  readonly isFine?: boolean;
   readonly chances: LinkChances;
   /** The chance that a read of a machine's own disk has a flipped bit. */
   readonly diskFlip: number;
@@ -155,7 +159,7 @@ export function planOf(seed: number): Plan {
     isFolder,
     endsCollected,
     names,
-    padding: seededRandom(seed * 89 + 41).fraction() < LONG ? LONG_PADDING : USUAL_PADDING,
+    ...anyLength(seed),
     chances,
     diskFlip,
     hasDoors,
@@ -166,6 +170,12 @@ export function planOf(seed: number): Plan {
     folders: anyFolders(seed, many, lengthMs),
   };
   return atSite(withPacks(withDocument(withSetBack(withAway(plan, lengthMs), lengthMs)), lengthMs), lengthMs);
+}
+
+function anyLength(seed: number): Pick<Plan, "padding" | "isFine"> {
+  const random = seededRandom(seed * 89 + 41);
+  if (random.fraction() >= LONG) return { padding: USUAL_PADDING };
+  return { padding: LONG_PADDING, isFine: random.fraction() < FINE };
 }
 
 function atSite(plan: Plan, lengthMs: number): Plan {

@@ -30,6 +30,7 @@ export async function shrink(plan: Plan, isWrong: (plan: Plan) => Promise<boolea
   await simpler({ skewsMs: plan.skewsMs.map(() => 0) });
   await simpler({ beginsEmpty: false });
   await simpler({ names: NAMES });
+  await simpler({ isFine: false });
   await simpler({ padding: USUAL_PADDING });
   await simpler({ errands: [] });
   await simpler({ folders: [] });

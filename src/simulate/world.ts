@@ -39,8 +39,9 @@ export interface Outcome {
 }
 
 /** Plays one history. The same plan gives the same trace. */
-export async function play(plan: Plan, beginning: Beginning, sabotage?: Sabotage): Promise<Outcome> {
+export async function play(plan: Plan, beginnings: Beginning, sabotage?: Sabotage): Promise<Outcome> {
   const timeline = new Timeline();
+  const beginning = plan.isFine === true ? beginnings.fine : beginnings;
   const { empty, furnished } = beginning;
   const start = plan.beginsEmpty ? empty : furnished;
   const moved = () => world.moved();
