@@ -79,7 +79,7 @@ export const OPTIONS = {
     help: "how long an ending agent publishes what is pending",
     fallbackText: "30; for unmount, the agent's",
     wanted: "a number of seconds, or 0",
-    parse: (given: string) => (/^\d+(\.\d+)?$/.test(given) ? Number(given) : undefined),
+    parse: parseSeconds,
   },
   gc: choice(["auto", "off"] as const, "whether the agent collects garbage", { fallbackText: "auto" }),
   timeout: seconds("give up after this long without an answer", {
@@ -91,7 +91,7 @@ export const OPTIONS = {
   count: count("show at most this many", { short: "-n", onlyFlag: true, fallbackText: "20" }),
   recursive: toggle("directories with everything in them", { short: "-r", onlyFlag: true }),
   repair: toggle("repair what can be repaired", { onlyFlag: true }),
-  root: text("<commit>", "with --repair: the root to give a bucket that has lost its own", { onlyFlag: true }),
+  root: text("<commit>", "with --repair: the commit that becomes the lost root", { onlyFlag: true }),
   accept: toggle("accept a bucket that was replaced or rolled back, and remember it", { onlyFlag: true }),
   roots: choice(["replaced", "numbered"] as const, "how a bucket in S3 keeps its root", {
     onlyFlag: true,
@@ -159,7 +159,7 @@ export const OPTIONS = {
     onlyFlag: true,
     fallbackText: "10",
     wanted: "a number of seconds, or 0 for one history",
-    parse: (given: string) => (/^\d+(\.\d+)?$/.test(given) ? Number(given) : undefined),
+    parse: parseSeconds,
   },
   histories: count("play this many histories, instead of for --seconds", { onlyFlag: true }),
   jobs: count("histories to play at once", { onlyFlag: true, fallbackText: "1; all cores with --histories" }),
@@ -290,17 +290,26 @@ function seconds(help: string, extra: Extra = {}): OptionSpec<number> {
     value: "<seconds>",
     help,
     wanted: "a number of seconds",
-    parse: (given) => positive(Number(given)),
+    parse: (given) => positive(parseSeconds(given) ?? 0),
   };
 }
 
 /** In milliseconds. */
 function duration(help: string, extra: Extra = {}): OptionSpec<number> {
-  const parse = (given: string) => {
-    const [, amount = "", unit = ""] = /^(\d+(?:\.\d+)?)([smhdw])$/.exec(given.trim()) ?? [];
-    return positive(Number(amount) * (UNIT_MS.get(unit) ?? 0));
-  };
+  const parse = (given: string) => positive(parseMs(given) ?? 0);
   return { ...extra, value: "<duration>", help, wanted: 'a duration such as "90m", "12h" or "30d"', parse };
+}
+
+/** A number, or a duration: "2.5" or "2m". */
+function parseSeconds(given: string): number | undefined {
+  const ms = parseMs(/^\d+(\.\d+)?$/.test(given) ? `${given}s` : given);
+  return ms === undefined ? undefined : ms / 1000;
+}
+
+function parseMs(given: string): number | undefined {
+  const [, amount = "", unit = ""] = /^(\d+(?:\.\d+)?)([smhdw])$/.exec(given.trim()) ?? [];
+  const unitMs = UNIT_MS.get(unit);
+  return unitMs === undefined ? undefined : Number(amount) * unitMs;
 }
 
 function count(help: string, extra: Extra = {}): OptionSpec<number> {
