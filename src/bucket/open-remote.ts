@@ -1,4 +1,4 @@
-/** Opens the bucket at an address: the only place that knows which storage an address means. */
+/** Opens the bucket at an address, in whichever storage that means. */
 import { mapConcurrent } from "../base/concurrency.ts";
 import { hasCode, SynclineError } from "../base/errors.ts";
 import type { PackName, WriterId } from "../base/ids.ts";

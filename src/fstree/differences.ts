@@ -57,7 +57,7 @@ export async function entriesOf(
 
 const NOTHING: ReadonlySet<FileId> = new Set();
 
-/** Several lists as one; undefined if one of them is. */
+/** Joins the lists; undefined if any of them is. */
 export function allOf(lists: readonly (readonly BaseChange[] | undefined)[]): BaseChange[] | undefined {
   const all: BaseChange[] = [];
   for (const list of lists) {

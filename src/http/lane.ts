@@ -1,5 +1,5 @@
 /**
- * One connection's requests: a few are processed at a time, and a stranger's one by one. Clients may send more without
+ * One connection's requests: a few are processed at a time; before its caller is known, one by one. Clients may send more without
  * waiting for answers (RFC 9112, 9.3.2): the rest is not read until these are answered. All requests of one read are parsed
  * at once, so a connection with very many waiting requests is cut.
  */

@@ -33,7 +33,7 @@ export class ObjectRootStore implements RootStore {
     const stored = await this.#read();
     if (stored === undefined && this.#seen) {
       throw new SynclineError("arbiter_unreachable", `The bucket at ${this.#store.address} has lost its root.`, {
-        hint: "Check that its disk is mounted. If it is, run `syncline verify --repair` on the bucket.",
+        hint: "If it is on a disk, check that it is mounted. Then run `syncline verify --repair` on the bucket.",
       });
     }
     return stored && rootOf(stored);

@@ -2,7 +2,7 @@
  * The arbiter of a bucket: one pointer to the newest commit, replaced by compare-and-swap.
  *
  * Everything else in a bucket is immutable, so this port is the only place where two writers can collide.
- * Implementations: memory (tests), objects (`file://`, later `s3://`), SQLite, a master over HTTP. All pass test/contract/root-store.ts.
+ * Implementations: memory (tests), objects (`file://`, `s3://`), SQLite, PostgreSQL, a master over HTTP. All pass test/contract/root-store.ts.
  */
 import { unlessSync } from "../base/unless.ts";
 import type { Cid } from "../base/ids.ts";

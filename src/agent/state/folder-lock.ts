@@ -21,7 +21,7 @@ export async function lockFolder(folder: string): Promise<Disposable> {
     // In a sandbox without such names, too, just the state is locked.
     if (!failedWith(cause, "EADDRINUSE")) return { [Symbol.dispose]: () => {} };
     throw new SynclineError("state_in_use", `Another agent already syncs ${folder}.`, {
-      hint: "It may belong to another user or home folder. Stop it first, or choose another folder.",
+      hint: "It may run as another user, or with another HOME. Stop it first, or choose another folder.",
       cause,
     });
   }

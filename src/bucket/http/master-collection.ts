@@ -52,7 +52,7 @@ export async function collectAtMaster(
 
 /** How often the master is asked whether it has ended. */
 const COLLECTION_POLL_MS = 250;
-/** After so many answers of other masters in a row, the one that was asked is not expected to answer any more. */
+/** After so many answers of other masters in a row, the one that was asked counts as gone. */
 const MOST_OTHERS = 8;
 const PATH = "/v1/collection";
 

@@ -66,7 +66,7 @@ export class HttpTurns {
   async #end(turn: string): Promise<void> {
     if (this.#current !== turn) return;
     this.#current = undefined;
-    // The turn ends by itself, too.
+    // If this fails, the turn expires.
     const call = {
       method: "DELETE",
       path: this.#path,

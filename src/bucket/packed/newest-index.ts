@@ -71,7 +71,7 @@ export class NewestIndex {
       const root = await this.#readRoot();
       if (root !== undefined) return root;
       throw new SynclineError("store_unreachable", "The bucket has no root.", {
-        hint: "Check that its disk is mounted. If it is, run `syncline verify --repair` on the bucket.",
+        hint: "If it is on a disk, check that it is mounted. Then run `syncline verify --repair` on the bucket.",
       });
     } catch (cause) {
       if (!hasCode(cause, "arbiter_unreachable")) throw cause;

@@ -269,7 +269,7 @@ function placeOf(key: Key): Place | undefined {
   return { parent: key.kind === "dentry" ? key.id : key.parent, name: key.name };
 }
 
-/** What is wrong with the row counts of an object, which nlink and subdirs must equal. */
+/** How an object's row counts differ from its nlink and subdirs. Undefined: they do not. */
 function wrongCounts(self: SelfRow | undefined, backrefs: number, subdirs: number): string | undefined {
   if (self?.kind === "directory") {
     if (backrefs > 0) return "it is a directory but has back-references.";

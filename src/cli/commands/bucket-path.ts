@@ -35,7 +35,7 @@ export async function locateBucket({ runtime }: Call, text: string, access: Mast
   const remote = { clock, random, access };
   const isInS3 = url.protocol === "s3:";
   const depths = Array.from({ length: segments.length + (isInS3 ? 1 : 0) }, (_, index) => segments.length - index);
-  // The walk takes many requests at each depth. It finds what has lost its root, and says why it could not look.
+  // The walk takes many requests at each depth. It also finds a bucket that lost its root, and reports failed requests.
   const whole = isInS3 ? depths.map(addressAt).find(isAddress) : undefined;
   const found = whole === undefined ? undefined : await bucketInS3(whole, remote);
   if (found !== undefined) return pathAt(found.depth);

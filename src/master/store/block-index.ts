@@ -66,7 +66,7 @@ const SCHEMA = `
 
 /** Pack rows have 32-bit offsets. */
 const MAX_PACK_BYTES = 2 ** 32;
-/** Clamps bad rows to a pack's bounds: the block's hash then shows that it is not there. */
+/** Clamps bad rows to a pack's bounds: what is read there does not have the block's hash. */
 const RANGE = `min(max(offset, 0), ${MAX_PACK_BYTES}) AS offset, min(max(length, 0), ${MAX_BLOCK_ACCEPTED}) AS length`;
 const PLACE = `name AS pack, ${RANGE}, damaged FROM blocks JOIN packs ON id = pack`;
 

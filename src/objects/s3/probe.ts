@@ -113,7 +113,7 @@ async function findReplacing(tools: ProbeTools, name: string): Promise<Finding> 
       return "it refuses to replace an object, and does it all the same";
     await store.delete(name);
     const gone = await decided(tools, name, "fourth", fresh.token ?? stale);
-    return gone.kind === "refused" ? undefined : "it replaces an object that is gone";
+    return gone.kind === "refused" ? undefined : "it overwrites a deleted object despite If-Match";
   } finally {
     await store.delete(name);
   }

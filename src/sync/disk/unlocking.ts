@@ -43,7 +43,7 @@ export function unlocking<Disk extends SyncDisk>(disk: Disk): Disk {
     makeSymlink: (path, target) => unlocked([above(path)], () => makeSymlink(path, target)),
     link: (from, to) => unlocked([above(to)], () => link(from, to)),
     unlink: (path) => unlocked([above(path)], () => unlink(path)),
-    // Not attempted if it would fail anyway: changing the mode causes a notice, whose listener would try again.
+    // Only if it is empty: chmod causes a notice, and its listener would try again, without end.
     removeDirectory: (path) =>
       unlocked([above(path)], () => removeDirectory(path), { check: () => isEmpty(disk, path) }),
     // Moving a directory to another parent changes its own "..", so it needs permission, too.
