@@ -47,7 +47,7 @@ export const register = command({
       return;
     }
     if (args[1] !== undefined && (await isWrittenInto(args[1])))
-      return writeFile(args[1], fileBytes(reader, object, path));
+      return await writeFile(args[1], fileBytes(reader, object, path));
     const { type, size } = object.record;
     if (type === "directory" && options.recursive !== true) {
       throw new SynclineError("is_a_directory", `${printPath(path.names) || path.address} is a directory.`, {

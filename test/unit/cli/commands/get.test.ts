@@ -14,6 +14,27 @@ vi.mock(import("../../../../src/sync/disk/real-disk.ts"), async (original) => {
 });
 afterEach(() => void (target.alter = (disk) => disk));
 
+const events = vi.hoisted((): string[] => []);
+
+vi.mock(import("../../../../src/cli/commands/bucket-reader.ts"), async (original) => {
+  const { openReader, fileBytes, ...others } = await original();
+  return {
+    ...others,
+    async openReader(...call) {
+      const reader = await openReader(...call);
+      const close = async () => {
+        events.push("closed");
+        await reader[Symbol.asyncDispose]();
+      };
+      return { ...reader, [Symbol.asyncDispose]: close };
+    },
+    async *fileBytes(...call) {
+      yield* fileBytes(...call);
+      events.push("read");
+    },
+  };
+});
+
 async function world() {
   const world = await CommandWorld.create();
   const { address } = world;
@@ -52,7 +73,10 @@ test.skipIf(process.platform !== "linux")(
   async () => {
     const { at, address, run } = await world();
     symlinkSync(`/proc/self/fd/${openSync(at("out"), "w")}`, at("stdout"));
+    events.length = 0;
     expect(await run("get", `${address}/d/README`, at("stdout"))).toMatchObject({ status: 0 });
+    // A master's connection ends with the reader.
+    expect(events).toEqual(["read", "closed"]);
     expect(readFileSync(at("out"), "utf8")).toBe("README");
     expect(lstatSync(at("stdout")).isSymbolicLink()).toBe(true);
   },
