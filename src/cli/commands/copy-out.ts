@@ -102,21 +102,22 @@ export class CopyOut {
     }
     this.#above.delete(object.id);
     // Last: the mode may forbid adding entries, and each entry changes the directory's time.
-    await within(path, () => setAttributes(this.#incoming, path, object.record));
+    await within(path, () => this.#isHeld(path, () => setAttributes(this.#incoming, path, object.record)));
     if (this.#incoming.attention.owners)
       this.#countOwner(object.record, await within(path, () => this.#options.disk.look(path)));
   }
 
   /** False: it is left out, with all that is in it. */
-  async #makeDirectory(names: PlacedNames, path: DiskPath): Promise<boolean> {
+  #makeDirectory(names: PlacedNames, path: DiskPath): Promise<boolean> {
     const { disk } = this.#options;
-    if (await this.#collides(names, path)) return false;
-    const there = await disk.look(path);
-    if (there === undefined) {
-      if (!(await this.#isHeld(path, () => disk.makeDirectory(path)))) return false;
-    } else if (there.type !== "directory") throw inTheWay(path, "of a directory");
-    await this.#note(names, path);
-    return true;
+    return this.#isHeld(path, async () => {
+      if (await this.#collides(names, path)) return false;
+      const there = await disk.look(path);
+      if (there === undefined) await disk.makeDirectory(path);
+      else if (there.type !== "directory") throw inTheWay(path, "of a directory");
+      await this.#note(names, path);
+      return true;
+    });
   }
 
   /** A directory's entries in groups. While one is copied, the next one's contents are fetched in a request or two. */
@@ -160,7 +161,8 @@ export class CopyOut {
       }
     }
     await this.#writeAll(names, directory, fresh);
-    for (const entry of again) await this.#link(names, directory, entry);
+    for (const entry of again)
+      await this.#isHeld(directory.concat(entry.name), () => this.#link(names, directory, entry));
   }
 
   /** Leaves out those that cannot be copied. */
@@ -245,7 +247,7 @@ export class CopyOut {
     this.#temporary.add(path);
     try {
       if (await tryLink(this.#options.disk, first, path)) {
-        if (!(await this.#isHeld(to, () => this.#replace(path, to)))) return;
+        await this.#replace(path, to);
         return await this.#note(names, to);
       }
     } finally {
@@ -272,11 +274,10 @@ export class CopyOut {
     return true;
   }
 
-  /** Gives an object its name. False: the disk cannot hold that name. */
-  async #isHeld(path: DiskPath, giveName: () => Promise<void>): Promise<boolean> {
+  /** Works on one path. False: the disk cannot hold it, or `work` says that it is left out. */
+  async #isHeld(path: DiskPath, work: () => Promise<boolean | void>): Promise<boolean> {
     try {
-      await giveName();
-      return true;
+      return (await work()) !== false;
     } catch (error) {
       if (!failedWith(error, ...NOT_HELD, "EINVAL")) throw error;
       this.left.add("not held", path, error);

@@ -146,6 +146,30 @@ test.each(["EPERM", "ENOTSUP", "EMLINK"])("where a hard link fails with %s, its 
   expect(readdirSync(join(folder, "copy", "b")).toSorted()).toEqual(["other", "three"]);
 });
 
+/** Refuses paths of more than three names. */
+function shallow(disk: SyncDisk): SyncDisk {
+  return new Proxy(portable(disk), {
+    get(target, key) {
+      const value: unknown = Reflect.get(target, key);
+      if (typeof value !== "function") return value;
+      return async (...call: unknown[]) => {
+        if (call.some((each) => Array.isArray(each) && typeof each[3] === "string")) throw failure("ENAMETOOLONG");
+        return (value as (...args: unknown[]) => unknown).apply(target, call);
+      };
+    },
+  });
+}
+
+test("paths that are too long for the disk are left out, and the rest is copied", async () => {
+  const { copyTo, copied } = await world(async (writer) => {
+    for (const each of ["a", "d/e/f/g/h", "d/e/i", "d/j", "z/k"]) await put(writer, each);
+    await writer.link(at("d/e/linked"), at("a"));
+  });
+  const copy = await copyTo(shallow);
+  expect(copied()).toEqual({ a: "a", "d/j": "d/j", "z/k": "z/k" });
+  expect(namedBy(copy)).toEqual([["copy/d/e/f", "copy/d/e/i", "copy/d/e/linked"]]);
+});
+
 test("a hard link whose first name collides is a file", async () => {
   const { copyTo, copied } = await world(async (writer) => {
     for (const each of ["A", "a"]) await put(writer, each);
