@@ -100,6 +100,7 @@ export class SqliteCacheIndex implements CacheIndex {
       this.#db.pragma(`cache_size = -${SQLITE_CACHE_KIB}`);
       this.#db.transaction(() => this.#create(dir)).immediate();
       this.#check();
+      this.#sweep(dir);
       this.#inode = statSync(this.#path).ino;
       // A join would be planned anew for each block.
       const name = "(SELECT name FROM segments WHERE id = segment) AS name";
@@ -202,14 +203,28 @@ export class SqliteCacheIndex implements CacheIndex {
     }
   }
 
+  /**
+   * Removes files without a row: a row goes before its file does, and power loss may undo rows. Others may be at work: a new
+   * segment's row comes before its file, so rows are read after the files' names.
+   */
+  #sweep(dir: string): void {
+    const files = segmentsIn(dir);
+    const known = new Set(this.#db.prepare<[], string>("SELECT name FROM segments").pluck().all());
+    for (const name of files) if (!known.has(name)) rmSync(join(dir, name), { force: true });
+  }
+
   #create(dir: string): void {
     const version = this.#db.pragma("user_version", { simple: true });
     if (version === VERSION) return;
     if (version !== 0)
       throw new Database.SqliteError("The index of the block cache has another version.", "SQLITE_NOTADB");
     this.#db.exec(SCHEMA);
-    for (const name of readdirSync(dir)) if (name.endsWith(ENDING)) rmSync(join(dir, name), { force: true });
+    for (const name of segmentsIn(dir)) rmSync(join(dir, name), { force: true });
   }
+}
+
+function segmentsIn(dir: string): string[] {
+  return readdirSync(dir).filter((name) => name.endsWith(ENDING));
 }
 
 interface FoundRow extends Omit<CachedPlace, "name"> {

@@ -7,6 +7,7 @@ import { afterEach, expect, test, vi } from "vitest";
 import { CACHE_BACKLOG_BYTES } from "../../../src/base/limits.ts";
 import type { Log } from "../../../src/base/log.ts";
 import type { Block, SizedBlock } from "../../../src/blocks/block-store.ts";
+import { SqliteCacheIndex } from "../../../src/blocks/cache-index.ts";
 import { CacheFolder, type CacheStorage } from "../../../src/blocks/cache-storage.ts";
 import { DiskBlockCache } from "../../../src/blocks/disk-block-cache.ts";
 import { cachingRemote } from "../../../src/bucket/caching-remote.ts";
@@ -39,6 +40,21 @@ test("blocks survive an agent that is killed before it closes the cache", async 
   const blocks = numbered(20, 5_000);
   await keep(openCache(dir), blocks);
   expect(await heldCount(openCache(dir), blocks)).toBe(20);
+});
+
+test("a segment that left the index, and whose file stayed after a kill, is removed at the next start", async () => {
+  const dir = await temporaryFolder();
+  const [lost, kept] = [openCache(dir), openCache(dir)];
+  const blocks = numbered(20, 5_000);
+  await keep(lost, numbered(25, 5_000).slice(20));
+  await keep(kept, blocks);
+  const index = new SqliteCacheIndex(dir);
+  index.dropSegment(index.leastRecent()?.id ?? 0);
+  index.close();
+  const files = async () => (await readdir(dir)).filter((name) => name.endsWith(".blocks"));
+  expect(await files()).toHaveLength(2);
+  expect(await heldCount(openCache(dir), blocks)).toBe(20);
+  expect(await files()).toHaveLength(1);
 });
 
 test("blocks kept one by one in quick succession are written together, at the latest on close", async () => {
