@@ -87,6 +87,14 @@ export function splitAddress(text: string): { readonly address: BucketAddress; r
   }
 }
 
+/**
+ * The text for `new URL`, which drops blanks and control characters at the ends, and takes a backslash for a slash: as
+ * escapes they stay parts of names. On Windows a backslash is a slash.
+ */
+export function exactText(text: string): string {
+  return text.replace(process.platform === "win32" ? /[\0- ]/g : /[\0- \\]/g, encodeURIComponent);
+}
+
 /** Masters and clients agree on what names a bucket may have (docs/reference/protocol.md). */
 export function isBucketName(text: string): boolean {
   return /^[a-z0-9][a-z0-9._-]{0,62}$/.test(text);
@@ -95,7 +103,7 @@ export function isBucketName(text: string): boolean {
 function parseFolderAddress(text: string): FolderAddress {
   let url: URL;
   try {
-    url = new URL(text);
+    url = new URL(exactText(text));
   } catch (cause) {
     throw badAddress(text, "is not a URL", cause);
   }
@@ -200,7 +208,7 @@ function splitMasterAddress(text: string): { address: MasterAddress; path: strin
   const origins = [...new Set(hosts.split(",").map((host) => originOf(text, scheme, host)))];
   if (origins.length > MAX_MASTERS) throw badAddress(text, `names more than ${MAX_MASTERS} masters`);
   // Not relative to the origin: "//x" would name another host.
-  const url = new URL(`${origins[0]}/${rest.replace(/^\/+/, "")}`);
+  const url = new URL(`${origins[0]}/${exactText(rest.replace(/^\/+/, ""))}`);
   if (url.search !== "") throw badAddress(text, "has a query string");
   const segments = url.pathname.split("/").filter((segment) => segment !== "");
   const owner = /^0x[0-9a-f]{40}$/i.test(segments[0] ?? "") ? parseWallet(segments[0] ?? "") : undefined;

@@ -3,7 +3,7 @@ import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { FileName } from "../../base/ids.ts";
 import { nameFromBytes, nameToBytes } from "../../base/names.ts";
 import { unlessSync } from "../../base/unless.ts";
-import { parseAddress, pinnedUrl, splitAddress } from "../../bucket/address.ts";
+import { exactText, parseAddress, pinnedUrl, splitAddress } from "../../bucket/address.ts";
 import { bucketInS3, openRemote, type RemoteOptions } from "../../bucket/open-remote.ts";
 import type { MasterAccess } from "../../net/access.ts";
 import type { Call } from "../command.ts";
@@ -82,10 +82,11 @@ function refuseControls(text: string): void {
 /** Parses one of our addresses with `new URL`. Its names need not be UTF-8. */
 function addressUrl(text: string): URL {
   refuseControls(text);
-  const url = URL.canParse(text) ? new URL(text) : undefined;
+  const exact = exactText(text);
+  const url = URL.canParse(exact) ? new URL(exact) : undefined;
   const base = url === undefined ? text : Object.assign(new URL(url), { pathname: "/" }).href;
   parseAddress(base);
-  return url ?? new URL(text);
+  return url ?? new URL(exact);
 }
 
 /** A bucket's prefix has only text that all servers take; names inside a bucket may be any bytes. */

@@ -95,3 +95,8 @@ test.each([
   })();
   expect(refusal).not.toContain("secret");
 });
+
+test.skipIf(process.platform === "win32")("blanks and backslashes stay parts of names", () => {
+  expect(splitAddress("http://127.0.0.1:3600/notes/ a\\b ").path).toEqual(["%20a%5Cb%20"]);
+  expect(parseAddress("file:///srv/a\\b ")).toMatchObject({ path: "/srv/a\\b ", url: "file:///srv/a%5Cb%20" });
+});

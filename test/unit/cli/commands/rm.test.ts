@@ -31,6 +31,12 @@ test.each([
   expect(await world.files()).toEqual({ a: "a", "d/f": "d/f" });
 });
 
+test.skipIf(process.platform === "win32")("a blank at the end and a backslash are parts of a name", async () => {
+  const world = await CommandWorld.create("notes", "notes ", "a/b", "a\\b");
+  await world.done("rm", `${world.address}/notes `, `${world.address}/a\\b`);
+  expect(await world.files()).toEqual({ notes: "notes", "a/b": "a/b" });
+});
+
 test("paths in two buckets are refused", async () => {
   const world = await CommandWorld.create("a");
   await world.done("init", `${world.address}-2`);
