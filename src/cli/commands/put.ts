@@ -54,7 +54,7 @@ async function put(call: Call<"recursive" | BucketOption>): Promise<void> {
   countBuffers();
   const { root, files, bytes, skipped, conflicts, figures, unsteady } =
     source === "-" || (await isStream(source))
-      ? await putStream(call, writer, path.names, note)
+      ? await putStream(call, writer, path, note)
       : await putFiles(call, session, { given: path.names, target: await targetOf(writer, path, source) }, note);
   if (skipped > 0) output.notice(`Skipped ${skipped} fifos, sockets and devices.`);
   noteConflicts(output, conflicts);
@@ -129,8 +129,13 @@ async function isStream(source: string): Promise<boolean> {
   return !found.isSymbolicLink() || namesOpenFile(source);
 }
 
-async function putStream({ args, runtime }: Call, writer: BucketWriter, target: Path, note: string): Promise<Put> {
-  if (target.length === 0) throw new SynclineError("usage", "Give the file a name: URL/PATH.");
+async function putStream(
+  { args, runtime }: Call,
+  writer: BucketWriter,
+  { names: target, directory }: BucketPath,
+  note: string,
+): Promise<Put> {
+  if (target.length === 0 || directory) throw new SynclineError("usage", "Give the file a name: URL/PATH.");
   const isStdin = args[0] === "-";
   const instead = isStdin ? runtime.unreadableStdin?.() : undefined;
   if (instead !== undefined) {

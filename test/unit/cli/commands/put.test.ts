@@ -34,6 +34,18 @@ test.skipIf(process.platform === "win32")("a fifo that is named is read, and rep
   expect(JSON.parse((await run("ls", `${address}/dump`)).out)).toMatchObject({ type: "file", size: 4 });
 });
 
+test("bytes without a name are not put at a path that is spelled as a directory", async () => {
+  const world = await CommandWorld.create("kept");
+  const input = async function* () {
+    yield Buffer.from("bytes");
+  };
+  for (const name of ["kept", "new"]) {
+    const { status, err } = await world.runReading(input, "put", "-", `${world.address}/${name}/`);
+    expect([status, JSON.parse(err)]).toEqual([2, expect.objectContaining({ code: "usage" })]);
+  }
+  expect(await world.files()).toEqual({ kept: "kept" });
+});
+
 test.skipIf(process.platform !== "linux")("an open file is read, also through a link, and not its link", async () => {
   const { at, address, run } = await world();
   writeFileSync(at("file"), "bytes");
