@@ -10,7 +10,8 @@ import type { FolderNames } from "./known/marker.ts";
 import type { ScanContext } from "./publish/publish-scan.ts";
 import type { Attention } from "./scan/attributes.ts";
 import type { LocalChange, NewFiles } from "./scan/local-changes.ts";
-import type { Most, Walked } from "./scan/walk.ts";
+import type { NotSynced } from "./scan/left-out.ts";
+import type { Most } from "./scan/walk.ts";
 import type { Waiting } from "./waiting.ts";
 
 export interface PassContext extends Omit<ScanContext, "rules" | "sent"> {
@@ -73,6 +74,6 @@ export interface PassResult {
   readonly unsent: Waiting;
   /** How long the scan took, without reading files. */
   readonly scanMs: number;
-  readonly notSynced: Pick<Walked, "special" | "mounts" | "apart" | "unreadable">;
+  readonly notSynced: NotSynced;
   readonly figures: PublishFigures | undefined;
 }

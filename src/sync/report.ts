@@ -9,6 +9,7 @@ import type { DiskPath } from "./disk/disk.ts";
 import type { HeldDeletions } from "./deletion-limit.ts";
 import type { LocalChange } from "./scan/local-changes.ts";
 import { pathText } from "./disk/paths.ts";
+import type { Why } from "./scan/left-out.ts";
 import type { PassResult } from "./pass-result.ts";
 
 /** One action that a pass does, or would do. */
@@ -33,14 +34,14 @@ export interface SyncReport {
   readonly left: readonly { readonly path: string; readonly why: Reason | NotSent }[];
 }
 
-export type NotSent = "keeps changing" | "special file" | "another filesystem" | "synced by itself" | "cannot be read";
+export type NotSent = Why | "special file" | "another filesystem" | "synced by itself";
 
 export function reportOf(passes: readonly PassResult[]): SyncReport | undefined {
   const last = passes.at(-1);
   if (last === undefined) return undefined;
   const count = (action: LocalChange["action"]) =>
     sum(passes, ({ local }) => local.filter((each) => each.action === action).length);
-  const { special, mounts, apart, unreadable } = last.notSynced;
+  const { special, mounts, apart, unreadable, longNames, tooLarge } = last.notSynced;
   const tell = (paths: readonly DiskPath[], why: NotSent) => paths.map((path) => ({ path: pathText(path), why }));
   const waiting = [...last.plan.left, ...last.applied.left];
   return {
@@ -64,6 +65,8 @@ export function reportOf(passes: readonly PassResult[]): SyncReport | undefined 
       ...tell(mounts, "another filesystem"),
       ...tell(apart, "synced by itself"),
       ...tell(unreadable, "cannot be read"),
+      ...tell(longNames, "name too long"),
+      ...tell(tooLarge, "too large"),
     ],
   };
 }
@@ -75,8 +78,16 @@ export function isUnpublished({ left }: SyncReport): boolean {
 
 /** Whether a place that is left holds someone's data here that is not in the bucket. */
 export function isNotSent({ why }: SyncReport["left"][number]): boolean {
-  return why === "keeps changing" || why === "cannot be read" || why === "changed here";
+  return NOT_SENT.has(why);
 }
+
+const NOT_SENT: ReadonlySet<string> = new Set<Reason | NotSent>([
+  "changed here",
+  "keeps changing",
+  "cannot be read",
+  "name too long",
+  "too large",
+]);
 
 /** A dry run's actions in order. The database is as if none of them were done. */
 export function actionsOf({ local, plan }: PassResult, db: SyncDatabase): PlannedAction[] {

@@ -320,10 +320,9 @@ class SyncPass {
     parts: Partial<Pick<Published, "conflicts" | "figures">> &
       Partial<Pick<PassResult, "held" | "plan" | "applied" | "hasNewRules">>,
   ): PassResult {
-    const { special, mounts, apart, unreadable } = walked;
     const base = this.#context.db.base();
     if (base === undefined) throw new SynclineError("internal", "A pass ended without a base.");
-    const left = this.#leftOut.within(walked.root);
+    const { waiting, unstable, notSynced } = this.#leftOut.within(walked);
     return {
       local: local.changes,
       added: this.#early?.added ?? 0,
@@ -332,11 +331,11 @@ class SyncPass {
       root: base.commit,
       held: parts.held,
       hasNewRules: parts.hasNewRules ?? false,
-      unstable: [...left.because("keeps changing"), ...unsure],
-      unsent: left.waiting,
+      unstable: [...unstable, ...unsure],
+      unsent: waiting,
       plan: parts.plan ?? { puts: [], removals: [], left: [] },
       scanMs,
-      notSynced: { special, mounts, apart, unreadable: [...unreadable, ...left.because("cannot be read")] },
+      notSynced,
       figures: parts.figures ?? this.#early?.figures,
     };
   }

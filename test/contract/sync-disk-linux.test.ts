@@ -45,6 +45,27 @@ async function encrypted(): Promise<string | undefined> {
 
 const folder = await encrypted();
 
+/** A file that has more attributes than a bucket holds, in a folder. Undefined: this machine cannot do that. */
+async function overloaded(): Promise<string | undefined> {
+  if (addon === undefined || process.geteuid?.() !== 0) return undefined;
+  const at = await temporaryFolder();
+  try {
+    run("mount", "-t", "tmpfs", "none", at);
+    mounted.push(at);
+    writeFileSync(join(at, "f"), "1");
+    const disk = new BeneathDisk(addon, at, { allXattrs: false });
+    await disk.open();
+    for (const name of ["user.1", "user.2"])
+      await disk.setXattrs(path("f"), new Map([...(await disk.xattrs(path("f"))), [name, Buffer.alloc(40_000)]]));
+    disk.close();
+    return at;
+  } catch {
+    return undefined;
+  }
+}
+
+const many = await overloaded();
+
 /** Two directories of a folder; the second one shows the first. Undefined: this machine cannot do that. */
 async function mountedTwice(): Promise<string | undefined> {
   if (addon === undefined || process.geteuid?.() !== 0) return undefined;
@@ -157,3 +178,13 @@ test.skipIf(withDead === undefined).each(["portable", "beneath"])(
     }
   },
 );
+
+test.skipIf(many === undefined)("more attributes than a bucket holds are E2BIG, and can be replaced", async () => {
+  if (addon === undefined || many === undefined) return;
+  const disk = new BeneathDisk(addon, many, { allXattrs: false });
+  await disk.open();
+  await expect(disk.xattrs(path("f"))).rejects.toMatchObject({ code: "E2BIG" });
+  await disk.setXattrs(path("f"), new Map([["user.3", Buffer.from("3")]]));
+  expect([...(await disk.xattrs(path("f"))).keys()]).toEqual(["user.3"]);
+  disk.close();
+});

@@ -7,6 +7,8 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import type { FileName } from "../../base/ids.ts";
 import { failedWith, systemFailure } from "../../base/system-errors.ts";
+import { MAX_XATTR_BYTES } from "../../base/limits.ts";
+import { xattrBytes } from "../../format/blocks/linked-value.ts";
 import { NO_XATTRS, type Xattrs } from "../../format/files/record.ts";
 import { coded, codedLater, type BeneathAddon } from "./addon.ts";
 import { DescriptorAppended, markedBy, openFile } from "./beneath-file.ts";
@@ -162,7 +164,9 @@ export class BeneathDisk implements SyncDisk {
 
   async xattrs(path: DiskPath): Promise<Xattrs> {
     try {
-      return this.#opened(path, O_PATH | constants.O_NOFOLLOW, (descriptor) => this.#shown(descriptor));
+      const shown = this.#opened(path, O_PATH | constants.O_NOFOLLOW, (descriptor) => this.#shown(descriptor));
+      if (xattrBytes(shown) > MAX_XATTR_BYTES) throw systemFailure("E2BIG", pathText(path));
+      return shown;
     } catch (error) {
       if (failedWith(error, "ENOTSUP", "EOPNOTSUPP")) return NO_XATTRS;
       throw error;

@@ -126,7 +126,7 @@ export interface SyncDisk {
   setMode(path: DiskPath, mode: number): Promise<void>;
   setOwner(path: DiskPath, uid: number, gid: number): Promise<void>;
   setModified(path: DiskPath, mtimeNs: bigint): Promise<void>;
-  /** user.* attributes, and others if the disk was opened for them. None for links. */
+  /** user.* attributes, and others if the disk was opened for them; E2BIG if a bucket cannot hold them. None for links. */
   xattrs(path: DiskPath): Promise<Xattrs>;
   /** Sets exactly these. ENOTSUP if the filesystem has none. */
   setXattrs(path: DiskPath, xattrs: Xattrs): Promise<void>;
@@ -196,6 +196,6 @@ export const NOT_THERE = ["ENOENT", "ENOTDIR", "ELOOP", "ENAMETOOLONG", "EILSEQ"
 export const NOT_HELD = ["ENAMETOOLONG", "EILSEQ", "name_invalid", "EFBIG"] as const;
 /** Codes of a filesystem that lacks an operation, such as making links. */
 export const UNSUPPORTED = ["ENOTSUP", "EOPNOTSUPP", "ENOSYS"] as const;
-const FORBIDDEN = ["EACCES", "EPERM", "EBUSY", "EINVAL", "EROFS", "ETXTBSY", "EXDEV", "ENOKEY"] as const;
+const FORBIDDEN = ["EACCES", "EPERM", "EBUSY", "EINVAL", "EROFS", "ETXTBSY", "EXDEV", "ENOKEY", "E2BIG"] as const;
 /** Codes of a disk that refuses to move, make or remove one object: no reason to stop a pass. */
 export const REFUSALS = [...FORBIDDEN, ...NOT_HELD, ...UNSUPPORTED] as const;

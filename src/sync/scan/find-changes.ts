@@ -17,6 +17,7 @@ import type { Why } from "./left-out.ts";
 import { LocalNames } from "./local-names.ts";
 import type { LocalObject, Matching } from "./match.ts";
 import { digestOfXattrs, isUntouched, seenOf, type Seen } from "../known/seen.ts";
+import { tooLarge } from "./too-large.ts";
 import type { Found } from "./walk.ts";
 
 export interface FinderOptions {
@@ -27,7 +28,7 @@ export interface FinderOptions {
   readonly block: (cid: Cid) => Promise<Uint8Array>;
   /** Paths that keep changing while being read, or cannot be read: they count as unchanged. */
   readonly unstable: Pick<ReadonlySet<string>, "has" | "size">;
-  /** Called with what cannot be read, or is gone since the walk: it must be `unstable` from then on. */
+  /** Called with what cannot be read, is gone since the walk, or is too large: it must be `unstable` from then on. */
   readonly leave?: (found: Found, why: Why) => void;
   /** The time before the scan. */
   readonly lookedNs: bigint;
@@ -95,6 +96,7 @@ class ChangeFinder {
       found.length === 1 &&
       first.stat.type === "file" &&
       this.#bare.has(first) &&
+      tooLarge(first) === undefined &&
       !this.#isUnstable(first)
     );
   }
@@ -120,7 +122,8 @@ class ChangeFinder {
     try {
       await this.#there(object);
     } catch (error) {
-      const why = failedWith(error, ...GONE) ? "keeps changing" : "cannot be read";
+      const isHeavy = failedWith(error, "E2BIG");
+      const why = isHeavy ? "too large" : failedWith(error, ...GONE) ? "keeps changing" : "cannot be read";
       if (this.#options.leave === undefined || (why === "cannot be read" && !isUnreadable(error))) throw error;
       this.#options.leave(found, why);
       await this.#there(object);
@@ -128,6 +131,7 @@ class ChangeFinder {
   }
 
   async #there(object: LocalObject): Promise<void> {
+    if (this.#isTooLarge(object)) return;
     const isLeft = this.#isLeft(object);
     const looks = object.found.map((found) => ({ found, entry: this.#names.entryFor(object, found) }));
     const otherwise = looks.filter(({ found, entry }) => !this.#isUnchanged(found, entry));
@@ -258,6 +262,7 @@ class ChangeFinder {
   #touch(directory: LocalObject): void {
     const [found] = directory.found;
     if (found === undefined || directory.id === undefined || found.parent === undefined) return;
+    if (tooLarge(found) !== undefined) return;
     const known = this.#changes.get(directory);
     const entry = this.#names.entryFor(directory, found);
     const record = known?.changed.record ?? entry?.record;
@@ -279,6 +284,13 @@ class ChangeFinder {
   /** Elsewhere the inode's number proves nothing: it can be another file's since a remount. */
   #isUnchanged(found: Found, entry: Entry | undefined): boolean {
     return entry !== undefined && this.#names.isAt(found, entry) && isUntouched(entry.seen, found.stat);
+  }
+
+  /** The whole object then counts as unchanged. */
+  #isTooLarge({ found }: LocalObject): boolean {
+    const whys = found.map((each) => [each, tooLarge(each)] as const);
+    for (const [each, why] of whys) if (why !== undefined) this.#options.leave?.(each, why);
+    return whys.some(([, why]) => why !== undefined);
   }
 
   /** Whether any of its names is unstable. */

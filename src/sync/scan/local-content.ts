@@ -228,8 +228,8 @@ export function isUnreadable(error: unknown): boolean {
   return failedWith(error, ...FORBIDDEN, ...DAMAGED);
 }
 
-/** No permission, no key, a program that has it locked (EBUSY on Windows), or a path longer than the system takes. */
-const FORBIDDEN = ["EACCES", "EPERM", "EBUSY", "ETXTBSY", "ENOKEY", "ENAMETOOLONG"];
+/** No permission, no key, a program that has it locked (EBUSY on Windows), too long a path, or too many attributes. */
+const FORBIDDEN = ["EACCES", "EPERM", "EBUSY", "ETXTBSY", "ENOKEY", "ENAMETOOLONG", "E2BIG"];
 /** Reported only when the bytes are read. */
 const DAMAGED = ["EIO", "EBADMSG", "EUCLEAN", "ESTALE"];
 

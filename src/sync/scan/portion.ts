@@ -20,6 +20,7 @@ import { isSameInode } from "../known/seen.ts";
 import type { IgnoreRules } from "./ignore-rules.ts";
 import type { LocalObject, Matching } from "./match.ts";
 import { PortionRoom } from "./portion-room.ts";
+import { tooLarge } from "./too-large.ts";
 import { familyOf, unitPathsOf } from "./unit-paths.ts";
 import { foundAs, isMount, NOT_LISTED, NO_CHILDREN, type Found, type Most } from "./walk.ts";
 
@@ -202,6 +203,7 @@ class Finder implements Matching {
   /** Whether it is not new, not for portions, or could be part of another change. */
   #isNotConcerned({ path, stat: above }: Found, { name, stat }: DiskEntry, looks: Looks): boolean {
     if (stat.type !== "file" && stat.type !== "symlink" && stat.type !== "directory") return true;
+    if (tooLarge({ name, stat }) !== undefined) return true;
     const isDirectory = stat.type === "directory";
     const here = path.concat(name);
     if (this.#passed.size > 0 && this.#passed.has(textOf(here))) return true;
@@ -225,7 +227,7 @@ class Finder implements Matching {
   /** Whether every part of a new unit is new and visible. */
   async #isAllNew(path: DiskPath, stat: DiskStat, entries: readonly ListedEntry[]): Promise<boolean> {
     for (const entry of entries) {
-      if (!hasStat(entry)) return false;
+      if (!hasStat(entry) || tooLarge(entry) !== undefined) return false;
       const below = path.concat(entry.name);
       const isDirectory = entry.stat.type === "directory";
       if (this.#isKnown(entry.stat) || (isDirectory && isMount(entry.stat, stat))) return false;

@@ -16,6 +16,7 @@ import {
 } from "../disk/disk.ts";
 import { OWN_FOLDER } from "../disk/paths.ts";
 import type { IgnoreRules } from "./ignore-rules.ts";
+import { tooLarge } from "./too-large.ts";
 
 /** An object that exists. */
 export interface Found {
@@ -26,7 +27,7 @@ export interface Found {
   readonly name: FileName;
   /** A directory's entries. */
   readonly children: readonly Found[];
-  /** A directory with unknown entries: it cannot be read, is mounted, or is synced by itself. */
+  /** A directory with unknown entries: it cannot be read, is mounted, is synced by itself, or has too long a name. */
   readonly closed: boolean;
   /** Names in a directory that the system tells nothing of. */
   readonly unknown: readonly FileName[];
@@ -262,7 +263,7 @@ class Walker {
     }
     this.isTwice ||= this.#met.has(stat.ino);
     this.#met.add(stat.ino);
-    return this.#listed(named, id);
+    return tooLarge(named) === undefined ? this.#listed(named, id) : foundAs(named, NO_CHILDREN, true);
   }
 
   async #listed(named: Named, id: FileId | undefined): Promise<Found | undefined> {
