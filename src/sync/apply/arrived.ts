@@ -1,9 +1,9 @@
 /**
- * Files that a killed run brought without recording them. A scan would take them for local changes, and a version that
- * others replaced meanwhile would come back.
+ * Files and directories that a killed run brought without recording them. A scan would take them for local changes, and a
+ * version that others replaced meanwhile would come back.
  */
 import { isGone } from "../../blocks/not-found.ts";
-import { lookup } from "../../fstree/fs-reader.ts";
+import { lookup, type TreeObject } from "../../fstree/fs-reader.ts";
 import type { Place } from "../../fstree/object-rows.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import type { SyncDatabase } from "../known/database.ts";
@@ -12,7 +12,10 @@ import { syncDirectories } from "../scan/durable.ts";
 import { lookBelow } from "../scan/walk.ts";
 import type { Entry } from "../known/entry.ts";
 import { pathInFolder } from "../known/path-in-folder.ts";
-import { digestOfXattrs, seenOf } from "../known/seen.ts";
+import { isSameInode, seenOf } from "../known/seen.ts";
+import { PASSING, type Unsettled } from "../known/unsettled.ts";
+import { digestOn } from "./incoming.ts";
+import { unfinished, UNFINISHED_MODE } from "./unfinished.ts";
 
 export interface ArrivedContext {
   readonly db: SyncDatabase;
@@ -24,7 +27,7 @@ export interface ArrivedContext {
 }
 
 /** In portions: a killed first sync may leave very many. */
-function* unsettledOf(db: SyncDatabase): Generator<Place> {
+function* unsettledOf(db: SyncDatabase): Generator<Unsettled> {
   const end = db.behind.lastRow();
   for (let places = db.behind.from(0, end, AT_ONCE); places.length > 0;) {
     yield* places;
@@ -33,8 +36,8 @@ function* unsettledOf(db: SyncDatabase): Generator<Place> {
 }
 
 /**
- * Where the folder is behind its base, records files that are already as the base has them. If that root is gone, this is
- * unknowable: such files then count as created here, and are merged.
+ * Where the folder is behind its base, records files that are already as the base has them, and directories that are to
+ * become so. If that root is gone, this is unknowable: they then count as created here, and are merged.
  */
 export async function noteArrived(context: ArrivedContext): Promise<void> {
   try {
@@ -44,33 +47,67 @@ export async function noteArrived(context: ArrivedContext): Promise<void> {
   }
 }
 
-async function noteAll({ db, disk, nodes, isAsKnown, nowNs }: ArrivedContext): Promise<void> {
+async function noteAll(context: ArrivedContext): Promise<void> {
+  const { db, disk, nodes } = context;
   const tree = db.base()?.tree;
   if (tree === undefined) return;
   const durable = new Set<string>();
-  for (const place of unsettledOf(db)) {
-    const target = await lookup(nodes, tree, place);
-    const path = pathInFolder(db, place);
-    if (target?.record.type !== "file" || path === undefined) continue;
-    const { id, record } = target;
-    const stat = await lookBelow(disk, path);
-    const entry = db.at(place);
-    if (stat === undefined || stat === "closed") continue;
-    // A file arrives with its final mtime, and has another inode than the file it replaced.
-    if (stat.type !== "file" || stat.mtimeNs !== record.mtimeNs || stat.size !== record.size) continue;
-    if (entry?.seen.ino === stat.ino || (entry !== undefined && entry.id !== id)) continue;
-    const lookedNs = nowNs();
-    if (!(await isAsKnown(path, { record }))) continue;
-    const digest = disk.hasXattrs ? digestOfXattrs(await disk.xattrs(path)) : "";
-    // It was there before this run.
-    const directory = path.slice(0, -1);
-    if (!durable.has(directory.join("/"))) await syncDirectories(disk, [directory]);
-    durable.add(directory.join("/"));
-    await db.transaction(() => {
-      db.put({ parent: place.parent, name: place.name, id, record, seen: seenOf(stat, digest, lookedNs) });
-      db.touched.add(place);
-    });
+  // Notes may come in another order: what is in a directory that was noted later waits for the next round.
+  for (let isMore = true; isMore;) {
+    isMore = false;
+    for (const unsettled of unsettledOf(db)) {
+      const target = await lookup(nodes, tree, unsettled);
+      const path = pathInFolder(db, unsettled);
+      if (target === undefined || path === undefined) continue;
+      const isDirectory = target.record.type === "directory";
+      const entry = await (isDirectory ? directoryAt : fileAt)(context, unsettled, target, path);
+      if (entry === undefined) continue;
+      // It was there before this run.
+      const directory = path.slice(0, -1);
+      if (!durable.has(directory.join("/"))) await syncDirectories(disk, [directory]);
+      durable.add(directory.join("/"));
+      await db.transaction(() => {
+        db.put(entry);
+        db.touched.add(entry);
+      });
+      isMore ||= isDirectory;
+    }
   }
+}
+
+async function fileAt(
+  { db, disk, isAsKnown, nowNs }: ArrivedContext,
+  { parent, name }: Place,
+  { id, record }: TreeObject,
+  path: DiskPath,
+): Promise<Entry | undefined> {
+  if (record.type !== "file") return undefined;
+  const stat = await lookBelow(disk, path);
+  const entry = db.at({ parent, name });
+  if (stat === undefined || stat === "closed") return undefined;
+  // A file arrives with its final mtime, and has another inode than the file it replaced.
+  if (stat.type !== "file" || stat.mtimeNs !== record.mtimeNs || stat.size !== record.size) return undefined;
+  if (entry?.seen.ino === stat.ino || (entry !== undefined && entry.id !== id)) return undefined;
+  const lookedNs = nowNs();
+  if (!(await isAsKnown(path, { record }))) return undefined;
+  return { parent, name, id, record, seen: seenOf(stat, await digestOn(disk, path), lookedNs) };
+}
+
+/** A new directory that has no attributes yet. As a directory of this folder's it would bring its mode to everyone. */
+async function directoryAt(
+  { db, disk, nowNs }: ArrivedContext,
+  { parent, name, reason }: Unsettled,
+  { id, record }: TreeObject,
+  path: DiskPath,
+): Promise<Entry | undefined> {
+  if (!PASSING.has(reason) || db.at({ parent, name }) !== undefined || db.byId(id).length > 0) return undefined;
+  const stat = await lookBelow(disk, path);
+  if (stat === undefined || stat === "closed" || stat.type !== "directory") return undefined;
+  // A parent may pass on its set-group-id bit.
+  if ((stat.mode & 0o777) !== UNFINISHED_MODE || db.hasInode(stat.ino, ({ seen }) => isSameInode(seen, stat)))
+    return undefined;
+  const lookedNs = nowNs();
+  return { parent, name, id, record: unfinished(record), seen: seenOf(stat, await digestOn(disk, path), lookedNs) };
 }
 
 const AT_ONCE = 1_024;

@@ -23,6 +23,7 @@ import { PARKED_ID, parkedPath } from "../disk/paths.ts";
 import { returnToSight } from "./parked.ts";
 import { pathInFolder } from "../known/path-in-folder.ts";
 import { tryLink } from "./try-link.ts";
+import { unfinished } from "./unfinished.ts";
 import { replaceWatched } from "./saved-meanwhile.ts";
 import { hasSameBytes, looksSame, seenAfterRename, seenOf } from "../known/seen.ts";
 
@@ -171,13 +172,7 @@ export class Placing {
       this.#note(path);
       const stat = await disk.look(path);
       if (stat === undefined) return "changed here";
-      // Differs from the bucket until its attributes are set, which comes last.
-      db.put({
-        ...place,
-        id,
-        record: { ...record, mode: UNFINISHED_MODE, ctimeNs: record.ctimeNs + 1n },
-        seen: this.#seen(stat, await this.#digest(path, stat)),
-      });
+      db.put({ ...place, id, record: unfinished(record), seen: this.#seen(stat, await this.#digest(path, stat)) });
       return "done";
     }
     return "waiting";
@@ -327,9 +322,6 @@ export class Placing {
     return seenOf(stat, digest, this.#context.nowNs());
   }
 }
-
-/** A new directory's mode until it is finished. */
-const UNFINISHED_MODE = 0o700;
 
 /** Whether the object keeps this place, too. */
 function isNamed({ names }: TreeObject, place: Place): boolean {
