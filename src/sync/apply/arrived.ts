@@ -2,6 +2,7 @@
  * Files and directories that a killed run brought without recording them. A scan would take them for local changes, and a
  * version that others replaced meanwhile would come back.
  */
+import type { FileId } from "../../base/ids.ts";
 import { isGone } from "../../blocks/not-found.ts";
 import { lookup, type TreeObject } from "../../fstree/fs-reader.ts";
 import type { Place } from "../../fstree/object-rows.ts";
@@ -52,10 +53,11 @@ async function noteAll(context: ArrivedContext): Promise<void> {
   const tree = db.base()?.tree;
   if (tree === undefined) return;
   const durable = new Set<string>();
-  // Notes may come in another order: what is in a directory that was noted later waits for the next round.
-  for (let isMore = true; isMore;) {
-    isMore = false;
+  // What is in a directory that was noted after it waits for the next round.
+  for (let noted: ReadonlySet<FileId> | undefined; noted?.size !== 0;) {
+    const directories = new Set<FileId>();
     for (const unsettled of unsettledOf(db)) {
+      if (noted?.has(unsettled.parent) === false) continue;
       const target = await lookup(nodes, tree, unsettled);
       const path = pathInFolder(db, unsettled);
       if (target === undefined || path === undefined) continue;
@@ -70,8 +72,9 @@ async function noteAll(context: ArrivedContext): Promise<void> {
         db.put(entry);
         db.touched.add(entry);
       });
-      isMore ||= isDirectory;
+      if (isDirectory) directories.add(entry.id);
     }
+    noted = directories;
   }
 }
 
