@@ -107,9 +107,9 @@ async function inParkedDirectories(disk: SyncDisk): Promise<ReadonlyMap<bigint, 
 }
 
 /** New names of files that have left the places where the walk saw them, or have further names since. */
-async function seenTwiceBy(db: SyncDatabase, disk: SyncDisk, { objects }: Matching): Promise<Found[]> {
-  const newNames = objects.flatMap(({ id, found }) => (id === undefined ? found : []));
-  const known = db.reading(() => newNames.flatMap((found) => knownElsewhere(db, found)));
+async function seenTwiceBy(db: SyncDatabase, disk: SyncDisk, matching: Matching): Promise<Found[]> {
+  const newNames = matching.objects.flatMap(({ id, found }) => (id === undefined ? found : []));
+  const known = db.reading(() => newNames.flatMap((found) => seenElsewhere(db, matching, found)));
   const seenTwice: Found[] = [];
   for (const { found, path } of known) {
     const now = await lookBelow(disk, path);
@@ -119,13 +119,15 @@ async function seenTwiceBy(db: SyncDatabase, disk: SyncDisk, { objects }: Matchi
   return seenTwice;
 }
 
-/** The path at which the inode of a new name was synced. */
-function knownElsewhere(db: SyncDatabase, found: Found): { found: Found; path: DiskPath }[] {
+/** The path at which the inode of a new name was synced, if the walk saw it there: its number may be another file's by now. */
+function seenElsewhere(db: SyncDatabase, matching: Matching, found: Found): { found: Found; path: DiskPath }[] {
   const { stat } = found;
   if (stat.type === "directory") return [];
-  const entry = db
-    .byInode(stat.ino)
-    .find(({ parent, record, seen }) => parent !== PARKED_ID && record.type === stat.type && isSameInode(seen, stat));
+  const entry = db.byInode(stat.ino).find(({ id, parent, record, seen }) => {
+    if (parent === PARKED_ID || record.type !== stat.type || !isSameInode(seen, stat)) return false;
+    // What the walk only found unchanged is in no object.
+    return matching.ofId(id)?.found.some((other) => other.stat.ino === stat.ino) !== false;
+  });
   const path = entry && pathInFolder(db, entry);
   return path === undefined ? [] : [{ found, path }];
 }

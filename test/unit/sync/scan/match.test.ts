@@ -28,3 +28,16 @@ test("a file under another's inode number is published with its own bytes", asyn
   a.disk.write(path(".synclineignore"), "");
   expect((await settledTree(world)).get("hidden")).toBe("hidden");
 });
+
+test("directories that are exchanged while inodes are numbered anew reach the bucket in one pass", async () => {
+  const { world, a } = await twoFolders();
+  for (const directory of ["a", "c"]) a.disk.make(path(directory));
+  for (const file of ["a/x", "b", "c/y", "d"]) a.disk.write(path(file), file.padEnd(3, "."));
+  await settle(world);
+  a.disk.tick(3_000_000_000n);
+  a.disk.renumber();
+  a.disk.move(path("a"), path("c"), "exchange");
+  const pass = await a.sync();
+  expect(pass.unstable).toEqual([]);
+  expect(await bucketTree(world.bucket)).toEqual(a.disk.tree());
+});
