@@ -163,7 +163,7 @@ export const MAX_MASTERS = 16;
 export const MASTER_SILENCE_MS = 30_000;
 export const MASTER_LEAST_BYTES = 1 * KiB;
 /** A swap may have to wait until much new data is checked. */
-export const MASTER_SWAP_MS = 120_000;
+export const MASTER_SWAP_TIMEOUT_MS = 120_000;
 /** A watch gets a comment every 15 s. */
 export const MASTER_WATCH_MS = 40_000;
 /** Blocks are sent in batches of this size, besides the batch being filled. */

@@ -15,7 +15,7 @@ import type { PublishOutcome } from "./publish/outcome.ts";
 import { type Draft, DraftTree } from "./writer/draft-tree.ts";
 import type { Stretch } from "../content/chunker.ts";
 import type { FileSource } from "./writer/file-source.ts";
-import { isADirectory, noSuchPath, notADirectory } from "./writer/path-errors.ts";
+import { isADirectoryError, noSuchPath, notADirectory } from "./writer/path-errors.ts";
 import { type RestoreCounts, Restorer } from "./writer/restore.ts";
 
 /** Names from the root directory on; empty: the root itself. */
@@ -161,7 +161,7 @@ export class BucketWriter implements AsyncDisposable {
     if (file === undefined || directory === undefined) throw noSuchPath(file === undefined ? existing : path);
     const now = await this.#draft.child(directory, name);
     if (now === file) return;
-    if (file.record.type === "directory" || now?.record.type === "directory") throw isADirectory(path);
+    if (file.record.type === "directory" || now?.record.type === "directory") throw isADirectoryError(path);
     if (now !== undefined) this.#draft.unlink(now, directory, name);
     this.#draft.link(file, directory, name);
     this.#touch(directory);
@@ -285,7 +285,7 @@ export class BucketWriter implements AsyncDisposable {
 
   async #parentOf(path: Path, attributes: NewAttributes): Promise<{ directory: Draft; name: FileName }> {
     const name = path.at(-1);
-    if (name === undefined) throw isADirectory(path);
+    if (name === undefined) throw isADirectoryError(path);
     return { directory: await this.#directory(path.slice(0, -1), { ...attributes, mode: 0o755 }), name };
   }
 
@@ -298,7 +298,7 @@ export class BucketWriter implements AsyncDisposable {
   /** The object of this type at a name, if that is its only name; else removes the name. Throws `is_a_directory`. */
   async #existing(directory: Draft, name: FileName, path: Path, type: FileRecord["type"]): Promise<Draft | undefined> {
     const now = await this.#draft.child(directory, name);
-    if (now?.record.type === "directory") throw isADirectory(path);
+    if (now?.record.type === "directory") throw isADirectoryError(path);
     if (now?.record.type === type && now.names.length === 1) return now;
     this.#touch(directory);
     if (now === undefined) return undefined;

@@ -29,7 +29,7 @@ export function headDenial(request: RequestHead): Denial | undefined {
 const ONCE = ["host", "authorization", "destination", "if-modified-since", "if-unmodified-since"];
 
 /** A host in the target takes precedence over Host (RFC 9112, section 3.2.2): Host is set to it. */
-export function heedTargetHost({ url = "", headers }: Pick<IncomingMessage, "url" | "headers">): void {
+export function setHostFromTarget({ url = "", headers }: Pick<IncomingMessage, "url" | "headers">): void {
   const host = hostOfTarget(url);
   if (host !== undefined) headers.host = host;
 }

@@ -6,7 +6,7 @@
  */
 import { hasCode, SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
-import { MASTER_SWAP_MS } from "../base/limits.ts";
+import { MASTER_SWAP_TIMEOUT_MS } from "../base/limits.ts";
 import { orElse } from "../base/unless.ts";
 import { parseCid } from "../format/blocks/cid.ts";
 import { errorOf, type Refusal } from "../net/answer-errors.ts";
@@ -102,7 +102,7 @@ export class HttpRootStore implements RootStore {
         headers: { ...headers, ...condition },
         body: { type: "application/json", bytes: body.length, pieces: [body] },
         statuses: [200, 409, 412, ...SERVER_ERRORS],
-        silenceMs: MASTER_SWAP_MS,
+        silenceMs: MASTER_SWAP_TIMEOUT_MS,
         again: "if not received",
       });
     } catch (cause) {

@@ -9,7 +9,7 @@ import type { DiskPath } from "./disk/disk.ts";
 import type { HeldDeletions } from "./deletion-limit.ts";
 import type { LocalChange } from "./scan/local-changes.ts";
 import { pathText } from "./disk/paths.ts";
-import type { Why } from "./scan/left-out.ts";
+import type { LeftReason } from "./scan/left-out.ts";
 import type { PassResult } from "./pass-result.ts";
 
 /** One action that a pass does, or would do. */
@@ -34,7 +34,7 @@ export interface SyncReport {
   readonly left: readonly { readonly path: string; readonly why: Reason | NotSent }[];
 }
 
-export type NotSent = Why | "special file" | "another filesystem" | "synced by itself";
+export type NotSent = LeftReason | "special file" | "another filesystem" | "synced by itself";
 
 export function reportOf(passes: readonly PassResult[]): SyncReport | undefined {
   const last = passes.at(-1);

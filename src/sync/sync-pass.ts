@@ -24,7 +24,7 @@ import { rulesInBucket } from "./scan/bucket-rules.ts";
 import { NO_RULES, readRules, type IgnoreRules } from "./scan/ignore-rules.ts";
 import { findChanges } from "./scan/find-changes.ts";
 import { matchKeepingMissing } from "./scan/keep-missing.ts";
-import { LeftOut, type Why } from "./scan/left-out.ts";
+import { LeftOut, type LeftReason } from "./scan/left-out.ts";
 import { withoutUnits } from "./scan/left-units.ts";
 import { sourcesOf, type LocalChanges } from "./scan/local-changes.ts";
 import { hasRecord } from "./scan/local-content.ts";
@@ -214,7 +214,7 @@ class SyncPass {
     const { disk, bucket, attention } = this.#context;
     const block = (cid: Cid) => bucket.blocks.get(cid);
     const content = bucket.contentConfig;
-    const leave = (found: Found, why: Why) => this.#leftOut.add([found], why);
+    const leave = (found: Found, why: LeftReason) => this.#leftOut.add([found], why);
     const durable = this.#isDryRun ? undefined : makeDurable(disk, matching, lookedNs);
     try {
       const options = { disk, content, attention, block, unstable: this.#leftOut, leave, lookedNs };

@@ -5,7 +5,7 @@
 import type { Ino } from "../base/ids.ts";
 import type { FileSystem, Invalidations } from "./filesystem.ts";
 import { overriding } from "./overriding.ts";
-import { ToldNames, telling } from "./telling.ts";
+import { ReportedNames, telling } from "./telling.ts";
 
 export interface DoorView extends Disposable {
   readonly fs: FileSystem;
@@ -14,7 +14,7 @@ export interface DoorView extends Disposable {
 interface Door {
   /** Undefined for a door that keeps no copies. */
   readonly heard: ((changes: Invalidations) => void) | undefined;
-  readonly told: ToldNames;
+  readonly told: ReportedNames;
   orphaned: ((ino: Ino) => void) | undefined;
 }
 
@@ -34,7 +34,7 @@ export class DoorViews {
    * commit them, and so before they answer.
    */
   open(heard?: (changes: Invalidations) => void): DoorView {
-    const door: Door = { heard, told: new ToldNames(), orphaned: undefined };
+    const door: Door = { heard, told: new ReportedNames(), orphaned: undefined };
     this.#doors.add(door);
     const fs = overriding(this.#fs, {
       ...telling(this.#fs, door.told, {

@@ -11,7 +11,11 @@ export interface Listeners {
 type Entry = Invalidations["entries"][number];
 
 /** The changing calls of `fs`, for `overriding`. A failed call reports nothing. */
-export function telling(fs: FileSystem, told: ToldNames, { others, self, hasOthers }: Listeners): Partial<FileSystem> {
+export function telling(
+  fs: FileSystem,
+  told: ReportedNames,
+  { others, self, hasOthers }: Listeners,
+): Partial<FileSystem> {
   let entries: Entry[] = [];
   let inodes = new Set<Ino>();
   const made = (parent: Ino, name: FileName, attributes: Attributes): Attributes => {
@@ -77,7 +81,7 @@ export function telling(fs: FileSystem, told: ToldNames, { others, self, hasOthe
 }
 
 /** Names recently reported to a door. */
-export class ToldNames {
+export class ReportedNames {
   readonly #names = new Set<string>();
 
   note({ entries }: Invalidations): void {

@@ -12,7 +12,7 @@ import type { DavHandler } from "./handler.ts";
 import { AllowedHosts } from "../http/hosts.ts";
 import { MAX_CALLS, MAX_CONNECTIONS, MAX_IDLE_CONNECTIONS, STOP_MS } from "./limits.ts";
 import { userOf, type Login } from "./sign-in/login.ts";
-import { headDenial, heedTargetHost } from "../http/request-head.ts";
+import { headDenial, setHostFromTarget } from "../http/request-head.ts";
 import { isFromElsewhere } from "../http/same-origin.ts";
 import { StalledRequests } from "../http/stalled.ts";
 import { TurnedAway } from "../http/turned-away.ts";
@@ -123,7 +123,7 @@ class Gate implements Disposable {
 
   /** Whether a page made a browser call us. From here on Host is the host that the request is for. */
   #misled(request: IncomingMessage): Denial | undefined {
-    heedTargetHost(request);
+    setHostFromTarget(request);
     const { host } = request.headers;
     if (!this.#hosts.permits(host, request.socket.localAddress)) {
       return { status: 421, message: "This server does not accept that host name. Allow it with --host." };

@@ -81,7 +81,7 @@ class AgentWithFolder implements Agent {
     this.#clock = clock;
     this.#drainMs = drainMs;
     this.ended = agent.ended.then(
-      async (report) => bothEnded(report, await this.#leave()),
+      async (report) => joinedReport(report, await this.#leave()),
       async (error: unknown) => {
         await this.#leave();
         throw error;
@@ -107,7 +107,7 @@ class AgentWithFolder implements Agent {
     this.#endMs = this.#clock.monotonicMs() + drainMs;
     // If the mount is busy, it stays, and so does the folder.
     const report = await this.#agent.unmount(drainMs, lazy);
-    return bothEnded(report, await this.#leave());
+    return joinedReport(report, await this.#leave());
   }
 
   hurry(): void {
@@ -149,7 +149,7 @@ function bothFlushed(own: FlushReport, folder: FlushReport): FlushReport {
 }
 
 /** Reports what the folder lacks or still has apart from what the other doors leave in their state. */
-export function bothEnded(own: UnmountReport, last: UnmountReport): UnmountReport {
+export function joinedReport(own: UnmountReport, last: UnmountReport): UnmountReport {
   const drained = own.drained && last.drained;
   const pending = bothPending(own.pending, last.pending);
   const report: UnmountReport = { drained, pending, error: own.error ?? last.error, guard: last.guard ?? null };

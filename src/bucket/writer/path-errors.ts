@@ -15,7 +15,7 @@ export function notADirectory(path: readonly FileName[]): SynclineError {
   });
 }
 
-export function isADirectory(
+export function isADirectoryError(
   path: readonly FileName[],
   hint = "Give the file a name inside that directory: URL/PATH.",
 ): SynclineError {

@@ -66,7 +66,7 @@ export class CopyIn implements AsyncDisposable {
     const stat = await look(source);
     const attributes = attributesOf(statOf(stat));
     if (stat.isDirectory()) {
-      if (!recursive) throw isADirectory(source);
+      if (!recursive) throw isADirectoryError(source);
       await this.#copyTree(source, target);
     } else if (stat.isSymbolicLink()) {
       const leadsTo = await readlink(source, { encoding: "buffer" });
@@ -252,7 +252,7 @@ function steadyFile(path: string, stat: BigIntStats): SteadyFile {
   return new SteadyFile({ name: path, open: () => openToRead(path), look }, statOf(stat));
 }
 
-function isADirectory(source: string): SynclineError {
+function isADirectoryError(source: string): SynclineError {
   return new SynclineError("is_a_directory", `${escapeForPrint(source)} is a directory.`, {
     hint: "Add -r to put the whole directory.",
   });

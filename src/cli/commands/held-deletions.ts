@@ -1,7 +1,7 @@
 /** Texts about a synced folder's deletions that await approval. */
 import type { DoorReport } from "../../agent/doors/doors.ts";
 import type { AgentStatus, UnmountReport } from "../../agent/reports.ts";
-import { printCount, printLeft, printText } from "../terminal/text.ts";
+import { printCount, printUnpublished, printText } from "../terminal/text.ts";
 
 type Held = NonNullable<AgentStatus["guard"]>;
 
@@ -20,7 +20,7 @@ export function allowCommand(doors: readonly DoorReport[], { digest }: Held): st
 /** What an agent left when it ended, and why. A folder's changes are all in the folder; `kept` says where the rest is. */
 export function leftText({ pending, error, guard: held, folder }: UnmountReport, kept: string): string {
   const own = { files: pending.files - (folder?.files ?? 0), bytes: pending.bytes - (folder?.bytes ?? 0) };
-  const rest = `${printLeft(own, error?.message ?? null)}\n${kept}`;
+  const rest = `${printUnpublished(own, error?.message ?? null)}\n${kept}`;
   if (folder === undefined) return rest;
   const counted = pending.isUncounted === true ? { ...folder, files: 0 } : folder;
   return own.files > 0 ? `${rest}\n${folderText(counted, held)}` : folderText(counted, held);
@@ -36,7 +36,7 @@ function folderText(
   }
   const why = error?.message ?? null;
   const apart = `The folder ${printText(folder)} and the bucket differ${why === null ? "." : `: ${printText(why)}`}`;
-  const left = files > 0 ? printLeft({ files, bytes }, why, `in the folder ${printText(folder)}`) : apart;
+  const left = files > 0 ? printUnpublished({ files, bytes }, why, `in the folder ${printText(folder)}`) : apart;
   return `${left}\nThe next sync continues from there.`;
 }
 

@@ -5,7 +5,7 @@ import type { DiskPath } from "../../sync/disk/disk.ts";
 import { pathText } from "../../sync/disk/paths.ts";
 
 /** The bucket lacks its blocks, the disk cannot hold it, or the disk takes its name for another one's of this copy. */
-export type Why = "lost" | "not held" | "collides";
+export type SkipReason = "lost" | "not held" | "collides";
 
 interface Left {
   count: number;
@@ -15,16 +15,16 @@ interface Left {
 }
 
 export class LeftOut {
-  readonly #left = new Map<Why, Left>();
+  readonly #left = new Map<SkipReason, Left>();
 
-  add(why: Why, path: DiskPath, cause?: unknown): void {
+  add(why: SkipReason, path: DiskPath, cause?: unknown): void {
     const left = this.#left.get(why) ?? { count: 0, paths: [], cause };
     this.#left.set(why, left);
     left.count++;
     if (left.paths.length < MOST_NAMED) left.paths.push(path);
   }
 
-  count(why: Why): number {
+  count(why: SkipReason): number {
     return this.#left.get(why)?.count ?? 0;
   }
 
@@ -45,9 +45,9 @@ function namesOf({ count, paths }: Left): string {
   return names.join(", ");
 }
 
-const WORST_FIRST: readonly Why[] = ["lost", "not held", "collides"];
+const WORST_FIRST: readonly SkipReason[] = ["lost", "not held", "collides"];
 
-const MEANINGS: Record<Why, { readonly code: ErrorCode; readonly message: string; readonly hint: string }> = {
+const MEANINGS: Record<SkipReason, { readonly code: ErrorCode; readonly message: string; readonly hint: string }> = {
   lost: {
     code: "block_not_found",
     message: "The bucket lacks blocks of these files",

@@ -3,7 +3,7 @@ import { requirePublished } from "../../agent/command-writer.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { BucketWriter, Path } from "../../bucket/writer.ts";
 import { Elsewhere } from "../../bucket/writer/elsewhere.ts";
-import { isADirectory, notADirectory } from "../../bucket/writer/path-errors.ts";
+import { isADirectoryError, notADirectory } from "../../bucket/writer/path-errors.ts";
 import { type Call, command } from "../command.ts";
 import { BUCKET_OPTIONS, type BucketOption, writingAccess } from "../master-access.ts";
 import { noteOf, printPath } from "../terminal/text.ts";
@@ -59,6 +59,6 @@ async function check(writer: BucketWriter, from: Path, to: Path): Promise<void> 
     throw new SynclineError("usage", `${printPath(from)} cannot be moved to itself, or into itself.`);
   const [moved, there] = [await writer.record(from), await writer.record(to)];
   if (moved === undefined || there === undefined) return;
-  if (there.type === "directory") throw isADirectory(to, "Remove or move it first.");
+  if (there.type === "directory") throw isADirectoryError(to, "Remove or move it first.");
   if (moved.type === "directory") throw notADirectory(to);
 }

@@ -1,7 +1,7 @@
 /** `syncline rm`: removes paths from a bucket, without a mount. */
 import { SynclineError } from "../../base/errors.ts";
 import type { BucketWriter } from "../../bucket/writer.ts";
-import { isADirectory, noSuchPath, notADirectory } from "../../bucket/writer/path-errors.ts";
+import { isADirectoryError, noSuchPath, notADirectory } from "../../bucket/writer/path-errors.ts";
 import { releaseMemory } from "../../runtime/memory.ts";
 import { type Call, command } from "../command.ts";
 import { BUCKET_OPTIONS, type BucketOption, writingAccess } from "../master-access.ts";
@@ -48,7 +48,7 @@ async function check(writer: BucketWriter, { names, directory }: BucketPath, rec
   const record = await writer.record(names);
   if (record === undefined) throw noSuchPath(names);
   if (record.type === "directory" && !recursive)
-    throw isADirectory(names, "With -r it is removed, with everything in it.");
+    throw isADirectoryError(names, "With -r it is removed, with everything in it.");
   if (record.type !== "directory" && directory) throw notADirectory(names);
 }
 

@@ -8,7 +8,7 @@ import { ANSWER_MS, askServing, type MountState, noAgent, splitByAgent, statesAt
 import type { Look } from "../terminal/paint.ts";
 import type { Runtime } from "../runtime.ts";
 import { retentionText } from "./retention-text.ts";
-import { printBytes, printCount, printDuration, printLeft, printText } from "../terminal/text.ts";
+import { printBytes, printCount, printDuration, printUnpublished, printText } from "../terminal/text.ts";
 
 export const register = command({
   name: "status",
@@ -169,7 +169,7 @@ function textOfResting({ mount, bucket }: { mount: string; bucket: string }): st
 
 function textOfStopped({ mount, bucket, state, left }: ReturnType<typeof leftOf>): string {
   const pending =
-    left === undefined ? `unknown: changes may be waiting in ${printText(state)}` : printLeft(left, left.why);
+    left === undefined ? `unknown: changes may be waiting in ${printText(state)}` : printUnpublished(left, left.why);
   return [
     `${printText(mount)}  (no process)`,
     `  bucket     ${printText(bucket)}`,

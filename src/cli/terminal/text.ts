@@ -30,7 +30,7 @@ export function printRest(pending: { files: number; bytes: number }, error: { me
 }
 
 /** What an agent that has ended left unpublished. */
-export function printLeft(
+export function printUnpublished(
   { files, bytes }: { files: number; bytes: number },
   why: string | null,
   where = "on this machine",

@@ -14,7 +14,7 @@ export function mergeLocations(base: TreeObject | undefined, winner: TreeObject,
 }
 
 /** The names that an object keeps when one side deleted it and the other changed it. */
-export function keptNames(base: TreeObject, survivor: TreeObject): readonly Place[] {
+export function survivingNames(base: TreeObject, survivor: TreeObject): readonly Place[] {
   const added = mergeNameSets(base.names, [], survivor.names);
   return added.length > 0 ? added : survivor.names;
 }

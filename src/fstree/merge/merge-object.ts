@@ -4,7 +4,7 @@ import type { TreeObject } from "../fs-reader.ts";
 import { mergeVersions } from "./contents/content.ts";
 import type { MergeContext } from "./context.ts";
 import { mergeRecords } from "./fields.ts";
-import { gainedName, keptNames, mergeLocations } from "./locations.ts";
+import { gainedName, survivingNames, mergeLocations } from "./locations.ts";
 import { sameVersion } from "./objects.ts";
 import type { Triple } from "./triple.ts";
 
@@ -32,5 +32,5 @@ export function mergeWithDelete(
 ): TreeObject | undefined {
   if (base === undefined || survivor === undefined) return survivor;
   if (sameVersion(base.record, survivor.record) && !gainedName(base, survivor)) return undefined;
-  return { ...survivor, names: keptNames(base, survivor) };
+  return { ...survivor, names: survivingNames(base, survivor) };
 }

@@ -13,7 +13,7 @@ import { type Attention, recordOfNew, withAttributes } from "./attributes.ts";
 import { prefetchXattrs } from "./xattr-prefetch.ts";
 import type { Action, LocalChange, LocalChanges, Look, Observed } from "./local-changes.ts";
 import { contentOnDisk, isUnreadable } from "./local-content.ts";
-import type { Why } from "./left-out.ts";
+import type { LeftReason } from "./left-out.ts";
 import { LocalNames } from "./local-names.ts";
 import type { LocalObject, Matching } from "./match.ts";
 import { digestOfXattrs, isUntouched, seenOf, type Seen } from "../known/seen.ts";
@@ -29,7 +29,7 @@ export interface FinderOptions {
   /** Paths that keep changing while being read, or cannot be read: they count as unchanged. */
   readonly unstable: Pick<ReadonlySet<string>, "has" | "size">;
   /** Called with what cannot be read, is gone since the walk, or is too large: it must be `unstable` from then on. */
-  readonly leave?: (found: Found, why: Why) => void;
+  readonly leave?: (found: Found, why: LeftReason) => void;
   /** The time before the scan. */
   readonly lookedNs: bigint;
 }

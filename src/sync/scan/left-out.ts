@@ -5,7 +5,7 @@ import { waitingOf, type Waiting } from "../waiting.ts";
 import type { TooLarge } from "./too-large.ts";
 import { within, type Found, type Walked } from "./walk.ts";
 
-export type Why = "keeps changing" | "cannot be read" | TooLarge;
+export type LeftReason = "keeps changing" | "cannot be read" | TooLarge;
 
 /** What is not in the bucket, by reason. */
 export interface NotSynced extends Pick<Walked, "special" | "mounts" | "apart" | "unreadable"> {
@@ -20,7 +20,7 @@ export interface Left {
 }
 
 export class LeftOut {
-  readonly #whys = new Map<string, Why>();
+  readonly #whys = new Map<string, LeftReason>();
 
   get size(): number {
     return this.#whys.size;
@@ -30,7 +30,7 @@ export class LeftOut {
     return this.#whys.has(path);
   }
 
-  add(found: readonly Found[], why: Why): void {
+  add(found: readonly Found[], why: LeftReason): void {
     for (const { path } of found) this.#whys.set(path.join("/"), why);
   }
 
@@ -45,7 +45,7 @@ export class LeftOut {
       return stat.type === "directory" && why !== "name too long" ? undefined : why;
     };
     const found = this.size === 0 ? [] : within(root).filter((each) => whyOf(each) !== undefined);
-    const because = (why: Why) => found.filter((each) => whyOf(each) === why).map(({ path }) => path);
+    const because = (why: LeftReason) => found.filter((each) => whyOf(each) === why).map(({ path }) => path);
     return {
       waiting: waitingOf(found),
       unstable: because("keeps changing"),

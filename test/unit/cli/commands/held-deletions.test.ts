@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import type { AgentStatus, FlushReport } from "../../../../src/agent/reports.ts";
 import { syncStatus } from "../../../../src/agent/folder/sync-status.ts";
 import { commandsFor } from "../../../../src/cli/commands.ts";
-import { bothEnded } from "../../../../src/agent/folder/agent-with-folder.ts";
+import { joinedReport } from "../../../../src/agent/folder/agent-with-folder.ts";
 import { allowCommand, leftText } from "../../../../src/cli/commands/held-deletions.ts";
 import { runCommandLine } from "../../../../src/cli/program.ts";
 import { createFakeRuntime } from "../../../support/fake-runtime.ts";
@@ -68,7 +68,7 @@ const DRAINED = { drained: true, pending: NONE, error: null };
 
 test("the final report names the held deletions and how to approve them", () => {
   const folder = { folder: "/f1", files: 0, bytes: 0, error: null };
-  const report = bothEnded(DRAINED, { ...DRAINED, drained: false, guard: HELD, folder });
+  const report = joinedReport(DRAINED, { ...DRAINED, drained: false, guard: HELD, folder });
   expect(report).toMatchObject({ drained: false, guard: HELD });
   const told = leftText(report, "kept");
   expect(told).toMatch(/101 files would be deleted from the bucket.*syncline flush \/f1 --allow-deletes d1/);
@@ -84,7 +84,7 @@ test("if only the folder cannot be written, the final report names the folder, n
     error,
     folder: { folder: "/f1", files: 1, bytes: 0, error },
   };
-  const told = leftText(bothEnded(DRAINED, last), "kept in the state");
+  const told = leftText(joinedReport(DRAINED, last), "kept in the state");
   expect(told).toContain("/f1");
   expect(told).toContain("No space is left.");
   expect(told).not.toContain("kept in the state");
@@ -95,7 +95,7 @@ test("the final report says how much is only in the folder, and how much only in
   const own = { drained: false, pending: { ...NONE, files: 12, bytes: 40 }, error };
   const folder = { folder: "/f1", files: 1, bytes: 2048, error };
   const last = { ...DRAINED, drained: false, pending: { ...NONE, files: 1, bytes: 2048 }, error, folder };
-  const told = leftText(bothEnded(own, last), "kept in the state");
+  const told = leftText(joinedReport(own, last), "kept in the state");
   expect(told).toContain("12 files, 40 B are only on this machine: It is away.\nkept in the state");
   expect(told).toContain("1 file, 2.00 KiB is only in the folder /f1: It is away.");
 });
@@ -103,9 +103,9 @@ test("the final report says how much is only in the folder, and how much only in
 test("the final report says what the mount leaves unpublished and where it is kept", () => {
   const error = { code: "store_unreachable", message: "It is away.", hint: null } as const;
   const own = { drained: false, pending: { ...NONE, files: 2 }, error };
-  expect(leftText(bothEnded(own, DRAINED), "kept in the state")).toMatch(/2 files.*away[^]*kept in the state/);
+  expect(leftText(joinedReport(own, DRAINED), "kept in the state")).toMatch(/2 files.*away[^]*kept in the state/);
   const last = { ...DRAINED, drained: false, guard: HELD, folder: { folder: "/f1", files: 0, bytes: 0, error: null } };
-  expect(leftText(bothEnded(own, last), "kept in the state")).toMatch(
+  expect(leftText(joinedReport(own, last), "kept in the state")).toMatch(
     /2 files.*away[^]*kept in the state[^]*101 files/,
   );
 });
