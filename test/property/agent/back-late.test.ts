@@ -65,7 +65,8 @@ test(
         for (const other of others) await other.flush();
         await thin(remote);
         for (const step of after) await world.step(step);
-        expect(await world.faults()).toEqual([]);
+        // What is changed in a directory that others removed, and that no root has any more, goes to the root directory.
+        expect((await world.faults()).filter((each) => !each.startsWith("misplaced"))).toEqual([]);
         expect(agent.replaced).toBe(0);
       }),
       runs,
