@@ -7,8 +7,8 @@ import { join } from "node:path";
 import { timeText } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Ports } from "../../base/ports.ts";
-import { orElse } from "../../base/unless.ts";
-import { readStateFile, writeStateFile } from "./state-file.ts";
+import { orElse, unlessSync } from "../../base/unless.ts";
+import { readStateFile, removeStateFile, writeStateFile } from "./state-file.ts";
 
 export interface PauseReport {
   readonly since: string;
@@ -29,7 +29,6 @@ export interface PauseOptions extends Pick<Ports, "clock" | "log"> {
 }
 
 const NAME = "paused.json";
-const NOT_PAUSED = Buffer.from("{}");
 /** A timer is late after the machine slept, so the end of a pause is checked this often. */
 const LOOK_MS = 30_000;
 /** The last time that a Date can hold. */
@@ -84,7 +83,8 @@ export class Pause implements Disposable {
   /** Ends the pause; answers whether there was one. */
   end(): boolean {
     const wasPaused = this.#stored !== undefined;
-    if (wasPaused) writeStateFile(this.#path, NOT_PAUSED);
+    // Works on a full disk, too: what waits may have filled it.
+    if (wasPaused) unlessSync("ENOENT", () => removeStateFile(this.#path));
     this.#set(undefined);
     return wasPaused;
   }

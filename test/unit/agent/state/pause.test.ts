@@ -1,5 +1,5 @@
 /** A pause: how long it lasts, and what outlives the agent. */
-import { writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { Pause } from "../../../../src/agent/state/pause.ts";
@@ -97,4 +97,15 @@ test("a pause ends in time even if the clock is set back by years", async () => 
   expect(heard).toEqual([true]);
   await clock.advance(1);
   expect(heard).toEqual([true, false]);
+});
+
+test("a pause can be ended where no file can be written, as on a disk that filled up meanwhile", async () => {
+  const [stateDir, clock] = [await temporaryFolder(), new ManualClock()];
+  const { pause, heard } = open(stateDir, clock);
+  pause.begin(undefined);
+  // In the way of every new version of the file.
+  mkdirSync(join(stateDir, "paused.json.tmp"));
+  expect(pause.end()).toBe(true);
+  expect(heard).toEqual([true, false]);
+  expect(open(stateDir, clock).pause.report).toBe(null);
 });
