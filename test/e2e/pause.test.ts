@@ -103,6 +103,41 @@ test("a pause of a mount with a synced folder beside it applies to both", { time
   space.do("unmount", dir);
 });
 
+test("a paused mount keeps a folder paused that comes beside it later", { timeout: 200_000 }, () => {
+  const [url, dir, folder] = [space.url("later"), space.mountPoint("paused"), space.at("joins")];
+  mkdirSync(folder);
+  space.do("init", url);
+  space.mount(url, dir);
+  space.do("pause", dir);
+  space.do("unmount", dir);
+  space.mount(url, dir, "--sync", folder);
+  writeFileSync(`${folder}/ours`, "ours");
+  expect(space.status(dir)).toMatchObject({ paused: { until: null } });
+  expect(space.run(["flush", dir]).status).toBe(3);
+  expect(space.lines("ls", url)).toEqual([]);
+  space.do("resume", dir);
+  expect(space.json("flush", dir)).toMatchObject({ published: true });
+  expect(space.lines("ls", url)).toHaveLength(1);
+  space.do("unmount", dir);
+});
+
+test("a pause of a folder alone is not that of a mount beside it", { timeout: 200_000 }, async () => {
+  const [url, dir, folder] = [space.url("alone"), space.mountPoint("not-paused"), space.at("was-alone")];
+  mkdirSync(folder);
+  space.do("init", url);
+  const alone = space.start(["sync", url, folder]);
+  await expect.poll(() => space.run(["status", folder, "--json"]).status, soon).toBe(0);
+  space.do("pause", folder);
+  expect(space.run(["unmount", folder]).status).toBe(3);
+  await expect.poll(() => alone.exitCode, soon).toBe(3);
+  space.mount(url, dir, "--sync", folder);
+  writeFileSync(`${folder}/ours`, "ours");
+  expect(space.status(dir)).toMatchObject({ paused: null });
+  expect(space.json("flush", dir)).toMatchObject({ published: true });
+  expect(space.lines("ls", url)).toHaveLength(1);
+  space.do("unmount", dir);
+});
+
 test(
   "a paused folder stays paused in its next agent, and syncs both ways on resume",
   { timeout: 200_000 },

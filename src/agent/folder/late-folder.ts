@@ -17,8 +17,8 @@ import { syncFlush, syncStatus } from "./sync-status.ts";
 export interface LateFolderOptions {
   readonly folder: string;
   readonly address: string;
-  /** The folder's own state. */
-  readonly stateDir: string;
+  /** The state that keeps the pause. */
+  readonly pauseDir: string;
   readonly cacheBytes: number;
   /** Opens the folder and begins its passes. Rejects when aborted while the folder's disk does not answer. */
   readonly open: (signal: AbortSignal) => Promise<FolderPart>;
@@ -99,7 +99,8 @@ export class LateFolder implements FolderPart {
   }
 
   #pause(): Pause {
-    return new Pause({ ...this.#options, changed: () => {} });
+    const { pauseDir: stateDir, clock, log } = this.#options;
+    return new Pause({ stateDir, clock, log, changed: () => {} });
   }
 
   #state(): SyncLoopState {

@@ -43,6 +43,8 @@ export interface SyncAgentOptions {
   readonly standIn?: string | undefined;
   /** The state's folder, whose lock the caller holds. */
   readonly stateDir: string;
+  /** The state that keeps its pause. Beside other doors, it is the agent's: one pause applies to all doors. */
+  readonly pauseDir: string;
   /** What was seen at the address before. */
   readonly witness: RootWitness;
   /** A person accepts the bucket at the address, whatever was seen there before. */
@@ -191,6 +193,7 @@ export class SyncAgent implements AsyncDisposable {
     const { watchFolder = (changed, failed) => watchFolderTree(folder, { changed, failed, hidden }) } = this.#options;
     const pause = (this.#pause = new Pause({
       ...this.#options,
+      stateDir: this.#options.pauseDir,
       changed: (isPaused) => {
         if (isPaused) this.#pausing.abort();
         else this.#pausing = new AbortController();

@@ -5,13 +5,7 @@ import type { DoorReport } from "../../agent/doors/doors.ts";
 import { openSyncAgent, type SyncAgent, type SyncAgentOptions } from "../../agent/folder/sync-agent.ts";
 import type { FolderPart } from "../../agent/folder/agent-with-folder.ts";
 import { LateFolder } from "../../agent/folder/late-folder.ts";
-import {
-  mountStatePath,
-  openMountState,
-  stateRoot,
-  type StateDir,
-  type StateFacts,
-} from "../../agent/state/state-dir.ts";
+import { openMountState, stateRoot, type StateDir, type StateFacts } from "../../agent/state/state-dir.ts";
 import { GENESIS } from "../../agent/state/start-over.ts";
 import { readStateFile } from "../../agent/state/state-file.ts";
 import { untilAborted } from "../../base/concurrency.ts";
@@ -45,6 +39,7 @@ export async function openFolder(
     folder: facts.mount,
     disk: await openRealDisk(place, { allXattrs: options.special === true, setModified, unlocks: true }),
     stateDir: path,
+    pauseDir: facts.agent ?? path,
     hidden: hiddenIn(facts.mount, call),
     wallet: () => loadWallet(call),
     machine: machineNameOf(call),
@@ -173,7 +168,7 @@ function openLater(beside: BesideOptions, agentState: string): FolderBeside {
   const late = {
     folder: facts.mount,
     address: facts.address,
-    stateDir: mountStatePath(stateRoot(runtime.env, options.state), facts),
+    pauseDir: agentState,
     cacheBytes: cacheBytesOf(options),
     open,
     clock: runtime.clock,

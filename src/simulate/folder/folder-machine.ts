@@ -85,6 +85,7 @@ export class FolderMachine implements Disposable {
       folder: `/${name}`,
       disk: seen === undefined ? disk : seen(disk),
       stateDir: `/state-${name}`,
+      pauseDir: `/state-${name}`,
       cacheBytes: 0,
       drainMs: 0,
       special: false,

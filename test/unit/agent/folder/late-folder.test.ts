@@ -28,7 +28,7 @@ async function lateFolder(isBack = false) {
   const where = {
     folder: "/home/anna/work",
     address: "file:///bucket",
-    stateDir: await temporaryFolder(),
+    pauseDir: await temporaryFolder(),
     cacheBytes: 1_000,
   };
   return { folder: new LateFolder({ ...where, open, clock, log: silentLog }), clock, seen };
