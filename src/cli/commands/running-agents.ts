@@ -116,7 +116,12 @@ export async function statesAt(
   const there = served.filter((_, index) => answers[index]?.status === "fulfilled" && answers[index].value);
   // The door may be that of an agent which does not answer.
   for (const answer of answers) if (there.length === 0 && answer.status === "rejected") throw answer.reason;
-  return there;
+  return there.length > 0 ? there : states.filter(({ own, open, mount }) => own && open && mount === placeAt(url));
+}
+
+/** The place of an agent that serves only WebDAV at this URL. */
+function placeAt(url: string): string | undefined {
+  return URL.canParse(url) ? WEBDAV_PLACE + new URL(url).host : undefined;
 }
 
 /** States name the place where they were mounted. If the mount was moved (mount --move), its bucket tells which is meant. */
@@ -206,6 +211,14 @@ export function noAgent(directory: string | undefined, state?: MountState): Sync
   return new SynclineError("no_agent", `No syncline agent serves a mount ${where}.`, {
     hint: "`syncline status` lists the mounts. If an agent was killed, mount again to continue.",
   });
+}
+
+/** What publishes the changes that an agent left in its state. */
+export function publishHint(place: string): string {
+  const again = place.startsWith(WEBDAV_PLACE)
+    ? "Serve the bucket at the same address"
+    : "Mount the bucket at the same directory";
+  return `${again} again to publish them.`;
 }
 
 function againText(address: string, place: string): string {

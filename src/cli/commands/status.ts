@@ -4,7 +4,15 @@ import type { AgentStatus, CollectionReport } from "../../agent/reports.ts";
 import { command } from "../command.ts";
 import { type Costs, costsText, DEFAULT_PRICES, monthlyCosts, parsePrices, type Prices } from "../prices.ts";
 import { allowCommand, heldText, placeOf } from "./held-deletions.ts";
-import { ANSWER_MS, askServing, type MountState, noAgent, splitByAgent, statesAt } from "./running-agents.ts";
+import {
+  ANSWER_MS,
+  askServing,
+  type MountState,
+  noAgent,
+  publishHint,
+  splitByAgent,
+  statesAt,
+} from "./running-agents.ts";
 import type { Look } from "../terminal/paint.ts";
 import type { Runtime } from "../runtime.ts";
 import { retentionText } from "./retention-text.ts";
@@ -174,7 +182,7 @@ function textOfStopped({ mount, bucket, state, left }: ReturnType<typeof leftOf>
     `${printText(mount)}  (no process)`,
     `  bucket     ${printText(bucket)}`,
     `  pending    ${pending}`,
-    "             Mount the bucket at the same directory again to publish them.",
+    `             ${publishHint(mount)}`,
   ].join("\n");
 }
 

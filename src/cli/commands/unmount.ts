@@ -2,7 +2,7 @@
 import { command } from "../command.ts";
 import { DRAIN_MS } from "../../base/limits.ts";
 import { leftText } from "./held-deletions.ts";
-import { askServing, longPatience, requireAgent } from "./running-agents.ts";
+import { askServing, longPatience, publishHint, requireAgent } from "./running-agents.ts";
 import { printText } from "../terminal/text.ts";
 
 export const register = command({
@@ -17,10 +17,7 @@ export const register = command({
     const drainMs = options.drain === undefined ? undefined : options.drain * 1_000;
     const request = { call: "unmount", drainMs, timeoutMs: drainMs ?? DRAIN_MS } as const;
     const report = await askServing<"unmount">(served, request, longPatience(runtime));
-    const rest = leftText(
-      report,
-      `They are kept in ${printText(served.stateDir)}. Mount the bucket at the same directory again to publish them.`,
-    );
+    const rest = leftText(report, `They are kept in ${printText(served.stateDir)}. ${publishHint(served.mount)}`);
     output.result(report, `Unmounted ${printText(served.mount)}${report.drained ? "" : `. ${rest}`}`);
     return report.drained ? 0 : 3;
   },

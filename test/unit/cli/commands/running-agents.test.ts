@@ -10,6 +10,7 @@ import { commandsFor } from "../../../../src/cli/commands.ts";
 import { statesAt } from "../../../../src/cli/commands/running-agents.ts";
 import { runCommandLine } from "../../../../src/cli/program.ts";
 import { createFakeRuntime } from "../../../support/fake-runtime.ts";
+import { serveAnswers } from "../../../support/served-state.ts";
 import { temporaryFolder } from "../../../support/temporary-folder.ts";
 
 const table = vi.hoisted(() => ({ lines: [] as string[] }));
@@ -77,3 +78,22 @@ test.skipIf(process.platform !== "linux")(
     expect([await found("/new"), await found("/stays"), await found("/other")]).toEqual([["/old"], ["/stays"], []]);
   },
 );
+
+test("changes that a WebDAV server left are published by another one at its address, not by a mount", async () => {
+  const root = await temporaryFolder();
+  const facts = { address: "file:///b", mount: `${WEBDAV_PLACE}127.0.0.1:8888` };
+  using state = openMountState(root, facts);
+  state.list(silentLog);
+  const left = { drained: false, pending: { files: 1, bytes: 4, oldestMs: 0, etaMs: null }, error: null };
+  const run = async (...args: string[]) => {
+    const runtime = createFakeRuntime({ SYNCLINE_STATE: root });
+    await runCommandLine(args, runtime, await commandsFor(args), "1");
+    return runtime.out() + runtime.err();
+  };
+  const again = "Serve the bucket at the same address again to publish them.";
+  expect(await run("status")).toContain(again);
+  expect(await run("status", URL)).toContain("syncline webdav file:///b --listen 127.0.0.1:8888 --background");
+  const status = async () => ({ doors: [{ door: "webdav", url: URL }] }) as never;
+  await serveAnswers(state.path, { status, unmount: async () => left });
+  expect(await run("unmount", URL)).toContain(again);
+});
