@@ -23,7 +23,6 @@ export class WatchedFolder implements ControlAnswers {
   readonly ended: Promise<void>;
   readonly #options: WatchedFolderOptions;
   readonly #hurry = new AbortController();
-  #unmounting: Promise<UnmountReport> | undefined;
 
   constructor(options: WatchedFolderOptions) {
     this.#options = options;
@@ -49,9 +48,9 @@ export class WatchedFolder implements ControlAnswers {
     return { wasPaused: this.#options.pause.end() };
   }
 
-  /** Unmounts nothing: the folder stays as it is. Runs once. */
+  /** Unmounts nothing: the folder stays as it is. Of several callers, the one who waits the least ends it for all. */
   unmount(drainMs = this.#options.drainMs): Promise<UnmountReport> {
-    return (this.#unmounting ??= this.#drain(drainMs));
+    return this.#drain(drainMs);
   }
 
   /** Ends it without waiting for the bucket. */
