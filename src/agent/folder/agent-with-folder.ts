@@ -125,7 +125,9 @@ class AgentWithFolder implements Agent {
   }
 }
 
-function withFolder(own: AgentStatus, { doors, online, lastError, pending, conflicts, guard, sync }: AgentStatus) {
+/** The status of both. The agent's cache, pins and masters stand for it. */
+export function withFolder(own: AgentStatus, folder: AgentStatus): AgentStatus {
+  const { doors, online, lastError, pending, conflicts, guard, requests, sync } = folder;
   return {
     ...own,
     doors: [...own.doors, ...doors],
@@ -134,7 +136,21 @@ function withFolder(own: AgentStatus, { doors, online, lastError, pending, confl
     pending: bothPending(own.pending, pending),
     conflicts: [...own.conflicts, ...conflicts],
     guard,
+    requests: bothRequests(own.requests, requests),
     ...(sync === undefined ? {} : { sync }),
+  };
+}
+
+/** Each opened the bucket for itself, and counts its own requests. */
+function bothRequests(one: AgentStatus["requests"], other: AgentStatus["requests"]): AgentStatus["requests"] {
+  if (one === null || other === null) return one ?? other;
+  return {
+    put: one.put + other.put,
+    list: one.list + other.list,
+    get: one.get + other.get,
+    delete: one.delete + other.delete,
+    refused: one.refused + other.refused,
+    forMs: Math.max(one.forMs, other.forMs),
   };
 }
 

@@ -1,7 +1,8 @@
 /** An agent that keeps a folder the same beside its other doors answers for all of them. */
 import { expect, test } from "vitest";
-import { flushBoth } from "../../../../src/agent/folder/agent-with-folder.ts";
-import type { FlushReport } from "../../../../src/agent/reports.ts";
+import { flushBoth, withFolder } from "../../../../src/agent/folder/agent-with-folder.ts";
+import { syncStatus } from "../../../../src/agent/folder/sync-status.ts";
+import type { AgentStatus, FlushReport } from "../../../../src/agent/reports.ts";
 
 const DONE: FlushReport = {
   published: true,
@@ -56,4 +57,25 @@ test.each([
   ["whose pass failed", FAILED],
 ])("a folder %s gets no second pass", async (_, first) => {
   expect((await flushed([first], DONE)).asked).toEqual(["folder digest", "mount"]);
+});
+
+test("the status counts the requests of the folder, too: they cost as much", () => {
+  const status = (requests: AgentStatus["requests"]) => {
+    const facts = {
+      folder: "/work",
+      address: "s3://b",
+      cache: () => ({ bytes: 0, limit: 1 }),
+      paused: () => null,
+      requests: () => requests,
+      masters: () => null,
+      conflicts: () => [],
+    };
+    return syncStatus(facts, { report: undefined, error: undefined, scansOnly: undefined, waiting: false });
+  };
+  const mount = status({ put: 1, list: 2, get: 3, delete: 4, refused: 5, forMs: 7_000 });
+  const folder = status({ put: 10, list: 20, get: 30, delete: 40, refused: 50, forMs: 6_000 });
+  const both = { put: 11, list: 22, get: 33, delete: 44, refused: 55, forMs: 7_000 };
+  expect(withFolder(mount, folder).requests).toEqual(both);
+  expect(withFolder(mount, status(null)).requests).toEqual(mount.requests);
+  expect(withFolder(status(null), status(null)).requests).toBe(null);
 });
