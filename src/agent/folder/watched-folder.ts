@@ -49,8 +49,20 @@ export class WatchedFolder implements ControlAnswers {
   }
 
   /** Unmounts nothing: the folder stays as it is. Of several callers, the one who waits the least ends it for all. */
-  unmount(drainMs = this.#options.drainMs): Promise<UnmountReport> {
-    return this.#drain(drainMs);
+  async unmount(drainMs = this.#options.drainMs): Promise<UnmountReport> {
+    const { clock } = this.#options;
+    await drain({
+      flush: () => this.flush(),
+      report: async () => this.#report(),
+      // A further pass would not help files that cannot be synced, or deletions that await approval.
+      isWorthAnother: ({ error }) => error !== null && isPassing(error),
+      clock,
+      endMs: clock.monotonicMs() + drainMs,
+      signal: this.#hurry.signal,
+    });
+    const report = await this.left();
+    this.end();
+    return report;
   }
 
   /** Ends it without waiting for the bucket. */
@@ -72,22 +84,6 @@ export class WatchedFolder implements ControlAnswers {
     const ended = { drained: published, pending, error, guard };
     const { folder } = this.#options.facts;
     return published ? ended : { ...ended, folder: { folder, files, bytes, error } };
-  }
-
-  /** Makes no further pass for files that cannot be synced or deletions that await approval: it would not help. */
-  async #drain(drainMs: number): Promise<UnmountReport> {
-    const { clock } = this.#options;
-    await drain({
-      flush: () => this.flush(),
-      report: async () => this.#report(),
-      isWorthAnother: ({ error }) => error !== null && isPassing(error),
-      clock,
-      endMs: clock.monotonicMs() + drainMs,
-      signal: this.#hurry.signal,
-    });
-    const report = await this.left();
-    this.end();
-    return report;
   }
 
   #report(): FlushReport {
