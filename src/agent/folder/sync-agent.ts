@@ -96,14 +96,15 @@ export async function openSyncAgent(options: SyncAgentOptions): Promise<SyncAgen
     throw hasCode(cause, "no_such_bucket") && wasSynced(stateDir) ? bucketAway(options, cause) : cause;
   });
   config = opened.opened.bucket.contentConfig;
-  const db = new SyncDatabase(join(stateDir, "sync.db"));
+  let db: SyncDatabase | undefined;
   try {
+    db = new SyncDatabase(join(stateDir, "sync.db"));
     // Refuses a bucket that was set back before anything is watched.
     if (genesis === undefined) await opened.opened.bucket.current();
     await requireFolder(db, { folder, state: stateDir }, standIn === undefined);
     return new SyncAgent(options, opened, db, await lockFolder(standIn ?? folder), ending);
   } catch (error) {
-    db.close();
+    db?.close();
     await opened.opened[Symbol.asyncDispose]();
     throw error;
   }
