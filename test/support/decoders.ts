@@ -764,7 +764,7 @@ const CHECK_BYTES = 16;
 const PLACE_TOLD = JSON.stringify({
   stateRoot: "/states",
   mount: "/mnt",
-  sync: "/work",
+  sync: "/synced",
   state: "/state",
   connection: "5a",
 });

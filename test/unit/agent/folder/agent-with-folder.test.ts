@@ -62,7 +62,7 @@ test.each([
 test("the status counts the requests of the folder, too: they cost as much", () => {
   const status = (requests: AgentStatus["requests"]) => {
     const facts = {
-      folder: "/work",
+      folder: "/synced",
       address: "s3://b",
       cache: () => ({ bytes: 0, limit: 1 }),
       paused: () => null,

@@ -99,7 +99,7 @@ test("without change notices the folder is scanned every 10 s, and the status sa
   expect(loop.state().scansOnly).toContain("inotify");
   expect(warned).toEqual([expect.stringContaining("scanned every 10 s")]);
   const facts = {
-    folder: "/work",
+    folder: "/synced",
     address: "file:///b",
     cache: () => ({ bytes: 0, limit: 1 }),
     paused: () => null,

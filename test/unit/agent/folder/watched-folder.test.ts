@@ -29,7 +29,7 @@ async function folderWithoutBucket(clock: ManualClock): Promise<WatchedFolder> {
     ...ports,
   });
   const facts = {
-    folder: "/work",
+    folder: "/synced",
     address: "file:///b",
     cache: () => ({ bytes: 0, limit: 1 }),
     paused: () => null,
@@ -44,7 +44,7 @@ async function folderWithoutBucket(clock: ManualClock): Promise<WatchedFolder> {
 test("an unmount that waits less than an earlier one ends both", async () => {
   const clock = new ManualClock();
   const folder = await folderWithoutBucket(clock);
-  const away = { drained: false, error: { code: "store_unreachable" }, folder: { folder: "/work" } };
+  const away = { drained: false, error: { code: "store_unreachable" }, folder: { folder: "/synced" } };
   const patient = folder.unmount(3_600_000);
   await clock.advance(10_000);
   const hasty = folder.unmount(1_000);

@@ -16,7 +16,7 @@ import type { Call } from "../../../../src/cli/command.ts";
 import { createFakeRuntime } from "../../../support/fake-runtime.ts";
 import { temporaryFolder } from "../../../support/temporary-folder.ts";
 
-const BEGUN = { stateRoot: "/states", mount: "/mnt", sync: "/work" };
+const BEGUN = { stateRoot: "/states", mount: "/mnt", sync: "/synced" };
 const PLACE = { ...BEGUN, state: "/state", connection: "5a" };
 const HANDOFF = { SYNCLINE_HANDOFF: "45 128 0" };
 
@@ -38,7 +38,7 @@ test("an agent that takes over uses the folders that --state and --sync named wh
   const options = { state: "/other-states", sync: "/other-work", json: true };
   const callOf = (given: object, place = PLACE) =>
     ({ options: { ...options, ...given }, runtime: taking(place) }) as unknown as Call<"sync">;
-  expect(inPlace(callOf({})).options).toEqual({ state: "/states", sync: "/work", json: true });
+  expect(inPlace(callOf({})).options).toEqual({ state: "/states", sync: "/synced", json: true });
   expect(inPlace(callOf({ sync: undefined })).options).toMatchObject({ state: "/states", sync: undefined });
   const begins = { options, runtime: createFakeRuntime({ SYNCLINE_PLACE: JSON.stringify(PLACE) }) };
   expect(inPlace(begins as unknown as Call<"sync">)).toBe(begins);
