@@ -204,8 +204,8 @@ export class SqliteCacheIndex implements CacheIndex {
   }
 
   /**
-   * Removes files without a row: a row goes before its file does, and power loss may undo rows. Others may be at work: a new
-   * segment's row comes before its file, so rows are read after the files' names.
+   * Removes files without a row: a row goes before its file does, and power loss may undo rows. Others may add
+   * segments meanwhile, each row before its file: so rows are read after the files' names.
    */
   #sweep(dir: string): void {
     const files = segmentsIn(dir);

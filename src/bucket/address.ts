@@ -88,8 +88,8 @@ export function splitAddress(text: string): { readonly address: BucketAddress; r
 }
 
 /**
- * The text for `new URL`, which drops blanks and control characters at the ends, and takes a backslash for a slash: as
- * escapes they stay parts of names. On Windows a backslash is a slash.
+ * The text for `new URL`, which would drop blanks and control characters at the ends, and take a backslash for a slash. As
+ * escapes they stay in names. On Windows a backslash is a slash.
  */
 export function exactText(text: string): string {
   return text.replace(process.platform === "win32" ? /[\0- ]/g : /[\0- \\]/g, encodeURIComponent);

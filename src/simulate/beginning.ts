@@ -25,6 +25,7 @@ import { MemoryObjectStore } from "../objects/memory-object-store.ts";
 import type { BaseRoot } from "../overlay/journal/journal-record.ts";
 import { masterHolding } from "./master/master-holding.ts";
 import type { MasterData } from "./master/folder-host.ts";
+import { FINE_CUTTING } from "./fine-cutting.ts";
 import { seededRandom } from "./seeded-random.ts";
 import { Timeline } from "./timeline.ts";
 
@@ -104,20 +105,6 @@ class SeenBlocks {
   }
 }
 
-/** Files of a few hundred bytes have several chunks, and lists of several nodes. */
-const FINE = {
-  chunker: {
-    id: "gear/1",
-    averages: [
-      { above: 0, average: 64 },
-      { above: 2_048, average: 128 },
-    ],
-    minHole: 64,
-    list: { min: 2, mean: 2, max: 8 },
-  },
-  inlineBytes: 64,
-} as const;
-
 export class Beginning {
   readonly genesis: Genesis;
   readonly empty: Start;
@@ -137,7 +124,7 @@ export class Beginning {
   }
 
   static async make(): Promise<Beginning> {
-    return Beginning.#make(undefined, await Beginning.#make(FINE));
+    return Beginning.#make(undefined, await Beginning.#make(FINE_CUTTING));
   }
 
   static async #make(cutting: CreateOptions["cutting"], fine?: Beginning): Promise<Beginning> {

@@ -121,7 +121,7 @@ test("a paused mount keeps a folder paused that comes beside it later", { timeou
   space.do("unmount", dir);
 });
 
-test("a pause of a folder alone is not that of a mount beside it", { timeout: 200_000 }, async () => {
+test("a folder that was paused alone goes on beside a mount that is not paused", { timeout: 200_000 }, async () => {
   const [url, dir, folder] = [space.url("alone"), space.mountPoint("not-paused"), space.at("was-alone")];
   mkdirSync(folder);
   space.do("init", url);

@@ -125,7 +125,7 @@ class AgentWithFolder implements Agent {
   }
 }
 
-/** The status of both. The agent's cache, pins and masters stand for it. */
+/** The status of both; cache, pins and masters are the agent's. */
 export function withFolder(own: AgentStatus, folder: AgentStatus): AgentStatus {
   const { doors, online, lastError, pending, conflicts, guard, requests, sync } = folder;
   return {

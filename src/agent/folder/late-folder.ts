@@ -17,7 +17,7 @@ import { syncFlush, syncStatus } from "./sync-status.ts";
 export interface LateFolderOptions {
   readonly folder: string;
   readonly address: string;
-  /** The state that keeps the pause. */
+  /** The state folder with the pause. */
   readonly pauseDir: string;
   readonly cacheBytes: number;
   /** Opens the folder and begins its passes. Rejects when aborted while the folder's disk does not answer. */

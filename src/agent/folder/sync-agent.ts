@@ -43,7 +43,7 @@ export interface SyncAgentOptions {
   readonly standIn?: string | undefined;
   /** The state's folder, whose lock the caller holds. */
   readonly stateDir: string;
-  /** The state that keeps its pause. Beside other doors, it is the agent's: one pause applies to all doors. */
+  /** The state folder with its pause: beside other doors the agent's, since one pause applies to all. */
   readonly pauseDir: string;
   /** What was seen at the address before. */
   readonly witness: RootWitness;

@@ -83,7 +83,7 @@ export class Pause implements Disposable {
   /** Ends the pause; answers whether there was one. */
   end(): boolean {
     const wasPaused = this.#stored !== undefined;
-    // Works on a full disk, too: what waits may have filled it.
+    // Writes nothing: what waits to be published may have filled the disk.
     if (wasPaused) unlessSync("ENOENT", () => removeStateFile(this.#path));
     this.#set(undefined);
     return wasPaused;

@@ -213,7 +213,7 @@ export function noAgent(directory: string | undefined, state?: MountState): Sync
   });
 }
 
-/** What publishes the changes that an agent left in its state. */
+/** How to publish the changes that an agent left in its state. */
 export function publishHint(place: string): string {
   const again = place.startsWith(WEBDAV_PLACE)
     ? "Serve the bucket at the same address"

@@ -102,7 +102,7 @@ class SharedCollection {
     this.#options.signal.throwIfAborted();
   }
 
-  /** Without packs that were given up, of which a log has far more. */
+  /** Leaves out packs that were given up: a log may have far more of those. */
   async #log(): Promise<Map<string, LogEntry>> {
     const packs = new Map<string, LogEntry>();
     for await (const entries of logPages(this.#options.arbiter, this.#options.owner)) {

@@ -53,7 +53,7 @@ async function noteAll(context: ArrivedContext): Promise<void> {
   const tree = db.base()?.tree;
   if (tree === undefined) return;
   const durable = new Set<string>();
-  // What is in a directory that was noted after it waits for the next round.
+  // An entry may come before its directory: it waits for the next round.
   for (let noted: ReadonlySet<FileId> | undefined; noted?.size !== 0;) {
     const directories = new Set<FileId>();
     for (const unsettled of unsettledOf(db)) {
@@ -96,7 +96,7 @@ async function fileAt(
   return { parent, name, id, record, seen: seenOf(stat, await digestOn(disk, path), lookedNs) };
 }
 
-/** A new directory that has no attributes yet. As a directory of this folder's it would bring its mode to everyone. */
+/** A new directory without its attributes yet. Taken for one made in this folder, it would give its mode to everyone. */
 async function directoryAt(
   { db, disk, nowNs }: ArrivedContext,
   { parent, name, reason }: Unsettled,

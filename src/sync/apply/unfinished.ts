@@ -1,4 +1,4 @@
-/** Directories that were made, and get their attributes last: their entries change the times. */
+/** New directories, whose attributes come last: adding entries changes their times. */
 import type { FileRecord } from "../../format/files/record.ts";
 
 /** The mode until then. */

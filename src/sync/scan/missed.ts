@@ -125,7 +125,7 @@ function seenElsewhere(db: SyncDatabase, matching: Matching, found: Found): { fo
   if (stat.type === "directory") return [];
   const entry = db.byInode(stat.ino).find(({ id, parent, record, seen }) => {
     if (parent === PARKED_ID || record.type !== stat.type || !isSameInode(seen, stat)) return false;
-    // What the walk only found unchanged is in no object.
+    // Undefined: the walk found its whole directory unchanged.
     return matching.ofId(id)?.found.some((other) => other.stat.ino === stat.ino) !== false;
   });
   const path = entry && pathInFolder(db, entry);

@@ -1,4 +1,4 @@
-/** What no bucket can hold, as a disk of another system may have it: it is told of, and keeps nothing else back. */
+/** What disks of other systems may have and no bucket can hold: it is listed, and all else is synced. */
 import { describe, expect, test } from "vitest";
 import type { FileName } from "../../../src/base/ids.ts";
 import { systemFailure } from "../../../src/base/system-errors.ts";
@@ -78,7 +78,7 @@ describe.each([
   );
 });
 
-test("a synced file that gets too many attributes keeps its version in the bucket, and comes once it has fewer", async () => {
+test("a synced file that gets too many attributes keeps its old version in the bucket, and is synced again once it has fewer", async () => {
   const { world, a, b } = await twoFolders();
   a.disk.write(path("x.bin"), "1");
   await settle(world);

@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { flushBoth, withFolder } from "../../../../src/agent/folder/agent-with-folder.ts";
 import { syncStatus } from "../../../../src/agent/folder/sync-status.ts";
 import type { AgentStatus, FlushReport } from "../../../../src/agent/reports.ts";
+import { folderFacts } from "../../../support/folder-facts.ts";
 
 const DONE: FlushReport = {
   published: true,
@@ -59,17 +60,9 @@ test.each([
   expect((await flushed([first], DONE)).asked).toEqual(["folder digest", "mount"]);
 });
 
-test("the status counts the requests of the folder, too: they cost as much", () => {
+test("the status counts the folder's requests, too", () => {
   const status = (requests: AgentStatus["requests"]) => {
-    const facts = {
-      folder: "/synced",
-      address: "s3://b",
-      cache: () => ({ bytes: 0, limit: 1 }),
-      paused: () => null,
-      requests: () => requests,
-      masters: () => null,
-      conflicts: () => [],
-    };
+    const facts = folderFacts({ address: "s3://b", requests: () => requests });
     return syncStatus(facts, { report: undefined, error: undefined, scansOnly: undefined, waiting: false });
   };
   const mount = status({ put: 1, list: 2, get: 3, delete: 4, refused: 5, forMs: 7_000 });

@@ -5,6 +5,7 @@ import { SynclineError } from "../../../../src/base/errors.ts";
 import { syncStatus } from "../../../../src/agent/folder/sync-status.ts";
 import type { SyncReport } from "../../../../src/sync/report.ts";
 import { ManualClock } from "../../../support/manual-clock.ts";
+import { folderFacts } from "../../../support/folder-facts.ts";
 
 const quiet = { info() {}, warn() {}, error() {} };
 const unheard = { failure: undefined, rest: () => {}, resume: () => {}, [Symbol.asyncDispose]: async () => {} };
@@ -98,15 +99,7 @@ test("without change notices the folder is scanned every 10 s, and the status sa
   expect(passes).toBe(3);
   expect(loop.state().scansOnly).toContain("inotify");
   expect(warned).toEqual([expect.stringContaining("scanned every 10 s")]);
-  const facts = {
-    folder: "/synced",
-    address: "file:///b",
-    cache: () => ({ bytes: 0, limit: 1 }),
-    paused: () => null,
-    requests: () => null,
-    masters: () => null,
-    conflicts: () => [],
-  };
+  const facts = folderFacts();
   expect(syncStatus(facts, loop.state()).sync).toMatchObject({
     notices: false,
     why: expect.stringContaining("inotify") as string,

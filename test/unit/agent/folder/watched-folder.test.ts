@@ -7,6 +7,7 @@ import { SynclineError } from "../../../../src/base/errors.ts";
 import { silentLog } from "../../../../src/base/log.ts";
 import { ManualClock } from "../../../support/manual-clock.ts";
 import { temporaryFolder } from "../../../support/temporary-folder.ts";
+import { folderFacts } from "../../../support/folder-facts.ts";
 
 async function folderWithoutBucket(clock: ManualClock): Promise<WatchedFolder> {
   const ports = { clock, log: silentLog };
@@ -28,15 +29,7 @@ async function folderWithoutBucket(clock: ManualClock): Promise<WatchedFolder> {
     isPaused: () => false,
     ...ports,
   });
-  const facts = {
-    folder: "/synced",
-    address: "file:///b",
-    cache: () => ({ bytes: 0, limit: 1 }),
-    paused: () => null,
-    requests: () => null,
-    masters: () => null,
-    conflicts: () => [],
-  };
+  const facts = folderFacts();
   const pause = new Pause({ stateDir: await temporaryFolder(), changed: () => {}, ...ports });
   return new WatchedFolder({ loop, facts, pause, stop: () => {}, drainMs: 60_000, clock });
 }

@@ -103,7 +103,7 @@ test("a pause can be ended where no file can be written, as on a disk that fille
   const [stateDir, clock] = [await temporaryFolder(), new ManualClock()];
   const { pause, heard } = open(stateDir, clock);
   pause.begin(undefined);
-  // In the way of every new version of the file.
+  // No new version of the file can be written.
   mkdirSync(join(stateDir, "paused.json.tmp"));
   expect(pause.end()).toBe(true);
   expect(heard).toEqual([true, false]);

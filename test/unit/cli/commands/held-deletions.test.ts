@@ -10,6 +10,7 @@ import { runCommandLine } from "../../../../src/cli/program.ts";
 import { createFakeRuntime } from "../../../support/fake-runtime.ts";
 import { servedState } from "../../../support/served-state.ts";
 import { temporaryFolder } from "../../../support/temporary-folder.ts";
+import { folderFacts } from "../../../support/folder-facts.ts";
 
 const HELD = { digest: "d1", files: 101, where: "bucket" as const };
 const MOUNT = { door: "mount", mount: "/m1" } as const;
@@ -26,15 +27,7 @@ test("the command that approves deletions names one door, quoted for the shell",
 test("flush and status say how many deletions await approval, and which command approves them", async () => {
   const folder = await temporaryFolder();
   const [states, mount] = [join(folder, "states"), join(folder, "mount")];
-  const facts = {
-    folder: "/f1",
-    address: "file:///b",
-    cache: () => ({ bytes: 0, limit: 1 }),
-    requests: () => null,
-    paused: () => null,
-    masters: () => null,
-    conflicts: () => [],
-  };
+  const facts = folderFacts({ folder: "/f1" });
   const quiet = syncStatus(facts, { report: undefined, error: undefined, scansOnly: undefined, waiting: false });
   const status: AgentStatus = { ...quiet, doors: [MOUNT, { door: "sync", folder: "/f1" }], guard: HELD };
   const { pending } = status;

@@ -34,7 +34,7 @@ test.skipIf(process.platform === "win32")("a fifo that is named is read, and rep
   expect(JSON.parse((await run("ls", `${address}/dump`)).out)).toMatchObject({ type: "file", size: 4 });
 });
 
-test("bytes without a name are not put at a path that is spelled as a directory", async () => {
+test("a stream is not put at a path that ends in a slash", async () => {
   const world = await CommandWorld.create("kept");
   const input = async function* () {
     yield Buffer.from("bytes");

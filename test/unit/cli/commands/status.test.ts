@@ -9,6 +9,7 @@ import { runCommandLine } from "../../../../src/cli/program.ts";
 import { createFakeRuntime } from "../../../support/fake-runtime.ts";
 import { servedState } from "../../../support/served-state.ts";
 import { temporaryFolder } from "../../../support/temporary-folder.ts";
+import { folderFacts } from "../../../support/folder-facts.ts";
 
 const master = (host: string, used: boolean) => ({ address: `https://${host}`, used, left: null, latencyMs: null });
 
@@ -25,15 +26,7 @@ async function agentThatAnswers(status: () => AgentStatus) {
 }
 
 const statusWith = (masters: AgentStatus["masters"], report?: SyncReport) => {
-  const facts = {
-    folder: "/f",
-    address: "https://a/b",
-    cache: () => ({ bytes: 0, limit: 1 }),
-    requests: () => null,
-    paused: () => null,
-    masters: () => masters,
-    conflicts: () => [],
-  };
+  const facts = folderFacts({ folder: "/f", address: "https://a/b", masters: () => masters });
   return syncStatus(facts, { report, error: undefined, scansOnly: undefined, waiting: false });
 };
 
