@@ -1,7 +1,7 @@
 /**
  * Every workload on every target (targets.mjs), alternating, medians: once as the scheduler likes it, once with client and server on one
  * processor, which changes metadata rates fourfold. Ratios are of one run.
- *   node scripts/benches/main.mjs [--runs N] [--disk] [--s3] [--count N] [NAME]
+ *   node scripts/benches/main.mjs [--runs N] [--disk] [--s3 | --beside CHECKOUT] [--count N] [NAME]
  */
 import { spawnSync } from "node:child_process";
 import { mkdirSync, rmSync } from "node:fs";
@@ -9,7 +9,7 @@ import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { join, percentile, report, run, workspace } from "../drills/lib.ts";
 import { grounds } from "./grounds.mjs";
-import { folderTargets, s3Targets } from "./targets.mjs";
+import { folderTargets, s3Targets, turnTargets } from "./targets.mjs";
 import { workloadsOf } from "./workloads.mjs";
 
 const { values: options, positionals } = parseArgs({
@@ -19,16 +19,19 @@ const { values: options, positionals } = parseArgs({
     count: { type: "string", default: "4000" },
     disk: { type: "boolean", default: false },
     s3: { type: "boolean", default: false },
+    beside: { type: "string" },
   },
 });
 const runs = Number(options.runs);
 const [wanted = ""] = positionals;
+/** The peer that the column "beside" compares with. */
+const BASELINE = options.beside === undefined ? "passthrough" : "other";
 /** From here on a peer's figure is a question: on which ground is it faster? */
 const SUSPICIOUS = 2;
 
 const space = workspace("bench");
 const ground = grounds(space, options.disk);
-const targets = await (options.s3 ? s3Targets : folderTargets)(space, ground);
+const targets = await chosenTargets();
 // On S3 the server would be the third on one CPU.
 const placements = canPin() && !options.s3 ? ["free", "one CPU"] : ["free"];
 report(
@@ -43,7 +46,7 @@ for (const workload of workloadsOf(Number(options.count))) {
 }
 report("");
 const columns = ["workload", "client and server", "unit", ...targets.map(({ name }) => name), "ratio"];
-if (targets.some(({ name }) => name === "passthrough")) columns.push("beside");
+if (targets.some(({ name }) => name === BASELINE)) columns.push("beside");
 report(`| ${columns.join(" | ")} |`);
 report(`|${columns.map(() => " --- |").join("")}`);
 for (const row of rows) report(`| ${columns.map((column) => row[column] ?? "").join(" | ")} |`);
@@ -59,7 +62,8 @@ process.exit(0);
 async function row(workload, placement) {
   const values = new Map(targets.map(({ name }) => [name, []]));
   for (let round = 0; round < runs; round++) {
-    for (const target of targets) {
+    // What runs right after another target finds the caches that this one left.
+    for (const target of round % 2 === 0 ? targets : targets.toReversed()) {
       const dir = join(target.dir, `${workload.id}-${placement === "free" ? "" : "pinned-"}${round}`);
       mkdirSync(dir);
       place(placement, target);
@@ -75,11 +79,16 @@ async function row(workload, placement) {
   row.spread = Object.fromEntries(
     [...values].map(([name, list]) => [name, [round3(Math.min(...list)), round3(Math.max(...list))]]),
   );
-  if (row.passthrough !== undefined) row.beside = round3(faster(workload, row.syncline, row.passthrough));
+  if (row[BASELINE] !== undefined) row.beside = round3(faster(workload, row.syncline, row[BASELINE]));
   const peers = targets.filter(({ name }) => name !== "syncline" && name !== "local");
   row.slow = peers.map(({ name }) => name).filter((name) => faster(workload, row.syncline, row[name]) > SUSPICIOUS);
   rows.push(row);
   report(JSON.stringify(row));
+}
+
+function chosenTargets() {
+  if (options.s3) return s3Targets(space, ground);
+  return options.beside === undefined ? folderTargets(space, ground) : turnTargets(space, ground, options.beside);
 }
 
 /** This process, what it starts, and the target's server: all on processor 0, or anywhere. */

@@ -1,9 +1,10 @@
 /**
  * Where a workload runs. On folders: the ground itself (grounds.mjs), a mount of ours whose bucket, state and cache lie on it, and
  * those of the peers that are installed: rclone's mount of a folder, and libfuse's own passthrough in C, which stores nothing of its
- * own and shows what FUSE alone costs. On S3: a mount of ours, and those of rclone, s3fs and JuiceFS, on one versitygw.
+ * own and shows what FUSE alone costs. On S3: a mount of ours, and those of rclone, s3fs and JuiceFS, on one versitygw. Beside
+ * another checkout: the ground, and both checkouts' mounts.
  */
-import { spawnSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync } from "node:fs";
 import { agent, join, run, s3Server, syncline } from "../drills/lib.ts";
 import { mountedBy, s3Peers } from "./s3-peers.mjs";
@@ -14,6 +15,34 @@ export async function folderTargets(space, ground) {
   const mounted = ours(space, folder, `file://${join(folder, "bucket")}`, "a file:// bucket, FUSE");
   const peers = [await passthrough(space, ground), await rclone(space, ground)];
   return [local(ground), mounted, ...peers.filter((target) => target !== undefined)];
+}
+
+/** As `folderTargets`, with the mount of another checkout, which must be built, as the only peer. */
+export async function turnTargets(space, ground, checkout) {
+  const [folder, other] = [ground.folder("syncline"), ground.folder("other")];
+  const mounted = ours(space, folder, `file://${join(folder, "bucket")}`, "a file:// bucket, FUSE");
+  return [local(ground), mounted, await beside(space, other, checkout)];
+}
+
+/** Older code knows our command line, but not what our drills ask for. */
+async function beside(space, folder, checkout) {
+  const [dir, bucket, state] = [join(space.path, "other"), `file://${join(folder, "bucket")}`, join(folder, "state")];
+  const command = (...args) =>
+    execFileSync(process.execPath, [join(checkout, "dist/main.js"), ...args], { env: space.env, encoding: "utf8" });
+  mkdirSync(dir);
+  command("init", bucket);
+  command("mount", bucket, dir, "--background", "--state", state);
+  space.mounts.add(dir);
+  const [{ pid }] = JSON.parse(command("status", dir, "--json", "--state", state)).agents;
+  space.pids.add(pid);
+  return {
+    name: "other",
+    about: checkout,
+    dir,
+    pid,
+    settle: async () => void command("flush", dir, "--state", state),
+    stop: async () => void command("unmount", dir, "--state", state),
+  };
 }
 
 /** As `folderTargets`. */
