@@ -7,7 +7,7 @@ import type { NodeStore } from "../../tree/node-store.ts";
 import type { ChangeSet } from "../change-set.ts";
 import { listDirectory } from "../fs-reader.ts";
 import { type Place, placeText } from "../object-rows.ts";
-import { placeOrBeside } from "./free-place.ts";
+import { FreePlaces } from "./free-places.ts";
 import { type Identities, survives } from "./identities.ts";
 import { keptState } from "./kept-rows.ts";
 import type { ObjectState } from "./transition.ts";
@@ -31,7 +31,7 @@ export async function findKeptNonEmpty(
   const nonEmpty = new Map<FileId, ObjectState>();
   if (deleted.size === 0) return nonEmpty;
   const left = placesLeft(changes);
-  const taken = placesTaken(identities);
+  const places = new FreePlaces(nodes, mergeBase, placesTaken(identities));
   for (const state of deleted.values()) {
     if (!(await holdsStrangers(nodes, mergeBase, state.id, left))) continue;
     await restoreUpwards(state);
@@ -43,7 +43,7 @@ export async function findKeptNonEmpty(
     while (state !== undefined && !nonEmpty.has(state.id)) {
       const place: Place | undefined = state.names[0];
       if (place === undefined) return;
-      const free = await placeOrBeside(nodes, mergeBase, place, state.id, taken);
+      const free = await places.atOrBeside(place, state.id);
       nonEmpty.set(state.id, { ...state, names: [free] });
       state = deleted.get(place.parent);
     }

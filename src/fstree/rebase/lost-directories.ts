@@ -14,7 +14,7 @@ import type { ChangedObject, ChangeSet } from "../change-set.ts";
 import { readObject } from "../fs-reader.ts";
 import { type Place, placeText } from "../object-rows.ts";
 import { epochPlaces } from "./epoch-places.ts";
-import { freePlace, placeOrBeside } from "./free-place.ts";
+import { FreePlaces } from "./free-places.ts";
 import type { OlderTrees } from "./kept-rows.ts";
 import type { ObjectState } from "./transition.ts";
 import { selfRowsIn, TreeDirectories } from "./tree-directories.ts";
@@ -133,19 +133,20 @@ class Search {
   /** If two have one name, the epoch's own keeps it; the other takes the conflict name of an old directory. */
   async found(): Promise<ObjectState[]> {
     const taken = new Set([...this.#kept.values()].flatMap(({ names }) => names.map(placeText)));
+    const places = new FreePlaces(this.#nodes, this.#tree, taken);
     const states: ObjectState[] = [];
     for (const state of this.#found.values()) {
       if (this.#homeless.has(state.id)) continue;
       const names: Place[] = [];
-      for (const place of state.names) names.push(await placeOrBeside(this.#nodes, this.#tree, place, state.id, taken));
+      for (const place of state.names) names.push(await places.atOrBeside(place, state.id));
       states.push({ ...state, names });
     }
     if (this.#homeless.size === 0) return states;
-    const places = new Set([...taken, ...epochPlaces(this.#changes, states)]);
+    for (const place of epochPlaces(this.#changes, states)) taken.add(place);
     for (const state of this.#found.values()) {
       if (!this.#homeless.has(state.id)) continue;
       const names: Place[] = [];
-      for (const place of state.names) names.push(await freePlace(this.#nodes, this.#tree, place, state.id, places));
+      for (const place of state.names) names.push(await places.free(place, state.id));
       states.push({ ...state, names });
     }
     return states;

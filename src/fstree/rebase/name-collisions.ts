@@ -11,7 +11,7 @@ import type { ChangedObject, ChangeSet } from "../change-set.ts";
 import { readDentry } from "../fs-reader.ts";
 import { type Place, placeText, samePlace } from "../object-rows.ts";
 import { currentPlaces, directoryIds } from "./epoch-places.ts";
-import { placeBeside } from "./free-place.ts";
+import { FreePlaces } from "./free-places.ts";
 import { epochCycles } from "./epoch-cycles.ts";
 
 /** An object that lost the conflict. */
@@ -32,9 +32,10 @@ export async function resolveNameCollisions(
   const ids = directoryIds(changes);
   const claims = claimsOf(changes, ids);
   const cycles = epochCycles(changes, ids);
+  const places = new FreePlaces(nodes, tree, claims.taken);
   const parted: NameCollision[] = [];
   const give = async ({ ino, id }: ChangedObject, from: Place, near: Place) => {
-    parted.push({ ino, id, from, to: await placeBeside(nodes, tree, near, id ?? markOf(ino), claims.taken) });
+    parted.push({ ino, id, from, to: await places.beside(near, id ?? markOf(ino)) });
   };
   for (const { object, place } of cycles) await give(object, place, { parent: ROOT_ID, name: place.name });
   for (const { place, claimants } of claims.contested.values()) {

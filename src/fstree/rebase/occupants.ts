@@ -8,7 +8,7 @@ import { dentryId, dentryType } from "../../format/files/rows.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import { listDirectory, readDentry, readObject } from "../fs-reader.ts";
 import { type Place, placeText, samePlace } from "../object-rows.ts";
-import { placeBeside } from "./free-place.ts";
+import { FreePlaces } from "./free-places.ts";
 import type { ObjectState, Transition } from "./transition.ts";
 
 /** The ids of an epoch's own objects and directories, without those that others made. */
@@ -25,7 +25,7 @@ export class Occupants {
   readonly #nodes: NodeStore;
   readonly #tree: Cid;
   readonly #own: OwnIds;
-  #taken: Set<string> | undefined;
+  #places: FreePlaces | undefined;
   readonly #evicted = new Map<FileId, { readonly before: ObjectState; after: ObjectState | undefined }>();
 
   constructor(nodes: NodeStore, tree: Cid, own: OwnIds) {
@@ -101,8 +101,8 @@ export class Occupants {
   }
 
   #beside(place: Place, id: FileId): Promise<Place> {
-    this.#taken ??= this.#own.places();
-    return placeBeside(this.#nodes, this.#tree, place, id, this.#taken);
+    this.#places ??= new FreePlaces(this.#nodes, this.#tree, this.#own.places());
+    return this.#places.beside(place, id);
   }
 }
 

@@ -9,7 +9,7 @@ import type { ChangedObject, ChangeSet } from "../change-set.ts";
 import { readSelf } from "../fs-reader.ts";
 import { type Place, placeText } from "../object-rows.ts";
 import { epochPlaces } from "./epoch-places.ts";
-import { freePlace } from "./free-place.ts";
+import { FreePlaces } from "./free-places.ts";
 import { survives } from "./identities.ts";
 import type { ObjectState } from "./transition.ts";
 
@@ -28,7 +28,7 @@ export async function rehomeOrphans(
     const id = changes.directories.get(parent);
     return own.has(parent) || (id !== undefined && present.has(id));
   };
-  const taken = epochPlaces(changes, found);
+  const places = new FreePlaces(nodes, tree, epochPlaces(changes, found));
   const objects: ChangedObject[] = [];
   for (const object of changes.objects) {
     if (isOrphan(object) && !survives(object)) continue;
@@ -48,7 +48,7 @@ export async function rehomeOrphans(
   return { ...changes, objects, directories: new Map([...changes.directories, [ROOT_INO, ROOT_ID]]) };
 
   async function freeName(name: FileName, lost: FileId): Promise<FileName> {
-    return (await freePlace(nodes, tree, { parent: ROOT_ID, name }, lost, taken)).name;
+    return (await places.free({ parent: ROOT_ID, name }, lost)).name;
   }
 }
 
