@@ -50,6 +50,8 @@ export class Pins implements AsyncDisposable {
   /** `PinnedBlocks.version` at the end of that round. */
   #version = 0n;
   #isChecked = false;
+  /** Whether what only removed pins need may still be here, or they may still be in the stored list. */
+  #hasLeft = false;
   #absent: readonly PinPath[] = [];
   #totals = { files: 0, bytes: 0 };
   #error: SynclineError | undefined;
@@ -97,7 +99,9 @@ export class Pins implements AsyncDisposable {
     }
     const kept = this.#kept ?? (await this.#options.pinned.list());
     this.#requireRoom([...wanted.blocks].reduce((sum, [cid, bytes]) => sum + (kept.has(cid) ? 0 : bytes), 0));
-    this.#set([...this.#pins, ...fresh], stateDir);
+    const pins = [...this.#pins, ...fresh];
+    writePins(stateDir, pins);
+    this.#set(pins);
     return this.report;
   }
 
@@ -114,7 +118,14 @@ export class Pins implements AsyncDisposable {
       });
     }
     const left = this.#pins.filter((pin) => !paths.some((path) => samePin(pin, path)));
-    this.#set(left, this.#options.stateDir);
+    try {
+      writePins(this.#options.stateDir, left);
+    } catch (error) {
+      // Dropping the blocks makes room for the list.
+      if (failureOf(error).code !== "disk_full") throw error;
+    }
+    this.#hasLeft = true;
+    this.#set(left);
     return this.report;
   }
 
@@ -129,8 +140,7 @@ export class Pins implements AsyncDisposable {
     await this.#round;
   }
 
-  #set(pins: readonly PinPath[], stateDir: string): void {
-    writePins(stateDir, pins);
+  #set(pins: readonly PinPath[]): void {
     this.#pins = pins;
     this.#done = undefined;
     this.#error = undefined;
@@ -148,7 +158,8 @@ export class Pins implements AsyncDisposable {
     const { tree, paused, clock, pinned } = this.#options;
     // A reader that finds a damaged block drops it.
     if (this.#done !== undefined && pinned.version() !== this.#version) this.#done = undefined;
-    const isDue = this.#done !== tree() && paused() === undefined && clock.monotonicMs() >= this.#notBeforeMs;
+    const mayRun = paused() === undefined || this.#hasLeft;
+    const isDue = this.#done !== tree() && mayRun && clock.monotonicMs() >= this.#notBeforeMs;
     if (!isDue || this.#round !== undefined) return this.#arm();
     this.#round = this.#keep().finally(() => {
       this.#round = undefined;
@@ -189,14 +200,20 @@ export class Pins implements AsyncDisposable {
       const kept = await this.#list();
       this.#notBeforeMs += RESTS * (clock.monotonicMs() - beganMs);
       if (wanted.size > 0) await this.#check(kept);
-      const missing = [...wanted.keys()].filter((cid) => !kept.has(cid));
+      const missing = [...wanted].filter(([cid]) => !kept.has(cid));
+      const others = [...kept.keys()].filter((cid) => !wanted.has(cid));
+      // Old versions stay until the new ones are here, unless there is no room for both.
+      if (!this.#mayFetch(missing)) await this.#dropUnneeded(kept, others, isWanted);
       for (let at = 0; at < missing.length; at += BATCH_BLOCKS) {
         if (!isWanted()) return undefined;
-        await this.#fetch(kept, missing.slice(at, at + BATCH_BLOCKS));
+        const batch = missing.slice(at, at + BATCH_BLOCKS);
+        await this.#fetch(
+          kept,
+          batch.map(([cid]) => cid),
+        );
       }
+      await this.#dropUnneeded(kept, others, isWanted);
       if (!isWanted()) return undefined;
-      const others = [...kept.keys()].filter((cid) => !wanted.has(cid));
-      for (const cid of others) await this.#drop(kept, cid);
       if (missing.length === 0 && others.length === 0) return version;
     }
     throw new SynclineError("local_io_failed", "The disk loses or damages blocks of pinned files.", {
@@ -212,6 +229,18 @@ export class Pins implements AsyncDisposable {
     for (const [cid, bytes] of kept) if (bytes !== (this.#kept?.get(cid) ?? bytes)) await this.#drop(kept, cid);
     this.#kept = kept;
     return kept;
+  }
+
+  #mayFetch(blocks: readonly (readonly [Cid, number])[]): boolean {
+    const { pinned, paused } = this.#options;
+    return paused() === undefined && blocks.reduce((sum, [, bytes]) => sum + bytes, 0) <= pinned.spare();
+  }
+
+  async #dropUnneeded(kept: Map<Cid, number>, cids: readonly Cid[], isUnneeded: () => boolean): Promise<void> {
+    for (const cid of cids) if (isUnneeded()) await this.#drop(kept, cid);
+    if (!isUnneeded()) return;
+    if (this.#hasLeft) writePins(this.#options.stateDir, this.#pins);
+    this.#hasLeft = false;
   }
 
   async #drop(kept: Map<Cid, number>, cid: Cid): Promise<void> {

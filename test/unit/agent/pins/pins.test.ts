@@ -101,17 +101,16 @@ test("a pin for which the disk has no room is refused, and nothing is kept", asy
   expect(kept).toThrow(/ENOENT/);
 });
 
-test("a new version that does not fit is reported, and is fetched once there is room; until then the old one stays", async () => {
+test("a new version that does not fit is reported, and is fetched once there is room", async () => {
   const { publish, pinned, open, settled, kept } = await world();
   await publish(file("f", LONG));
   const pins = open();
   await pins.add([path("f")]);
   await settled(pins, { complete: true, files: 1, bytes: 5_000 });
-  const before = kept();
   pinned.room = 1_000;
   await publish(file("f", `${LONG} and longer`));
   await settled(pins, { complete: false, error: { code: "disk_full" } });
-  expect(kept()).toEqual(expect.arrayContaining(before));
+  expect(kept()).toEqual([]);
   pinned.room = 1e6;
   await settled(pins, { complete: true, bytes: 5_011, error: null });
 });
@@ -219,6 +218,24 @@ test("a directory and a file in it share their blocks; after the directory is un
   await settled(pins, { complete: true, files: 1, paths: [{ path: "/d/f" }] });
   pins.remove([path("d/f")]);
   await settled(pins, null);
+  await expect.poll(kept).toEqual([]);
+});
+
+test("blocks of a removed pin leave the disk also while another pin does not fit, or syncing is paused", async () => {
+  const { publish, pinned, open, settled, kept, pause } = await world();
+  await publish(file("a", LONG), file("b", `b ${LONG}`, 3), file("c", `c ${LONG}`, 4));
+  const pins = open();
+  await pins.add([path("a"), path("b"), path("c")]);
+  await settled(pins, { complete: true, files: 3 });
+  pinned.room = 1_000;
+  await publish(file("c", `new ${LONG}`, 4));
+  await settled(pins, { complete: false, error: { code: "disk_full" } });
+  pins.remove([path("a")]);
+  await settled(pins, { complete: false, error: { code: "disk_full" } });
+  await expect.poll(kept).toHaveLength(1);
+  pause(new SynclineError("paused", "Syncing is paused."));
+  pins.remove([path("b")]);
+  await settled(pins, { complete: false, error: { code: "paused" } });
   await expect.poll(kept).toEqual([]);
 });
 
