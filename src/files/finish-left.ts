@@ -5,7 +5,7 @@ import { escapeForPrint } from "../base/names.ts";
 import type { OthersWatch } from "../vfs/filesystem.ts";
 import { putBack } from "./put-back.ts";
 import { removeWhole, type RemovePorts } from "./remove.ts";
-import { resolvePlace, type Place } from "./place.ts";
+import { lookUpPath, type ResolvedPath } from "./resolved-path.ts";
 import { isTemporary } from "./temporary-name.ts";
 import type { Unfinished, UnfinishedKey, UnfinishedWork } from "./unfinished.ts";
 
@@ -51,11 +51,11 @@ async function finishOne(
   return was === undefined ? undefined : putBack(ports.access, { parent, name }, was);
 }
 
-type NamedPlace = Pick<Place, "parent"> & { readonly name: NonNullable<Place["name"]> };
+type NamedPlace = Pick<ResolvedPath, "parent"> & { readonly name: NonNullable<ResolvedPath["name"]> };
 
 /** Undefined: no temporary file of ours has the name. */
 async function placeOf({ access }: RemovePorts, { path }: Unfinished): Promise<NamedPlace | undefined> {
-  const place = await access.run((fs) => resolvePlace(fs, path, "itself"));
+  const place = await access.run((fs) => lookUpPath(fs, path, "itself"));
   const name = place?.name;
   if (place === undefined || name === undefined || !isTemporary(name)) return undefined;
   return place.attributes === undefined && !place.isHidden ? undefined : { parent: place.parent, name };

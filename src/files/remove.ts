@@ -7,7 +7,7 @@ import { TimeSlice } from "../base/time-slice.ts";
 import { type FileSystem, FsError, type OthersWatch } from "../vfs/filesystem.ts";
 import { refuse } from "../vfs/refusal.ts";
 import type { Access } from "./access.ts";
-import { isFolder } from "./place.ts";
+import { isFolder } from "./resolved-path.ts";
 
 export interface RemovePorts {
   readonly access: Access;

@@ -1,7 +1,7 @@
 /** Atomically replaces a file with a new version. */
 import type { FileName, Ino } from "../base/ids.ts";
 import type { Attributes, FileSystem } from "../vfs/filesystem.ts";
-import type { Place } from "./place.ts";
+import type { ResolvedPath } from "./resolved-path.ts";
 import type { TakeoverPorts } from "./takeover.ts";
 import { TemporaryLink } from "./temporary-link.ts";
 
@@ -24,7 +24,7 @@ export class Replacement {
     this.#link = new TemporaryLink(ports, ino);
   }
 
-  run(fs: FileSystem, place: Place & { readonly name: FileName }, mtimeNs: bigint | undefined): void {
+  run(fs: FileSystem, place: ResolvedPath & { readonly name: FileName }, mtimeNs: bigint | undefined): void {
     const { parent, name, attributes: old } = place;
     if (old !== undefined) inherit(fs, old, this.#ino);
     if (mtimeNs !== undefined) fs.setAttributes(this.#ino, { mtimeNs });

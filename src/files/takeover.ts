@@ -6,7 +6,7 @@ import { type Attributes, type FileSystem, type OthersWatch, RENAME_NOREPLACE } 
 import { putBack } from "./put-back.ts";
 import { removeWhole } from "./remove.ts";
 import type { Access } from "./access.ts";
-import { isFolder, type Place } from "./place.ts";
+import { isFolder, type ResolvedPath } from "./resolved-path.ts";
 import { temporaryName } from "./temporary-name.ts";
 import type { UnfinishedKey, UnfinishedWork } from "./unfinished.ts";
 
@@ -40,7 +40,7 @@ export class Takeover {
   replaced = false;
 
   /** Call it again while it throws BlockMiss. */
-  run(fs: FileSystem, from: Named, moving: Attributes, target: Place & { readonly name: FileName }): void {
+  run(fs: FileSystem, from: Named, moving: Attributes, target: ResolvedPath & { readonly name: FileName }): void {
     const { parent, name, attributes: old } = target;
     this.replaced ||= old !== undefined;
     if (old !== undefined && !isFolder(old) && !isFolder(moving)) {

@@ -2,7 +2,7 @@
 import type { Ino } from "../base/ids.ts";
 import { describeError } from "../base/log.ts";
 import type { FileSystem } from "../vfs/filesystem.ts";
-import type { Place } from "./place.ts";
+import type { ResolvedPath } from "./resolved-path.ts";
 import { removeWhole } from "./remove.ts";
 import type { Named, TakeoverPorts } from "./takeover.ts";
 import { temporaryName } from "./temporary-name.ts";
@@ -24,7 +24,7 @@ export class TemporaryLink {
   }
 
   /** Names the file beside `place`. `work` then moves it from there. Call it again while it throws BlockMiss. */
-  use(fs: FileSystem, { parent, path }: Place, work: (from: Named) => void): void {
+  use(fs: FileSystem, { parent, path }: ResolvedPath, work: (from: Named) => void): void {
     const { unfinished, random } = this.#ports;
     if (this.#named === undefined) {
       const named = { parent, name: temporaryName(random) };

@@ -24,7 +24,7 @@ export interface Supervision {
   readonly env: Readonly<Record<string, string>>;
   /** Whether the kernel may be asked to send requests again. Tests set false, which is as before Linux 6.9. */
   readonly mayResend: boolean;
-  readonly place: Place;
+  readonly place: MountPlace;
   /** Whether a supervisor started this process: a service's first agent, or one that replaces another. */
   readonly isInherited: boolean;
   /** In an agent that replaces another: what the earlier one had agreed with the kernel. */
@@ -35,7 +35,7 @@ export interface Supervision {
  * What a mount's command stood for when the mount began. For the next agent, the same words may stand for something else: a
  * folder was renamed, a link or the configuration changed.
  */
-export interface Place {
+export interface MountPlace {
   /** The folder of all states. */
   readonly stateRoot: string;
   /** The mount's own state. Agents of older versions did not tell it. */
@@ -79,7 +79,7 @@ export function parseHandoff(text: string): Agreed | undefined {
 }
 
 /** Undefined if an agent or a supervisor of an older version did not tell it. */
-export function parsePlace(text: string): Place | undefined {
+export function parseMountPlace(text: string): MountPlace | undefined {
   let told: unknown;
   try {
     told = JSON.parse(text);
@@ -222,7 +222,7 @@ function run(
   };
 }
 
-function placeLine(place: Place | undefined): string {
+function placeLine(place: MountPlace | undefined): string {
   return place === undefined ? "" : `place ${JSON.stringify(place)}\n`;
 }
 

@@ -41,7 +41,7 @@ const SAME_DATE_MS = 50;
 /** After this many false hints, hints are ignored until the next check. */
 const HINTS = 8;
 
-interface Place {
+interface PlaceInLine {
   readonly name: string;
   /** The store's date for it. */
   readonly madeMs: number;
@@ -138,7 +138,7 @@ export class Turns {
   }
 
   /** The places in the line, in order; `onlyKnown`: only those whose dates are known already. */
-  async #line(onlyKnown = false): Promise<Place[]> {
+  async #line(onlyKnown = false): Promise<PlaceInLine[]> {
     const { disk, path } = this.#options;
     const names = await unless(["ENOENT", "ENOTDIR"], () => disk.readdir(path), []);
     const there = new Set(names);
@@ -146,7 +146,7 @@ export class Turns {
     const places = await Promise.all(
       names
         .filter((name) => NAME.test(name) && (!onlyKnown || this.#dates.has(name)))
-        .map(async (name): Promise<Place | undefined> => {
+        .map(async (name): Promise<PlaceInLine | undefined> => {
           const madeMs = this.#dates.get(name) ?? (await this.#dateOf(name));
           if (madeMs === undefined) return undefined;
           this.#dates.set(name, madeMs);
@@ -180,12 +180,12 @@ export class Turns {
     return isFree;
   }
 
-  async #isGone(place: Place, storeNowMs: number): Promise<boolean> {
+  async #isGone(place: PlaceInLine, storeNowMs: number): Promise<boolean> {
     return storeNowMs - place.madeMs > TURN_AGE_MS || this.#hasEnded(place);
   }
 
   /** Whether the process has certainly ended. */
-  async #hasEnded({ name, madeMs }: Place): Promise<boolean> {
+  async #hasEnded({ name, madeMs }: PlaceInLine): Promise<boolean> {
     const own = await this.#identityOf();
     const [, , pid, started] = name.split("-");
     const holder = { ...own, pid: Number(pid), started: Number(started) };

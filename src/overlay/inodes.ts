@@ -5,7 +5,8 @@
 import { BoundedMap } from "../base/bounded-map.ts";
 import { type FileId, type Ino, ROOT_INO } from "../base/ids.ts";
 import { INODE_BATCH } from "../base/limits.ts";
-import type { InodeRow, Place, PlacedNumber, StateTables } from "./disk/storage.ts";
+import type { Place } from "../fstree/object-rows.ts";
+import type { InodeRow, PlacedNumber, StateTables } from "./disk/storage.ts";
 
 export class Inodes {
   readonly #tables: StateTables;

@@ -36,18 +36,18 @@ export async function readPlaced(
   return found;
 }
 
-export interface PlannedRead<Place extends ByteRange = Placement> extends ByteRange {
-  readonly blocks: readonly (readonly [Cid, Place])[];
+export interface PlannedRead<Placed extends ByteRange = Placement> extends ByteRange {
+  readonly blocks: readonly (readonly [Cid, Placed])[];
 }
 
 type PlacedBlock = readonly [Cid, Placement];
 
 /** Reads neighbors with gaps up to `gap` bytes together, up to `most` bytes a read. The defaults suit a remote store. */
-export function planReads<Place extends ByteRange>(
-  blocks: readonly (readonly [Cid, Place])[],
+export function planReads<Placed extends ByteRange>(
+  blocks: readonly (readonly [Cid, Placed])[],
   { gap, most } = { gap: COALESCE_GAP_BYTES, most: MAX_RANGED_READ_BYTES },
-): PlannedRead<Place>[] {
-  const reads: { offset: number; length: number; blocks: (readonly [Cid, Place])[] }[] = [];
+): PlannedRead<Placed>[] {
+  const reads: { offset: number; length: number; blocks: (readonly [Cid, Placed])[] }[] = [];
   for (const block of blocks.toSorted(([, a], [, b]) => a.offset - b.offset)) {
     const [, { offset, length }] = block;
     const last = reads.at(-1);

@@ -13,7 +13,7 @@ import { KernelCaches, nameKey } from "./kernel-caches.ts";
 import { contentsOf, isDirectory, isFile, lastContents, type Shown } from "./judges/shown.ts";
 import { CALLER, VfsDriver } from "./vfs-driver.ts";
 
-type Place = readonly [parent: Ino, name: FileName];
+type Slot = readonly [parent: Ino, name: FileName];
 
 export class KernelMount {
   /** Whether to check a directory's link count against its subdirectories. A damaged row may state any count. */
@@ -220,7 +220,7 @@ export class KernelMount {
     });
   }
 
-  async #change(path: string, to: string | undefined, work: (at: Place, to: Place) => Promise<void>): Promise<void> {
+  async #change(path: string, to: string | undefined, work: (at: Slot, to: Slot) => Promise<void>): Promise<void> {
     this.#isChanging = true;
     try {
       await this.#retried(async () => {
@@ -259,7 +259,7 @@ export class KernelMount {
     if (bytes.length > 0) await this.#call((vfs) => vfs.write(ino, offset, bytes), [ino]);
   }
 
-  async #place(path: string): Promise<Place> {
+  async #place(path: string): Promise<Slot> {
     const at = path.lastIndexOf("/");
     const parent = await this.#walk(path.slice(0, Math.max(at, 0)));
     if (!isDirectory(await this.#attributesOf(parent))) throw new FsError(ERRNO.ENOTDIR, "not a directory");
@@ -275,7 +275,7 @@ export class KernelMount {
     return at;
   }
 
-  async #present([parent, name]: Place): Promise<Ino> {
+  async #present([parent, name]: Slot): Promise<Ino> {
     const ino = await this.#lookup(parent, name);
     if (ino === undefined) throw new FsError(ERRNO.ENOENT, "no such name");
     return ino;

@@ -22,7 +22,7 @@ export type Resolve = (
 export type Resolution = Pick<Entry, "value" | "links"> | undefined;
 
 /** A key where ours may differ from the base. */
-interface Place {
+interface ChangedKey {
   readonly key: Uint8Array;
   readonly base: Position | undefined;
   readonly ours: Position | undefined;
@@ -44,17 +44,17 @@ export async function mergeLeaves(
 ): Promise<void> {
   const kept = new KeptRun(builder);
   const rest = new Cursor(theirs, bounds);
-  for (const place of withForced(changedPlaces([base, ours], bounds), forced, base, ours, bounds)) {
-    await kept.addUntil(rest, place.key);
-    const there = rest.positionAt(place.key);
-    if (!place.forced && isSame(place.ours, there)) continue;
-    if (!place.forced && isSame(place.base, there)) {
-      if (place.ours !== undefined) await kept.add(place.ours);
+  for (const each of withForced(changedKeys([base, ours], bounds), forced, base, ours, bounds)) {
+    await kept.addUntil(rest, each.key);
+    const there = rest.positionAt(each.key);
+    if (!each.forced && isSame(each.ours, there)) continue;
+    if (!each.forced && isSame(each.base, there)) {
+      if (each.ours !== undefined) await kept.add(each.ours);
     } else {
-      const resolution = await resolve(place.key, entryOf(place.base), entryOf(place.ours), entryOf(there));
+      const resolution = await resolve(each.key, entryOf(each.base), entryOf(each.ours), entryOf(there));
       await kept.flush();
       if (resolution !== undefined) {
-        const wait = builder.add({ key: place.key, value: resolution.value, links: resolution.links });
+        const wait = builder.add({ key: each.key, value: resolution.value, links: resolution.links });
         if (wait !== undefined) await wait;
       }
     }
@@ -64,36 +64,36 @@ export async function mergeLeaves(
   await kept.flush();
 }
 
-export function changedPlaces([base = [], ours = []]: readonly (readonly Opened[])[], bounds: Bounds): Place[] {
-  const places: Place[] = [];
+export function changedKeys([base = [], ours = []]: readonly (readonly Opened[])[], bounds: Bounds): ChangedKey[] {
+  const changed: ChangedKey[] = [];
   join(base, ours, bounds, (a, b) => {
     const [before, after] = [a?.position, b?.position];
     const at = after ?? before;
-    if (at !== undefined) places.push({ key: at.node.keyAt(at.index), base: before, ours: after, forced: false });
+    if (at !== undefined) changed.push({ key: at.node.keyAt(at.index), base: before, ours: after, forced: false });
   });
-  return places;
+  return changed;
 }
 
-/** The places, including those of the forced keys, in order. */
+/** The changed keys and the forced ones, in order. */
 function withForced(
-  places: readonly Place[],
+  changed: readonly ChangedKey[],
   forced: SortedKeys,
   base: readonly Opened[],
   ours: readonly Opened[],
   bounds: Bounds,
-): readonly Place[] {
-  if (forced.length === 0) return places;
+): readonly ChangedKey[] {
+  if (forced.length === 0) return changed;
   const [before, after] = [new Cursor(base, bounds), new Cursor(ours, bounds)];
-  const all: Place[] = [];
+  const all: ChangedKey[] = [];
   let next = 0;
   for (let at = 0, key = forced.at(0); key !== undefined; key = forced.at(++at)) {
-    for (let place = places[next]; place !== undefined && compareBytes(place.key, key) <= 0; place = places[++next])
-      if (compareBytes(place.key, key) < 0) all.push(place);
+    for (let each = changed[next]; each !== undefined && compareBytes(each.key, key) <= 0; each = changed[++next])
+      if (compareBytes(each.key, key) < 0) all.push(each);
     before.seek(key);
     after.seek(key);
     all.push({ key, base: before.positionAt(key), ours: after.positionAt(key), forced: true });
   }
-  return all.concat(places.slice(next));
+  return all.concat(changed.slice(next));
 }
 
 /** Entries to take unchanged; adjacent ones are added together. */

@@ -7,7 +7,7 @@ import type { BlockSink } from "../blocks/block-store.ts";
 import type { TreeConfig } from "./boundary.ts";
 import { TreeBuilder } from "./builder.ts";
 import { Cursor } from "./cursor.ts";
-import { changedPlaces, mergeLeaves, type Resolve } from "./merge-leaves.ts";
+import { changedKeys, mergeLeaves, type Resolve } from "./merge-leaves.ts";
 import { type MergeStep, type OpenStep, planMerge } from "./merge-plan.ts";
 import { descend } from "./diff.ts";
 import type { NodeStore } from "./node-store.ts";
@@ -118,7 +118,7 @@ async function mergeInParts(pass: Pass, level: number, { bounds, sides }: OpenSt
   const [base = [], ours = [], theirs = []] = sides;
   const texts: string[] = [];
   for await (const window of descend(nodes, frontsOf(level, [base, ours]), bounds, 0))
-    for (const { key } of changedPlaces(window.opened, window.bounds)) texts.push(keyText(key));
+    for (const { key } of changedKeys(window.opened, window.bounds)) texts.push(keyText(key));
   const changed = new SortedKeys(texts);
   let from = bounds.from;
   for (const [at, subtree] of theirs.entries()) {

@@ -61,7 +61,7 @@ import { parsePrices } from "../../src/cli/prices.ts";
 import { parseOwnerMap } from "../../src/fuse/owners.ts";
 import { parseAcl } from "../../src/vfs/acl.ts";
 import { FsError } from "../../src/vfs/filesystem.ts";
-import { parseHandoff, parsePlace } from "../../src/fuse/supervisor.ts";
+import { parseHandoff, parseMountPlace } from "../../src/fuse/supervisor.ts";
 import { parseMountTable } from "../../src/fuse/mount-table.ts";
 import { cidsIn } from "../../src/master/blocks/cids.ts";
 import { parseTarget } from "../../src/master/http/target.ts";
@@ -656,7 +656,7 @@ async function textDecoders(): Promise<Decoder[]> {
     { name: "mount-table", ...of([mount], parseMountTable, never) },
     { name: "acl", samples: [acl(ACL_TEXT)], decode: (bytes) => nothing(parseAcl(bytes)), refuses: isFsError },
     { name: "owner-map", ...of(["uid 1 2\ngid 3 4\n# x\n", "uid 0 65534"], parseOwnerMap, code("config_invalid")) },
-    { name: "mount-place", ...of([PLACE_TOLD], parsePlace, never) },
+    { name: "mount-place", ...of([PLACE_TOLD], parseMountPlace, never) },
     { name: "handoff", ...of(["45 144", "40 16", "45 144 -1", "45 144 1073741824"], parseHandoff, never) },
     { name: "start-files", ...of(['{"/config.toml":"json = true","map":null}'], parseStartFiles, never) },
     {

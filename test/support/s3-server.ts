@@ -14,7 +14,7 @@ const CACHE = process.env["SYNCLINE_SERVERS"] ?? join(homedir(), ".cache/synclin
 const REGION = "us-east-1";
 const KEY = { AWS_ACCESS_KEY_ID: "tester", AWS_SECRET_ACCESS_KEY: "tester-secret", AWS_REGION: REGION };
 
-interface Place {
+interface Instance {
   /** Its program, or what tells that it is built. */
   readonly built: string;
   readonly host: string;
@@ -25,11 +25,11 @@ interface Place {
 interface Recipe {
   /** Below the cache. */
   readonly built: string;
-  command(place: Place): readonly string[];
-  env?(place: Place): NodeJS.ProcessEnv;
+  command(place: Instance): readonly string[];
+  env?(place: Instance): NodeJS.ProcessEnv;
 }
 
-const versitygw = ({ built, host, port, data }: Place) => [
+const versitygw = ({ built, host, port, data }: Instance) => [
   built,
   "--port",
   `${host}:${port}`,
@@ -44,7 +44,7 @@ const versitygw = ({ built, host, port, data }: Place) => [
   data,
 ];
 /** Java's programs: "classpath" lists their files. */
-const java = ({ built }: Place, ...rest: readonly string[]) => [
+const java = ({ built }: Instance, ...rest: readonly string[]) => [
   "java",
   "-cp",
   readFileSync(built, "utf8").trim(),
@@ -236,7 +236,7 @@ export class S3Server implements AsyncDisposable {
   }
 }
 
-function propertiesOf({ host, port, data }: Place): string {
+function propertiesOf({ host, port, data }: Instance): string {
   const path = join(dirname(data), "s3proxy.properties");
   const settings = {
     "s3proxy.endpoint": `http://${host}:${port}`,

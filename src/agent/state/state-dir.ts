@@ -160,13 +160,13 @@ export function openCommandState(root: string, address: string): StateDir {
   });
 }
 
-export interface MountState {
+export interface StoredState {
   readonly path: string;
   readonly facts: StateFacts;
 }
 
 /** All mounts with a state here, with or without a running agent; the most recently used comes first. */
-export function listMountStates(root: string): MountState[] {
+export function listMountStates(root: string): StoredState[] {
   let names: string[];
   try {
     names = readdirSync(root);

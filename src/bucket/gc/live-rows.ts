@@ -6,7 +6,7 @@ import type { PackName } from "../../base/ids.ts";
 import { sortByKey, WordRecords } from "../../base/word-memory.ts";
 import type { Codec } from "../../format/blocks/cid.ts";
 import type { RunRow } from "../../format/blocks/run.ts";
-import { PackNumbers, PLACE_WORDS, Places } from "./block-table.ts";
+import { PackNumbers, PLACEMENT_WORDS, Placements } from "./block-table.ts";
 import type { NeededBlocks } from "./needed-blocks.ts";
 
 /** Where a block that must stay lies. */
@@ -23,19 +23,19 @@ export interface PackUse extends Readonly<Record<Codec, number>> {
 export class LiveRows {
   readonly #needed: NeededBlocks;
   readonly #packs = new PackNumbers();
-  readonly #places: Places;
+  readonly #placements: Placements;
   /** Other places of some blocks: the block's number, then a place. */
   readonly #others: WordRecords;
-  readonly #otherPlaces: Places;
+  readonly #otherPlacements: Placements;
   readonly #uses = new Map<PackName, { rows: number } & Record<Codec, number>>();
   #size = 0;
 
   constructor(needed: NeededBlocks) {
     this.#needed = needed;
-    this.#places = new Places(needed.table, 0, this.#packs);
-    this.#others = new WordRecords(needed.memory, 1 + PLACE_WORDS);
-    this.#otherPlaces = new Places(this.#others, 1, this.#packs);
-    for (let number = 0; number < needed.size; number++) this.#places.clear(number);
+    this.#placements = new Placements(needed.table, 0, this.#packs);
+    this.#others = new WordRecords(needed.memory, 1 + PLACEMENT_WORDS);
+    this.#otherPlacements = new Placements(this.#others, 1, this.#packs);
+    for (let number = 0; number < needed.size; number++) this.#placements.clear(number);
   }
 
   /** How many blocks have a place. */
@@ -57,18 +57,18 @@ export class LiveRows {
 
   /** Adds a place of a block. Throws `limit_exceeded`. */
   add(number: number, kind: Codec, row: RunRow): void {
-    const known = this.#places.packAt(number);
+    const known = this.#placements.packAt(number);
     if (known < 0) this.#addFirst(number, kind, row);
     else if (known !== this.#packs.of(row.pack)) this.#addOther(number, row);
   }
 
   has(number: number): boolean {
-    return this.#places.packAt(number) >= 0;
+    return this.#placements.packAt(number) >= 0;
   }
 
   /** The block's length in bytes; 0 if it has no place. */
   lengthOf(number: number): number {
-    return this.#places.lengthAt(number);
+    return this.#placements.lengthAt(number);
   }
 
   digestOf(number: number): Uint8Array {
@@ -81,7 +81,7 @@ export class LiveRows {
 
   /** Uses another place of a block from now on. */
   move({ number, ...row }: LiveRow): void {
-    this.#places.set(number, row);
+    this.#placements.set(number, row);
   }
 
   /** Those that are wanted, pack by pack, in the order of the packs' first wanted rows. Throws `limit_exceeded`. */
@@ -90,7 +90,7 @@ export class LiveRows {
     const wanted = new WordRecords(memory, 1);
     const first = new Map<number, number>();
     for (let number = 0; number < this.#needed.size; number++) {
-      const pack = this.#places.packAt(number);
+      const pack = this.#placements.packAt(number);
       const name = this.#packs.name(pack);
       if (name === undefined || !isWanted(number, name)) continue;
       wanted.set(wanted.add(), 0, number);
@@ -99,7 +99,7 @@ export class LiveRows {
     }
     const inOrder = [...first].sort(([, a], [, b]) => a - b);
     const ranks = new Map(inOrder.map(([pack], rank) => [pack, rank]));
-    const rankOf = (at: number) => ranks.get(this.#places.packAt(wanted.get(at, 0))) ?? 0;
+    const rankOf = (at: number) => ranks.get(this.#placements.packAt(wanted.get(at, 0))) ?? 0;
     const { order, ends } = sortByKey(memory, wanted.size, ranks.size, rankOf);
     try {
       let from = 0;
@@ -128,7 +128,7 @@ export class LiveRows {
     for (let at = 0; numbers.size > 0 && at < this.#others.size; at++) {
       const number = this.#others.get(at, 0);
       if (!numbers.has(number)) continue;
-      const [row, place] = [this.#row(number), this.#otherPlaces.get(at)];
+      const [row, place] = [this.#row(number), this.#otherPlacements.get(at)];
       if (row !== undefined && place !== undefined) found.push({ ...row, ...place });
     }
     return found;
@@ -140,7 +140,7 @@ export class LiveRows {
   }
 
   #addFirst(number: number, kind: Codec, row: RunRow): void {
-    this.#places.set(number, row);
+    this.#placements.set(number, row);
     this.#needed.setNote(number, { position: this.#size++, kind, hasOthers: false });
     let use = this.#uses.get(row.pack);
     if (use === undefined) this.#uses.set(row.pack, (use = { rows: 0, raw: 0, "dag-cbor": 0 }));
@@ -151,12 +151,12 @@ export class LiveRows {
   #addOther(number: number, row: RunRow): void {
     const at = this.#others.add();
     this.#others.set(at, 0, number);
-    this.#otherPlaces.set(at, row);
+    this.#otherPlacements.set(at, row);
     this.#needed.setNote(number, { ...this.#needed.noteAt(number), hasOthers: true });
   }
 
   #row(number: number): LiveRow | undefined {
-    const place = this.#places.get(number);
+    const place = this.#placements.get(number);
     if (place === undefined) return undefined;
     return { number, digest: this.digestOf(number), ...place, kind: this.#needed.noteAt(number).kind };
   }

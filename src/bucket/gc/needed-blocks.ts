@@ -5,10 +5,10 @@
 import { DigestTable } from "../../base/digest-table.ts";
 import type { WordMemory } from "../../base/word-memory.ts";
 import type { Codec } from "../../format/blocks/cid.ts";
-import { PLACE_WORDS } from "./block-table.ts";
+import { PLACEMENT_WORDS } from "./block-table.ts";
 
 /** A record's words: where the live row's block lies (live-rows.ts), then `position u28 ‖ tags u4`. */
-const TAGS = PLACE_WORDS;
+const TAGS = PLACEMENT_WORDS;
 /** The tags that say what a block is marked as; the others are the live row's. */
 const MARKS = 3;
 const KINDS: readonly (Codec | undefined)[] = [undefined, "raw", "dag-cbor"];
@@ -20,7 +20,7 @@ export class NeededBlocks {
 
   constructor(memory: WordMemory) {
     this.memory = memory;
-    this.table = new DigestTable(memory, PLACE_WORDS + 1);
+    this.table = new DigestTable(memory, PLACEMENT_WORDS + 1);
   }
 
   /** How many are marked: reached by a retained commit. */

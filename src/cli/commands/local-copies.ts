@@ -17,7 +17,7 @@ import type { Call } from "../command.ts";
 import { setModified } from "./file-times.ts";
 import { openToRead } from "./bucket-reader.ts";
 import type { BucketOption } from "../master-access.ts";
-import { type MountState, mountStates, servedStates } from "./running-agents.ts";
+import { type KnownMount, mountStates, servedStates } from "./running-agents.ts";
 import type { Runtime } from "../runtime.ts";
 
 /** The caches and pinned blocks of all mounts of this bucket: any may still have what the bucket lost. */
@@ -119,7 +119,7 @@ export async function tellOfAgents(call: Call<BucketOption>, address: string): P
 }
 
 /** All mounts and synced folders of this bucket on this machine. */
-function statesOf(runtime: Runtime, state: string | undefined, address: string): MountState[] {
+function statesOf(runtime: Runtime, state: string | undefined, address: string): KnownMount[] {
   const [bucket] = address.split("#");
   return mountStates(runtime, state).filter((each) => each.address.split("#")[0] === bucket);
 }

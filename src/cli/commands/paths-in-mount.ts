@@ -3,12 +3,12 @@ import type { PinPath } from "../../agent/pins/pin-list.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Call } from "../command.ts";
 import { belowMounts, type TargetPath } from "./target-path.ts";
-import { type MountState, noAgent } from "./running-agents.ts";
+import { type KnownMount, noAgent } from "./running-agents.ts";
 
 export interface PathsInMount {
   /** The first of them. */
   readonly target: TargetPath;
-  readonly served: MountState;
+  readonly served: KnownMount;
   readonly paths: readonly PinPath[];
 }
 

@@ -30,7 +30,7 @@ export function longPatience({ clock }: Pick<Runtime, "clock">): Patience {
 
 /** As `askAgent`. If the agent ends before it answers, and another one replaces it, asks that one. */
 export async function askServing<Call extends ControlRequest["call"]>(
-  state: MountState,
+  state: KnownMount,
   request: Extract<ControlRequest, { call: Call }>,
   patience: Patience,
 ): Promise<Awaited<ReturnType<Required<ControlAnswers>[Call]>>> {
@@ -42,7 +42,7 @@ export async function askServing<Call extends ControlRequest["call"]>(
   }
 }
 
-export interface MountState {
+export interface KnownMount {
   /** Its own state. */
   readonly path: string;
   /** The state of its agent, which answers for it: another one if a folder is synced beside a mount. */
@@ -67,7 +67,7 @@ export function mountStates(
   { env }: Pick<Runtime, "env">,
   state: string | undefined,
   directory?: string,
-): MountState[] {
+): KnownMount[] {
   const roots = state === undefined ? [stateRoot(env), ...otherStateRoots(env)] : [stateRoot(env, state)];
   const states = roots
     .flatMap(listMountStates)
@@ -95,7 +95,7 @@ export async function statesAt(
   runtime: Runtime,
   state: string | undefined,
   place: string | undefined,
-): Promise<MountState[]> {
+): Promise<KnownMount[]> {
   const given = place !== undefined && /^[^/]+:\d+\/?$/.test(place) ? `http://${place}` : place;
   const isAddress = given !== undefined && /^(https?|file|s3):\/\//i.test(given);
   const states = mountStates(runtime, state, isAddress ? undefined : given);
@@ -125,7 +125,7 @@ function placeAt(url: string): string | undefined {
 }
 
 /** States name the place where they were mounted. If the mount was moved (mount --move), its bucket tells which is meant. */
-async function statesOfMoved(states: readonly MountState[], place: string): Promise<MountState[]> {
+async function statesOfMoved(states: readonly KnownMount[], place: string): Promise<KnownMount[]> {
   const table = (await mounts()).filter(({ type }) => type === MOUNT_TYPE);
   const there = table.findLast(({ mountPoint }) => mountPoint === canonicalMount(place));
   const bucket = there && bucketAddress(there.source);
@@ -145,29 +145,29 @@ export function bucketAddress(text: string): string | undefined {
 /** Throws `time_out` if the agent does not answer. */
 async function hasDoor(
   { clock }: Runtime,
-  state: MountState,
+  state: KnownMount,
   isWanted: (door: DoorReport) => boolean,
 ): Promise<boolean> {
   const ask = () => askServing<"status">(state, { call: "status" }, { clock, ms: ANSWER_MS });
   return (await unless("no_agent", ask))?.doors.some(isWanted) ?? false;
 }
 
-export async function servedStates(runtime: Runtime, states: readonly MountState[]): Promise<MountState[]> {
+export async function servedStates(runtime: Runtime, states: readonly KnownMount[]): Promise<KnownMount[]> {
   return (await splitByAgent(runtime, states)).served;
 }
 
 /** The states that an agent serves, and unserved ones in which changes may wait. */
 export async function splitByAgent(
   runtime: Runtime,
-  states: readonly MountState[],
-): Promise<{ served: MountState[]; stopped: MountState[] }> {
+  states: readonly KnownMount[],
+): Promise<{ served: KnownMount[]; stopped: KnownMount[] }> {
   const answers = await Promise.all(states.map((state) => hasAgent(runtime, state)));
   const served = states.filter((_, index) => answers[index]);
   return { served, stopped: states.filter(({ open }, index) => open && answers[index] === false) };
 }
 
 /** A folder's former agent may be running again without the folder. Waits for an agent that is replacing another one. */
-async function hasAgent(runtime: Runtime, state: MountState): Promise<boolean> {
+async function hasAgent(runtime: Runtime, state: KnownMount): Promise<boolean> {
   const { stateDir, own, mount, open } = state;
   if (!(await isServed(stateDir)) && !(open && (await nextAgentServes(state, runtime.clock)))) return false;
   if (own) return true;
@@ -183,7 +183,7 @@ export async function requireAgent(
   runtime: Runtime,
   state: string | undefined,
   directory: string | undefined,
-): Promise<MountState> {
+): Promise<KnownMount> {
   const states = await statesAt(runtime, state, directory);
   const { served, stopped } = await splitByAgent(runtime, states);
   const [only, another] = served;
@@ -193,7 +193,7 @@ export async function requireAgent(
 }
 
 /** `state`: one at that place. Changes may wait in it, or in its synced folder. */
-export function noAgent(directory: string | undefined, state?: MountState): SynclineError {
+export function noAgent(directory: string | undefined, state?: KnownMount): SynclineError {
   const where = directory === undefined ? "anywhere" : `at ${printText(directory)}`;
   if (directory !== undefined && state?.synced === true) {
     const [address, folder] = [printText(state.address), printText(state.mount)];

@@ -7,7 +7,7 @@ import { allowCommand, heldText, placeOf } from "./held-deletions.ts";
 import {
   ANSWER_MS,
   askServing,
-  type MountState,
+  type KnownMount,
   noAgent,
   publishHint,
   splitByAgent,
@@ -60,7 +60,7 @@ export const register = command({
 /** Undefined: the agent ended in between. */
 async function ask(
   { clock }: Runtime,
-  state: MountState,
+  state: KnownMount,
 ): Promise<AgentStatus | { silent: SynclineError } | undefined> {
   try {
     return await askServing<"status">(state, { call: "status" }, { clock, ms: ANSWER_MS });
@@ -161,7 +161,7 @@ function collectedText({ time, retained, objects, bytes }: NonNullable<Collectio
   return `  collected  ${time}: ${printCount(objects, "object")}, ${printBytes(bytes)}`;
 }
 
-function leftOf({ mount, address, path, left }: MountState) {
+function leftOf({ mount, address, path, left }: KnownMount) {
   return { mount, bucket: address, state: path, ...(left && { left }) };
 }
 

@@ -7,7 +7,7 @@ import { LOG_NAME, openLogFile } from "../../agent/state/log-file.ts";
 import { readStateFile } from "../../agent/state/state-file.ts";
 import { SynclineError } from "../../base/errors.ts";
 import { describeError } from "../../base/log.ts";
-import { parseHandoff, parsePlace, PLACE, type Place, type Supervision } from "../../fuse/supervisor.ts";
+import { parseHandoff, parseMountPlace, PLACE, type MountPlace, type Supervision } from "../../fuse/supervisor.ts";
 import { HANDOFF } from "../../runtime/handoff.ts";
 import type { Call } from "../command.ts";
 import { envName } from "../options.ts";
@@ -24,8 +24,8 @@ export function takesOver({ env }: Runtime): boolean {
 }
 
 /** The place of the mount that this process takes over. Undefined: it takes over none, or was not told the place. */
-export function placeTaken(runtime: Runtime): Place | undefined {
-  return takesOver(runtime) ? parsePlace(runtime.env[PLACE] ?? "") : undefined;
+export function placeTaken(runtime: Runtime): MountPlace | undefined {
+  return takesOver(runtime) ? parseMountPlace(runtime.env[PLACE] ?? "") : undefined;
 }
 
 /**
@@ -71,7 +71,7 @@ export function refuseOtherState(runtime: Runtime, stateDir: string): void {
 export function supervisionOf(
   runtime: Runtime,
   stateDir: string,
-  begun: Omit<Place, "state" | "connection">,
+  begun: Omit<MountPlace, "state" | "connection">,
 ): Supervision {
   const { env, environmentKey, random } = runtime;
   const told = env[HANDOFF] ?? "";

@@ -9,7 +9,7 @@ import type { MasterAccess } from "../../net/access.ts";
 import { MARKER_PATH, pathText } from "../../sync/disk/paths.ts";
 import { type BucketPath, locateBucket } from "./bucket-path.ts";
 import { askServing, bucketAddress, longPatience, mountStates, servedStates } from "./running-agents.ts";
-import type { MountState } from "./running-agents.ts";
+import type { KnownMount } from "./running-agents.ts";
 import type { Call } from "../command.ts";
 import type { BucketOption } from "../master-access.ts";
 import type { Runtime } from "../runtime.ts";
@@ -18,7 +18,7 @@ import { printRest, printText } from "../terminal/text.ts";
 
 export interface TargetPath extends BucketPath {
   /** The mount that contains it, if an agent serves that. */
-  readonly served: MountState | undefined;
+  readonly served: KnownMount | undefined;
 }
 
 /** Throws as `locateBucket`, and `no_agent` for a path below no mount. */
@@ -69,13 +69,13 @@ function nowhere(given: string, hint: string): never {
 }
 
 interface KnownMounts {
-  readonly states: readonly MountState[];
-  isServed(state: MountState): Promise<boolean>;
+  readonly states: readonly KnownMount[];
+  isServed(state: KnownMount): Promise<boolean>;
 }
 
 function knownMounts(runtime: Runtime, state: string | undefined): KnownMounts {
-  const answers = new Map<MountState, Promise<boolean>>();
-  const isServed = (each: MountState) => {
+  const answers = new Map<KnownMount, Promise<boolean>>();
+  const isServed = (each: KnownMount) => {
     const answer = answers.get(each) ?? servedStates(runtime, [each]).then(({ length }) => length > 0);
     answers.set(each, answer);
     return answer;
@@ -96,8 +96,8 @@ async function findBelow(given: string, known: KnownMounts): Promise<TargetPath 
 }
 
 interface Above {
-  readonly state: MountState;
-  readonly served: MountState | undefined;
+  readonly state: KnownMount;
+  readonly served: KnownMount | undefined;
   /** False: it may have been unmounted long ago. */
   readonly isThere: boolean;
   readonly path: string;
@@ -130,7 +130,7 @@ async function requireNoOther({ path, state }: Above): Promise<void> {
 /** Of the states above the path, the nearest that is in use, or else the nearest. */
 async function stateAbove(
   path: string,
-  states: readonly MountState[],
+  states: readonly KnownMount[],
   { isServed }: KnownMounts,
 ): Promise<Above | undefined> {
   const above = states.filter(({ mount }) => isIn(path, mount)).toSorted((a, b) => b.mount.length - a.mount.length);
@@ -149,14 +149,14 @@ async function stateAbove(
  * The paths that may be meant, in the order in which they are tried. The last part may be a link in a bucket, or one to a
  * mount. A synced folder is known by its real path; a mount may hang, so a path in it is not resolved.
  */
-const WAYS: readonly (readonly [(given: string) => string, (state: MountState) => boolean])[] = [
+const WAYS: readonly (readonly [(given: string) => string, (state: KnownMount) => boolean])[] = [
   [canonicalPath, () => true],
   [canonicalMount, () => true],
   [canonicalFolder, ({ synced }) => synced],
 ];
 
 /** Of states at one place without an agent: a folder that has its marker, or a mount that is still in the mount table. */
-async function stillThere(states: readonly MountState[]): Promise<MountState | undefined> {
+async function stillThere(states: readonly KnownMount[]): Promise<KnownMount | undefined> {
   const folder = states.find(({ mount, synced }) => synced && existsSync(join(mount, pathText(MARKER_PATH))));
   if (folder !== undefined) return folder;
   const table = await mounts();
@@ -167,7 +167,7 @@ async function stillThere(states: readonly MountState[]): Promise<MountState | u
 }
 
 /** Whether the mount may be this state's. A source that is not a bucket's address does not rule it out. */
-function isMountOf({ source }: MountedAt, { address }: MountState): boolean {
+function isMountOf({ source }: MountedAt, { address }: KnownMount): boolean {
   const mounted = bucketAddress(source);
   return mounted === undefined || mounted === bucketAddress(address);
 }

@@ -21,7 +21,7 @@ import { findMovedBack, knowsBirthPlace } from "./moved-back.ts";
 import { mergeObject } from "./merge-object.ts";
 import type { MergeState } from "./merge-state.ts";
 import { MergedTree } from "./merged-tree.ts";
-import type { Standing } from "./merged-tree.ts";
+import type { StayingObject } from "./merged-tree.ts";
 import { restoreMovedContents } from "./moved-and-removed.ts";
 import { hasName, isDirectory } from "./objects.ts";
 import { changesOf, smallerChange } from "./contents/smaller-change.ts";
@@ -120,7 +120,7 @@ async function replay(
   await resolveClashes(state, guests);
   await placeCopies(state, heads.loser);
   await placeUnitCopies(state);
-  const stored = (object: Standing) => (role === "winner" ? splits.stored(object) : object);
+  const stored = (object: StayingObject) => (role === "winner" ? splits.stored(object) : object);
   const isTaken = (id: FileId) => {
     const triple = triples.get(id);
     return triple !== undefined && alone.has(triple) && merged.get(id)?.now === triple[role];

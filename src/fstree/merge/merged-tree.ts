@@ -14,11 +14,11 @@ import type { Child, View } from "./snapshot.ts";
 /** An object of the layer, in the staying tree and in the merged tree. Undefined: absent. */
 export interface Layered {
   /** Without its record: of very many objects, these would fill memory. */
-  readonly stay: Standing | undefined;
+  readonly stay: StayingObject | undefined;
   readonly now: TreeObject | undefined;
 }
 
-export interface Standing extends PlacedObject {
+export interface StayingObject extends PlacedObject {
   readonly subdirs: number;
 }
 
@@ -104,7 +104,7 @@ export class MergedTree {
     return [...places].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, place]) => place);
   }
 
-  #set(id: FileId, stay: Standing | undefined, now: TreeObject | undefined): void {
+  #set(id: FileId, stay: StayingObject | undefined, now: TreeObject | undefined): void {
     this.#rename(id, this.#layer.get(id)?.now, now);
     this.#layer.set(id, { stay, now });
   }

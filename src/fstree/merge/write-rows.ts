@@ -15,7 +15,7 @@ import { encodeObjectRow, rowKeysOf, subdirsAfter } from "../object-rows.ts";
 import type { PlacedObject, RowKey } from "../object-rows.ts";
 import type { ChangedRow } from "./changes.ts";
 import type { MergeContext } from "./context.ts";
-import type { Layered, MergedTree, Standing } from "./merged-tree.ts";
+import type { Layered, MergedTree, StayingObject } from "./merged-tree.ts";
 
 export interface WrittenFrom {
   /** The rows that the changed side changed. */
@@ -23,7 +23,7 @@ export interface WrittenFrom {
   /** Whether the changed side's rows of this object are taken, and the staying side has them as the base does. */
   isTaken(id: FileId): boolean;
   /** Turns an object as the merge sees it into its form in the staying tree's rows (splits.ts). */
-  stored(object: Standing): Standing;
+  stored(object: StayingObject): StayingObject;
 }
 
 /** The merged row at a key, by the key's text. Undefined: none. */

@@ -9,7 +9,7 @@ import { unlessSync } from "../../base/unless.ts";
 import type { PackRow } from "../../format/blocks/pack.ts";
 import type { Databases } from "../../objects/databases.ts";
 import { BLOCK_OVERHEAD_BYTES } from "../limits.ts";
-import { isUnreadable, type Place } from "../store/block-index.ts";
+import { isUnreadable, type PackPlacement } from "../store/block-index.ts";
 import { type KnownRoot, KnownRoots } from "../store/known-roots.ts";
 
 const VERSION = 2;
@@ -41,7 +41,7 @@ const SCHEMA = `
   INSERT INTO log VALUES (1, 0, 0, 0, '');
   PRAGMA user_version = ${VERSION};`;
 
-export interface CachedBlock extends Place {
+export interface CachedBlock extends PackPlacement {
   /** Whether the pack is live; else it is condemned. */
   readonly isLive: boolean;
 }

@@ -11,7 +11,7 @@ import { PLAIN } from "../../format/blocks/pack.ts";
 import { type Databases, systemDatabases } from "../../objects/databases.ts";
 import type { BucketName, Root } from "../../roots/root-store.ts";
 import { SqliteRootStore } from "../../roots/sqlite-root-store.ts";
-import { BlockIndex, isUnreadable, type Place, temporaryIndex } from "./block-index.ts";
+import { BlockIndex, isUnreadable, type PackPlacement, temporaryIndex } from "./block-index.ts";
 import { type DataDamage, dataDamage } from "./damage.ts";
 import { rootsPath } from "./data-folder.ts";
 import { auditIndex } from "./index-audit.ts";
@@ -114,7 +114,8 @@ async function auditOwner(
       audit.damage.filter((item) => !isSuperseded(item, found)),
     );
     const walked = new Set<string>();
-    const read = ({ pack, offset, length }: Place) => handles.use(folder, pack, (file) => file.read(offset, length));
+    const read = ({ pack, offset, length }: PackPlacement) =>
+      handles.use(folder, pack, (file) => file.read(offset, length));
     for (const { name, root } of buckets) {
       for (const { cid, what } of await auditReach({ read, found, walked }, root.commit)) {
         damage.push(dataDamage("missing", what, { bucket: name.bucket, root: root.commit, cid }));

@@ -11,14 +11,14 @@ import { KnownRoots } from "./known-roots.ts";
 import { isPackFile } from "./pack-path.ts";
 import { eachIn, IndexMarks, type Sweep, type SweepStep } from "./index-marks.ts";
 
-export interface Place {
+export interface PackPlacement {
   /** The pack's name: 32 hex digits. */
   readonly pack: string;
   readonly offset: number;
   readonly length: number;
 }
 
-export interface IndexedBlock extends Place {
+export interface IndexedBlock extends PackPlacement {
   /** 1: the bytes there turned out to be wrong. */
   readonly damaged: 0 | 1;
 }
@@ -177,7 +177,7 @@ export class BlockIndex {
   }
 
   /** Marks a block's bytes as wrong, if the index still places it there. */
-  markDamaged(digest: Uint8Array, { pack, offset }: Place): void {
+  markDamaged(digest: Uint8Array, { pack, offset }: PackPlacement): void {
     this.#db
       .prepare(
         "UPDATE blocks SET damaged = 1 WHERE digest = ? AND offset = ? AND pack = (SELECT id FROM packs WHERE name = ?)",

@@ -13,7 +13,7 @@ import { isUnreadableSector } from "../../base/system-errors.ts";
 import { isIntact } from "../../blocks/verified-reader.ts";
 import { partOf, type PlannedRead, planReads } from "../../packs/ranged-reads.ts";
 import { digestOf } from "../../format/blocks/cid.ts";
-import type { Place } from "./block-index.ts";
+import type { PackPlacement } from "./block-index.ts";
 import type { Room } from "./owner-blocks.ts";
 import type { PackHandles } from "./pack-handles.ts";
 import { footerOf, type PackFile } from "./pack-disk.ts";
@@ -22,13 +22,13 @@ export interface BlockReaderOptions {
   readonly handles: PackHandles;
   readonly folder: string;
   /** Called for each block whose bytes are wrong or cannot be read. */
-  readonly onDamage: (cid: Cid, place: Place) => void;
+  readonly onDamage: (cid: Cid, place: PackPlacement) => void;
 }
 
 /** The blocks at these places. Throws `block_corrupt` for those that cannot be read intact, and the system's errors. */
 export async function readBlocks(
   options: BlockReaderOptions,
-  places: ReadonlyMap<Cid, Place>,
+  places: ReadonlyMap<Cid, PackPlacement>,
   room?: Room,
 ): Promise<Map<Cid, Uint8Array>> {
   const reads = [...groupBy(places, ([, { pack }]) => pack)].flatMap(([pack, blocks]) =>
@@ -42,7 +42,7 @@ export async function readBlocks(
 async function readRun(
   options: BlockReaderOptions,
   pack: string,
-  read: PlannedRead<Place>,
+  read: PlannedRead<PackPlacement>,
   found: Map<Cid, Uint8Array>,
   room: Room | undefined,
 ): Promise<void> {
@@ -63,7 +63,7 @@ async function readRun(
 async function readAgain(
   { handles, folder, onDamage }: BlockReaderOptions,
   cid: Cid,
-  place: Place,
+  place: PackPlacement,
 ): Promise<Uint8Array> {
   const read = await handles.use(folder, place.pack, (file) => readByFooter(file, cid, place));
   if (read?.bytes !== undefined && isIntact(cid, read.bytes)) return read.bytes;
@@ -75,7 +75,11 @@ async function readAgain(
 }
 
 /** Throws the disk's error if neither the block nor the footer can be read: then the disk is away, and no block damaged. */
-async function readByFooter(file: PackFile, cid: Cid, place: Place): Promise<{ bytes: Uint8Array | undefined }> {
+async function readByFooter(
+  file: PackFile,
+  cid: Cid,
+  place: PackPlacement,
+): Promise<{ bytes: Uint8Array | undefined }> {
   let isAway = false;
   const footer = await footerOf(file).catch((error: unknown) => {
     isAway = isUnreadableSector(error);

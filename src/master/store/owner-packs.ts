@@ -13,7 +13,7 @@ import { blockNotFound } from "../../blocks/not-found.ts";
 import type { Databases } from "../../objects/databases.ts";
 import type { Root } from "../../roots/root-store.ts";
 import { codecOf, digestKey, digestOf } from "../../format/blocks/cid.ts";
-import { type BlockIndex, type IndexedBlock, isIndexFull, openIndex, type Place } from "./block-index.ts";
+import { type BlockIndex, type IndexedBlock, isIndexFull, openIndex, type PackPlacement } from "./block-index.ts";
 import { type BlockReaderOptions, readBlocks } from "./block-reader.ts";
 import { BlockWriter, type FreshBlock, type WrittenBatch } from "./block-writer.ts";
 import type { FiledBlocks, PutCounts, Room } from "./owner-blocks.ts";
@@ -125,7 +125,7 @@ export class OwnerPacks implements FiledBlocks {
   }
 
   async getMany(cids: readonly Cid[], room?: Room): Promise<Map<Cid, Uint8Array>> {
-    const places = new Map<Cid, Place>();
+    const places = new Map<Cid, PackPlacement>();
     for (const cid of cids) {
       const place = this.#find(cid);
       if (place === undefined) throw blockNotFound(cid);
@@ -275,7 +275,7 @@ export class OwnerPacks implements FiledBlocks {
     return unindexed === undefined ? place : { ...unindexed, damaged: 0 };
   }
 
-  #onDamage(cid: Cid, place: Place): void {
+  #onDamage(cid: Cid, place: PackPlacement): void {
     this.#options.log.error("a block is damaged", { cid, pack: place.pack, offset: place.offset });
     this.#note(() => this.#index.markDamaged(digestOf(cid), place));
   }

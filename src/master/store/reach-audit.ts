@@ -3,12 +3,12 @@ import type { Cid } from "../../base/ids.ts";
 import { orElse } from "../../base/unless.ts";
 import { isIntact } from "../../blocks/verified-reader.ts";
 import { codecOf, digestKey, digestOf } from "../../format/blocks/cid.ts";
-import type { BlockIndex, Place } from "./block-index.ts";
+import type { BlockIndex, PackPlacement } from "./block-index.ts";
 import { reachedLinks } from "./reached-links.ts";
 
 export interface ReachAuditOptions {
   /** The bytes there; undefined: they cannot be read. */
-  readonly read: (place: Place) => Promise<Uint8Array | undefined>;
+  readonly read: (place: PackPlacement) => Promise<Uint8Array | undefined>;
   /** The packs' blocks, with damaged ones marked; the walk marks those it reaches as complete. */
   readonly found: BlockIndex;
   /** Nodes already walked, by digestKey: one set for all buckets of an owner. */
@@ -50,7 +50,7 @@ export async function auditReach(options: ReachAuditOptions, root: Cid): Promise
 async function linksAt(
   { read }: ReachAuditOptions,
   cid: Cid,
-  place: Place,
+  place: PackPlacement,
   isRoot: boolean,
 ): Promise<Cid[] | undefined> {
   const bytes = await read(place);

@@ -17,7 +17,7 @@ import { failedWith, isDiskFull } from "../../base/system-errors.ts";
 import { unlessSync } from "../../base/unless.ts";
 import { cidFromDigest } from "../../format/blocks/cid.ts";
 import type { PackRow } from "../../format/blocks/pack.ts";
-import { type BlockIndex, isIndexFull, type PackState, PACK_STATES, type Place } from "./block-index.ts";
+import { type BlockIndex, isIndexFull, type PackState, PACK_STATES, type PackPlacement } from "./block-index.ts";
 import { type BlockReaderOptions, readBlocks } from "./block-reader.ts";
 import type { BlockWriter } from "./block-writer.ts";
 import type { SweptPack } from "./owner-blocks.ts";
@@ -150,7 +150,7 @@ export class Repacking {
   async #copy(pack: string, rows: readonly PackRow[]): Promise<void> {
     const { reader, writer } = this.#options;
     this.#signal.throwIfAborted();
-    const places = new Map<Cid, Place>();
+    const places = new Map<Cid, PackPlacement>();
     for (const { digest, offset, length } of rows) places.set(cidFromDigest("raw", digest), { pack, offset, length });
     const found = await readBlocks(reader, places);
     await writer.write(Array.from(found, ([cid, bytes]) => ({ cid, bytes, avoid: undefined })));

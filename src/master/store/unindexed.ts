@@ -5,7 +5,7 @@
 import { BLOCK_OVERHEAD_BYTES, MAX_UNINDEXED } from "../limits.ts";
 import { digestText } from "../../format/blocks/cid.ts";
 import type { PackRow } from "../../format/blocks/pack.ts";
-import type { BlockIndex, IndexedPack, Place } from "./block-index.ts";
+import type { BlockIndex, IndexedPack, PackPlacement } from "./block-index.ts";
 
 export interface UnindexedBatch {
   readonly pack: IndexedPack;
@@ -15,7 +15,7 @@ export interface UnindexedBatch {
 export class Unindexed {
   /** In the order of writing: a pack's last batch tells how far it has come. */
   #batches: UnindexedBatch[] = [];
-  readonly #places = new Map<string, Place>();
+  readonly #places = new Map<string, PackPlacement>();
   #bytes = 0;
 
   get size(): number {
@@ -32,7 +32,7 @@ export class Unindexed {
     return this.#places.size > MAX_UNINDEXED;
   }
 
-  find(digest: Uint8Array): Place | undefined {
+  find(digest: Uint8Array): PackPlacement | undefined {
     return this.#places.size === 0 ? undefined : this.#places.get(digestText(digest));
   }
 

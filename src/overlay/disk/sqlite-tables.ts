@@ -15,7 +15,8 @@ import type { FileType } from "../../format/files/record.ts";
 import { corruptState, ID_BYTES } from "../data/bytes.ts";
 import { attempt } from "./storage-error.ts";
 import { syncPath } from "./sync-path.ts";
-import type { InodeRow, Place, PlacedNumber, StateTables, TableChange } from "./storage.ts";
+import type { Place } from "../../fstree/object-rows.ts";
+import type { InodeRow, PlacedNumber, StateTables, TableChange } from "./storage.ts";
 
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS inodes (

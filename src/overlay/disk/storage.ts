@@ -7,6 +7,7 @@
  */
 import type { FileId, FileName, Ino } from "../../base/ids.ts";
 import type { FileType } from "../../format/files/record.ts";
+import type { Place } from "../../fstree/object-rows.ts";
 
 export type Folder = "journal" | "data";
 
@@ -71,8 +72,6 @@ export interface TableChange {
   /** The checkpoint's position. Undefined: unchanged. */
   readonly head: Uint8Array | undefined;
 }
-
-export type Place = Pick<InodeRow, "parent" | "name">;
 
 export interface PlacedNumber {
   readonly ino: Ino;

@@ -5,7 +5,8 @@
 import type { FileId, Ino } from "../../base/ids.ts";
 import type { Random } from "../../base/random.ts";
 import { Stopped } from "./faulty-disk.ts";
-import type { InodeRow, Place, PlacedNumber, StateTables, TableChange } from "../../overlay/disk/storage.ts";
+import type { Place } from "../../fstree/object-rows.ts";
+import type { InodeRow, PlacedNumber, StateTables, TableChange } from "../../overlay/disk/storage.ts";
 
 /** One committed state of the tables. */
 interface TableContents {

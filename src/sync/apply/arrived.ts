@@ -14,7 +14,7 @@ import { lookBelow } from "../scan/walk.ts";
 import type { Entry } from "../known/entry.ts";
 import { pathInFolder } from "../known/path-in-folder.ts";
 import { isSameInode, seenOf } from "../known/seen.ts";
-import { PASSING, type Unsettled } from "../known/unsettled.ts";
+import { PASSING, type UnsettledPlace } from "../known/unsettled.ts";
 import { digestOn } from "./incoming.ts";
 import { unfinished, UNFINISHED_MODE } from "./unfinished.ts";
 
@@ -28,7 +28,7 @@ export interface ArrivedContext {
 }
 
 /** In portions: a killed first sync may leave very many. */
-function* unsettledOf(db: SyncDatabase): Generator<Unsettled> {
+function* unsettledOf(db: SyncDatabase): Generator<UnsettledPlace> {
   const end = db.behind.lastRow();
   for (let places = db.behind.from(0, end, AT_ONCE); places.length > 0;) {
     yield* places;
@@ -99,7 +99,7 @@ async function fileAt(
 /** A new directory without its attributes yet. Taken for one made in this folder, it would give its mode to everyone. */
 async function directoryAt(
   { db, disk, nowNs }: ArrivedContext,
-  { parent, name, reason }: Unsettled,
+  { parent, name, reason }: UnsettledPlace,
   { id, record }: TreeObject,
   path: DiskPath,
 ): Promise<Entry | undefined> {

@@ -12,7 +12,7 @@ import type { Place } from "../../fstree/object-rows.ts";
 import { placeText } from "../../fstree/object-rows.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import type { SyncDatabase } from "../known/database.ts";
-import { PASSING, STUCK, type Reason, type Unsettled } from "../known/unsettled.ts";
+import { PASSING, STUCK, type Reason, type UnsettledPlace } from "../known/unsettled.ts";
 import type { DiskPath } from "../disk/disk.ts";
 import { sameButCtime, sameRecord } from "../../fstree/same-record.ts";
 import type { FileRecord } from "../../format/files/record.ts";
@@ -46,7 +46,7 @@ export interface Plan {
   /** Leaves first. */
   readonly removals: readonly Removal[];
   /** Places that cannot be shown, and why. */
-  readonly left: readonly (Unsettled & { readonly path: DiskPath })[];
+  readonly left: readonly (UnsettledPlace & { readonly path: DiskPath })[];
 }
 
 export interface PlanContext {
@@ -81,7 +81,7 @@ export function makePlan(context: PlanContext, targets: Targets): Promise<Plan> 
  * Of these unsettled places, plans those that get something new and displace nothing. The rest is left to `makePlan`. Runs
  * in the caller's transaction.
  */
-export function planNew(context: PlanContext, targets: Targets, places: readonly Unsettled[]): Promise<Plan> {
+export function planNew(context: PlanContext, targets: Targets, places: readonly UnsettledPlace[]): Promise<Plan> {
   return new Planner(context, targets).planNew(places);
 }
 
@@ -92,7 +92,7 @@ class Planner {
   readonly #gone = new Map<string, Entry>();
   /** Objects that cannot be shown now. */
   readonly #waiting = new Set<FileId>();
-  readonly #left: (Unsettled & { path: DiskPath })[] = [];
+  readonly #left: (UnsettledPlace & { path: DiskPath })[] = [];
   readonly #paths = new Map<FileId, DiskPath | undefined>([[ROOT_ID, []]]);
   /** Whether nothing was synced yet: then the database need not be queried for each place. */
   readonly #isFirst: boolean;
@@ -116,7 +116,7 @@ class Planner {
     return { puts, removals: removals.sort((a, b) => b.path.length - a.path.length), left: this.#left };
   }
 
-  async planNew(places: readonly Unsettled[]): Promise<Plan> {
+  async planNew(places: readonly UnsettledPlace[]): Promise<Plan> {
     const { db, rules, units } = this.#context;
     for (const place of places) {
       // A database and its log come together.
@@ -146,7 +146,7 @@ class Planner {
     return this.#targets.get(placeText(place)) ?? lookup(nodes, tree, place);
   }
 
-  async #compare(place: Unsettled): Promise<void> {
+  async #compare(place: UnsettledPlace): Promise<void> {
     const { db, rules } = this.#context;
     // Parked objects are always looked at, and no tree has this place.
     if (place.parent === PARKED_ID) return db.settle(place);
@@ -181,7 +181,7 @@ class Planner {
   }
 
   /** Any change there would have made the place "waiting". */
-  async #report(place: Unsettled): Promise<void> {
+  async #report(place: UnsettledPlace): Promise<void> {
     const above = await this.#pathInTree(place.parent);
     if (above !== undefined) this.#left.push({ ...place, path: [...above, place.name] });
   }

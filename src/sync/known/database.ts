@@ -16,7 +16,7 @@ import { openTables } from "./open-tables.ts";
 import { unpackSeen, type Seen } from "./seen.ts";
 import { PARKED_ID } from "../disk/paths.ts";
 import { TouchedDirectories } from "./touched-directories.ts";
-import { UnsettledPlaces, type Reason, type Unsettled } from "./unsettled.ts";
+import { UnsettledPlaces, type Reason, type UnsettledPlace } from "./unsettled.ts";
 
 /** How a name looked when last synced, without the bucket's data. */
 export interface Look {
@@ -214,7 +214,7 @@ export class SyncDatabase {
     this.behind.settle(place);
   }
 
-  unsettled(): Unsettled[] {
+  unsettled(): UnsettledPlace[] {
     return this.behind.all();
   }
 

@@ -16,12 +16,12 @@ export const PASSING: ReadonlySet<Reason> = new Set<Reason>(["waiting", "changed
 /** Places behind for one of these reasons stay so until the folder or the bucket changes: each pass reports them. */
 export const STUCK: ReadonlySet<string> = new Set<Reason>(["name collides", "not kept here"]);
 
-export interface Unsettled extends Place {
+export interface UnsettledPlace extends Place {
   readonly reason: Reason;
 }
 
 /** With its position in the order of noting. */
-export interface UnsettledRow extends Unsettled {
+export interface UnsettledRow extends UnsettledPlace {
   readonly row: number;
 }
 
@@ -82,7 +82,7 @@ export class UnsettledPlaces {
   }
 
   /** By parent and name. */
-  all(): Unsettled[] {
+  all(): UnsettledPlace[] {
     return this.#all.all().map(unsettledOf);
   }
 

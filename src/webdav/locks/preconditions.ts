@@ -5,7 +5,7 @@ import type { Call } from "../call.ts";
 import { parseReference } from "../href.ts";
 import { parseHttpDate, secondOf } from "../properties/http-date.ts";
 import { parseIf, type Condition, type ConditionList } from "./if-header.ts";
-import { resolvePlace, isFile, type Place } from "../../files/place.ts";
+import { lookUpPath, isFile, type ResolvedPath } from "../../files/resolved-path.ts";
 import { Refusal } from "../refusal.ts";
 
 /** The lock tokens sent with the request: they count as submitted, even if their list does not hold. */
@@ -14,7 +14,7 @@ export function submittedTokens(lists: readonly ConditionList[]): Set<string> {
 }
 
 /** Throws a Refusal, 412, or 304 if the reader's copy is current. Throws BlockMiss. */
-export function checkPreconditions(call: Call, fs: FileSystem, place: Place | undefined): void {
+export function checkPreconditions(call: Call, fs: FileSystem, place: ResolvedPath | undefined): void {
   const { headers, method } = call.request;
   checkHttp(headers, place, () => etagAt(call, fs, place), method === "GET" || method === "HEAD");
   const { conditions } = call;
@@ -30,14 +30,14 @@ export function conditionsOf(headers: IncomingHttpHeaders): ConditionList[] {
 }
 
 /** A file's entity tag, computed when a condition needs it. */
-function etagAt({ etags }: Call, fs: FileSystem, place: Place | undefined): string | undefined {
+function etagAt({ etags }: Call, fs: FileSystem, place: ResolvedPath | undefined): string | undefined {
   const attributes = place?.attributes;
   return attributes !== undefined && isFile(attributes) ? etags.of(fs, attributes) : undefined;
 }
 
 function checkHttp(
   headers: IncomingHttpHeaders,
-  place: Place | undefined,
+  place: ResolvedPath | undefined,
   etagNow: () => string | undefined,
   isRead: boolean,
 ): void {
@@ -83,22 +83,22 @@ function notModified(etag: string | undefined): Refusal {
   return new Refusal(304, "Not modified.", { headers: etag === undefined ? {} : { etag } });
 }
 
-function holds(call: Call, fs: FileSystem, list: ConditionList, own: Place | undefined): boolean {
+function holds(call: Call, fs: FileSystem, list: ConditionList, own: ResolvedPath | undefined): boolean {
   const place = list.resource === undefined ? own : named(call, fs, list.resource);
   return list.conditions.every((condition) => isTrue(call, fs, condition, place) !== condition.isNegated);
 }
 
 /** A resource of another server, or an invalid one, has no state. */
-function named(call: Call, fs: FileSystem, resource: string): Place | undefined {
+function named(call: Call, fs: FileSystem, resource: string): ResolvedPath | undefined {
   try {
-    return resolvePlace(fs, parseReference(resource, call.request.headers.host).path, "follow");
+    return lookUpPath(fs, parseReference(resource, call.request.headers.host).path, "follow");
   } catch (error) {
     if (error instanceof Refusal) return undefined;
     throw error;
   }
 }
 
-function isTrue(call: Call, fs: FileSystem, { kind, value }: Condition, place: Place | undefined): boolean {
+function isTrue(call: Call, fs: FileSystem, { kind, value }: Condition, place: ResolvedPath | undefined): boolean {
   if (place === undefined) return false;
   if (kind === "token") return call.locks.covering(place.path).some(({ token }) => token === value);
   return etagAt(call, fs, place) === value;

@@ -2,8 +2,8 @@
 import { answer, type Call } from "../call.ts";
 import { checkMemberLocks, checkWritable } from "../locks/change-check.ts";
 import { checkMakeable } from "../href.ts";
-import { resolvePlace, isFolder } from "../../files/place.ts";
-import { checkSlash, makeable, present, writable } from "./place-checks.ts";
+import { lookUpPath, isFolder } from "../../files/resolved-path.ts";
+import { checkSlash, makeable, present, writable } from "./path-checks.ts";
 import { checkPreconditions } from "../locks/preconditions.ts";
 import { Refusal } from "../refusal.ts";
 import { removeTree } from "../../files/remove.ts";
@@ -13,7 +13,7 @@ export async function mkcol(call: Call): Promise<void> {
   checkWritable(call);
   if (declaredBytes(call.request) !== 0) throw new Refusal(415, "A request to create a folder must have no body.");
   await call.access.change(undefined, (fs) => {
-    const found = resolvePlace(fs, call.href.path, "itself");
+    const found = lookUpPath(fs, call.href.path, "itself");
     if (found?.name === undefined && found !== undefined) throw new Refusal(405, "The root folder already exists.");
     const { parent, name, path, attributes } = makeable(found);
     // Other errors come before preconditions (RFC 9110, section 13.2.1).
@@ -33,7 +33,7 @@ export async function remove(call: Call): Promise<void> {
     throw new Refusal(400, "The Depth of a DELETE must be infinity.");
   using others = call.access.fs.watchOthers?.();
   const { place, folder } = await call.access.change(undefined, (fs) => {
-    const found = resolvePlace(fs, call.href.path, "itself");
+    const found = lookUpPath(fs, call.href.path, "itself");
     const there = { ...writable(present(found)), attributes: present(found).attributes };
     checkSlash(call, fs, there);
     checkPreconditions(call, fs, found);

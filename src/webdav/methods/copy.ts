@@ -9,7 +9,7 @@ import { checkedEnds, transferOf, type Ends, type Transfer } from "./destination
 import { checkWritable } from "../locks/change-check.ts";
 import { changing, Copying, PLAIN_PERMISSIONS } from "./copying.ts";
 import { COPY_RETRIES } from "../limits.ts";
-import { isFolder, type Place } from "../../files/place.ts";
+import { isFolder, type ResolvedPath } from "../../files/resolved-path.ts";
 import { Refusal } from "../refusal.ts";
 import { copyXattrs } from "../../files/replacement.ts";
 import { isStale } from "../../files/stale.ts";
@@ -45,7 +45,12 @@ async function copyNow(call: Call, transfer: Transfer, isDeep: boolean): Promise
 }
 
 /** As for PUT: unnamed until it is complete, so an interrupted copy leaves nothing. */
-async function copyFile(call: Call, transfer: Transfer, source: Attributes, { parent }: Place): Promise<boolean> {
+async function copyFile(
+  call: Call,
+  transfer: Transfer,
+  source: Attributes,
+  { parent }: ResolvedPath,
+): Promise<boolean> {
   const { access, caller } = call;
   const { ino, hold } = await access.change(undefined, (fs) => {
     fs.listXattrs(source.ino);
@@ -69,7 +74,7 @@ async function copyFolder(
   transfer: Transfer,
   source: Attributes,
   isDeep: boolean,
-  { parent, path }: Place,
+  { parent, path }: ResolvedPath,
 ): Promise<boolean> {
   const { unfinished, random } = call;
   const made = { parent, name: temporaryName(random) };
@@ -92,7 +97,7 @@ async function putInPlace(
   call: Call,
   transfer: Transfer,
   made: Ino,
-  from: (fs: FileSystem, target: Place, move: (named: Named) => void) => void,
+  from: (fs: FileSystem, target: ResolvedPath, move: (named: Named) => void) => void,
 ): Promise<boolean> {
   const takeover = new Takeover(call);
   const { target } = await takeover.change((fs): Ends => {

@@ -9,7 +9,7 @@ import type { Call } from "../call.ts";
 import { makeDurable } from "../durable.ts";
 import { removeWhole } from "../../files/remove.ts";
 import { COPY_RETRIES, COPY_STEP_BYTES, COPY_SYNCS, DAV_LISTING_BATCH, DAV_SLICE_MS } from "../limits.ts";
-import { isFile, isFolder, isLink } from "../../files/place.ts";
+import { isFile, isFolder, isLink } from "../../files/resolved-path.ts";
 import { loop, Refusal } from "../refusal.ts";
 import { copyXattrs } from "../../files/replacement.ts";
 import { isStale } from "../../files/stale.ts";

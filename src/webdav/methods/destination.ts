@@ -4,8 +4,8 @@ import type { Attributes, FileSystem } from "../../vfs/filesystem.ts";
 import type { Call } from "../call.ts";
 import { checkMemberLocks } from "../locks/change-check.ts";
 import { checkMakeable, type Href, parseReference } from "../href.ts";
-import { resolvePlace, type Place } from "../../files/place.ts";
-import { checkSlash, makeable, present } from "./place-checks.ts";
+import { lookUpPath, type ResolvedPath } from "../../files/resolved-path.ts";
+import { checkSlash, makeable, present } from "./path-checks.ts";
 import { checkPreconditions } from "../locks/preconditions.ts";
 import { Refusal } from "../refusal.ts";
 
@@ -15,8 +15,8 @@ export interface Transfer {
 }
 
 export interface Ends {
-  readonly source: Place & { readonly attributes: Attributes };
-  readonly target: Place & { readonly name: FileName };
+  readonly source: ResolvedPath & { readonly attributes: Attributes };
+  readonly target: ResolvedPath & { readonly name: FileName };
 }
 
 /** Throws a Refusal: 400, 502. */
@@ -29,11 +29,11 @@ export function transferOf({ request }: Call): Transfer {
 
 /** Both ends, if the transfer is permitted. `moved`: the source goes. Throws a Refusal, and BlockMiss. */
 export function checkedEnds(call: Call, fs: FileSystem, { destination, overwrite }: Transfer, moved: boolean): Ends {
-  const found = resolvePlace(fs, call.href.path, moved ? "itself" : "follow");
+  const found = lookUpPath(fs, call.href.path, moved ? "itself" : "follow");
   const source = present(found);
   checkPreconditions(call, fs, found);
   checkSlash(call, fs, source);
-  const target = makeable(resolvePlace(fs, destination.path, "itself"));
+  const target = makeable(lookUpPath(fs, destination.path, "itself"));
   if (source.path.length === 0 || startsWith(target.path, source.path) || startsWith(source.path, target.path)) {
     throw new Refusal(403, "Source and destination are the same, or one contains the other.");
   }

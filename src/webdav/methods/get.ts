@@ -9,9 +9,9 @@ import type { Bytes } from "../properties/etags.ts";
 import { httpDate } from "../properties/http-date.ts";
 import { wantsPage } from "../page/folder-page.ts";
 import { PieceBuffers } from "../piece-buffers.ts";
-import { resolvePlace, isFolder } from "../../files/place.ts";
+import { lookUpPath, isFolder } from "../../files/resolved-path.ts";
 import { isStale } from "../../files/stale.ts";
-import { present } from "./place-checks.ts";
+import { present } from "./path-checks.ts";
 import { checkPreconditions } from "../locks/preconditions.ts";
 import { type ByteRange, parseRanges } from "./ranges.ts";
 import { Refusal } from "../refusal.ts";
@@ -19,7 +19,7 @@ import { Refusal } from "../refusal.ts";
 export async function get(call: Call): Promise<void> {
   const { access, href } = call;
   const { attributes, name, version, hold } = await access.run((fs) => {
-    const place = resolvePlace(fs, href.path, "follow");
+    const place = lookUpPath(fs, href.path, "follow");
     const found = present(place);
     sayCaching(call, found.attributes);
     checkPreconditions(call, fs, place);

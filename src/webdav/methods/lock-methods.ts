@@ -7,8 +7,8 @@ import { MAX_DAV_XML_BYTES, MAX_LOCK_OWNER_BYTES, MAX_LOCK_S } from "../limits.t
 import { activeLock } from "../locks/lock-xml.ts";
 import { type Lock, rootsOf } from "../locks/locks.ts";
 import { Multistatus, statusResponse } from "../xml/multistatus.ts";
-import { resolvePlace, isFolder, type Place } from "../../files/place.ts";
-import { makeable } from "./place-checks.ts";
+import { lookUpPath, isFolder, type ResolvedPath } from "../../files/resolved-path.ts";
+import { makeable } from "./path-checks.ts";
 import { checkPreconditions } from "../locks/preconditions.ts";
 import { Refusal } from "../refusal.ts";
 import { readWhole } from "../request-body.ts";
@@ -23,7 +23,7 @@ export async function lock(call: Call): Promise<void> {
   const isDeep = depthOf(call);
   const wanted = { ...parseLockInfo(body), isDeep, timeoutS, user: call.user };
   const outcome = await call.access.change(undefined, (fs): Outcome => {
-    const place = resolvePlace(fs, call.href.path, "follow");
+    const place = lookUpPath(fs, call.href.path, "follow");
     checkPreconditions(call, fs, place);
     if (place?.attributes === undefined) return { made: lockNew(call, fs, place, wanted), isNew: true };
     const here = { ...wanted, path: place.path, isFolder: isFolder(place.attributes) };
@@ -53,7 +53,7 @@ export async function unlock(call: Call): Promise<void> {
   const token = typeof header === "string" ? /^\s*<([^<>\s]+)>\s*$/.exec(header)?.[1] : undefined;
   if (token === undefined) throw new Refusal(400, "UNLOCK needs the header Lock-Token: <token>.");
   const place = await call.access.run((fs) => {
-    const found = resolvePlace(fs, call.href.path, "follow");
+    const found = lookUpPath(fs, call.href.path, "follow");
     checkPreconditions(call, fs, found);
     return found;
   });
@@ -69,7 +69,7 @@ export async function unlock(call: Call): Promise<void> {
 function lockNew(
   call: Call,
   fs: FileSystem,
-  found: Place | undefined,
+  found: ResolvedPath | undefined,
   wanted: Omit<Lock, "token" | "expiresMs" | "path" | "isFolder">,
 ): Lock {
   const { parent, name, path } = makeable(found);
@@ -90,7 +90,7 @@ const S_IFREG = 0o100000;
 
 async function refresh(call: Call, timeoutS: number): Promise<void> {
   const place = await call.access.run((fs) => {
-    const found = resolvePlace(fs, call.href.path, "follow");
+    const found = lookUpPath(fs, call.href.path, "follow");
     checkPreconditions(call, fs, found);
     return found;
   });
@@ -106,7 +106,7 @@ async function refresh(call: Call, timeoutS: number): Promise<void> {
 }
 
 /** Works for a missing object too: another door may have removed it. */
-function locksAt(call: Call, place: Place | undefined): Lock[] {
+function locksAt(call: Call, place: ResolvedPath | undefined): Lock[] {
   return call.locks.covering(place?.path ?? call.href.path);
 }
 

@@ -3,8 +3,8 @@ import { answer, type Call } from "../call.ts";
 import { makeDurable } from "../durable.ts";
 import { checkedEnds, transferOf } from "./destination.ts";
 import { checkWritable } from "../locks/change-check.ts";
-import { isFolder } from "../../files/place.ts";
-import { writable } from "./place-checks.ts";
+import { isFolder } from "../../files/resolved-path.ts";
+import { writable } from "./path-checks.ts";
 import { Refusal } from "../refusal.ts";
 import { Takeover } from "../../files/takeover.ts";
 

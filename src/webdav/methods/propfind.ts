@@ -10,8 +10,8 @@ import { blocksOfDead } from "../properties/dead-properties.ts";
 import { encodeName, encodePath } from "../href.ts";
 import type { Shown, Surroundings } from "../properties/live-properties.ts";
 import { Multistatus } from "../xml/multistatus.ts";
-import { resolvePlace, isFolder, isLink, shownAs } from "../../files/place.ts";
-import { present } from "./place-checks.ts";
+import { lookUpPath, isFolder, isLink, shownAs } from "../../files/resolved-path.ts";
+import { present } from "./path-checks.ts";
 import { checkPreconditions } from "../locks/preconditions.ts";
 import { asksDead, parsePropfind, responder } from "../properties/property-request.ts";
 import { Refusal } from "../refusal.ts";
@@ -25,7 +25,7 @@ export async function propfind(call: Call): Promise<void> {
   const depth = depthOf(call);
   const asked = parsePropfind(await readWhole(call, MAX_DAV_XML_BYTES));
   const place = await access.run((fs) => {
-    const found = resolvePlace(fs, href.path, "follow");
+    const found = lookUpPath(fs, href.path, "follow");
     checkPreconditions(call, fs, found);
     return present(found);
   });

@@ -9,8 +9,8 @@ import { MAX_DAV_XML_BYTES, MAX_PROPERTIES_ASKED } from "../limits.ts";
 import { mtimeOfDate, mtimeOfSeconds } from "../properties/wanted-mtime.ts";
 import { APACHE, LIVE_PROPERTIES, WIN32 } from "../properties/live-properties.ts";
 import { Multistatus, propstat } from "../xml/multistatus.ts";
-import { resolvePlace, isFolder } from "../../files/place.ts";
-import { present } from "./place-checks.ts";
+import { lookUpPath, isFolder } from "../../files/resolved-path.ts";
+import { present } from "./path-checks.ts";
 import { checkPreconditions } from "../locks/preconditions.ts";
 import { nameOf, partsOf, type PropertyName } from "../properties/property-name.ts";
 import { checkNames } from "../properties/property-request.ts";
@@ -24,7 +24,7 @@ export async function proppatch(call: Call): Promise<void> {
   const instructions = parse(await readWhole(call, MAX_DAV_XML_BYTES));
   const state: Before = { xattrs: undefined };
   const { attributes, outcome } = await call.access.change(undefined, (fs) => {
-    const found = resolvePlace(fs, call.href.path, "follow");
+    const found = lookUpPath(fs, call.href.path, "follow");
     const place = present(found);
     checkPreconditions(call, fs, found);
     checkResourceLocks(call, place.path);

@@ -8,8 +8,8 @@ import { Checksums } from "../properties/checksums.ts";
 import { mtimeOfSeconds } from "../properties/wanted-mtime.ts";
 import { checkMemberLocks, checkWritable, checkResourceLocks } from "../locks/change-check.ts";
 import { checkMakeable } from "../href.ts";
-import { resolvePlace, isFile, type Place } from "../../files/place.ts";
-import { makeable } from "./place-checks.ts";
+import { lookUpPath, isFile, type ResolvedPath } from "../../files/resolved-path.ts";
+import { makeable } from "./path-checks.ts";
 import { checkPreconditions } from "../locks/preconditions.ts";
 import { Refusal } from "../refusal.ts";
 import { Replacement } from "../../files/replacement.ts";
@@ -51,8 +51,8 @@ async function replace(call: Call, ino: Ino, mtimeNs: bigint | undefined) {
 }
 
 /** The target, if it is permitted. Throws a Refusal, and BlockMiss. */
-function checkedPlace(call: Call, fs: FileSystem): Place & { readonly name: FileName } {
-  const found = resolvePlace(fs, call.href.path, "follow");
+function checkedPlace(call: Call, fs: FileSystem): ResolvedPath & { readonly name: FileName } {
+  const found = lookUpPath(fs, call.href.path, "follow");
   const place = makeable(found);
   if (place.attributes === undefined) checkMakeable(place.name);
   else if (!isFile(place.attributes)) throw new Refusal(405, "PUT can replace only a file.");

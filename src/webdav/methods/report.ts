@@ -7,8 +7,8 @@ import { encodePath } from "../href.ts";
 import { DAV_SLICE_MS, MAX_DAV_XML_BYTES } from "../limits.ts";
 import type { Shown } from "../properties/live-properties.ts";
 import { Multistatus, statusResponse } from "../xml/multistatus.ts";
-import { resolvePlace, isFolder, type Place } from "../../files/place.ts";
-import { present } from "./place-checks.ts";
+import { lookUpPath, isFolder, type ResolvedPath } from "../../files/resolved-path.ts";
+import { present } from "./path-checks.ts";
 import { checkPreconditions } from "../locks/preconditions.ts";
 import { type Listed, listing, responseNow, surroundings } from "./propfind.ts";
 import { namesIn, responder } from "../properties/property-request.ts";
@@ -25,7 +25,7 @@ export async function report(call: Call): Promise<void> {
   const { access, href, syncToken } = call;
   const root = readXml(await readWhole(call, MAX_DAV_XML_BYTES));
   const place = await access.run((fs) => {
-    const found = resolvePlace(fs, href.path, "follow");
+    const found = lookUpPath(fs, href.path, "follow");
     checkPreconditions(call, fs, found);
     return present(found);
   });
@@ -95,7 +95,7 @@ class Responses {
   async changed(href: Path, path: Path): Promise<void> {
     await this.#add(
       await this.#look(path, (fs) => {
-        const attributes = resolvePlace(fs, path, "follow")?.attributes;
+        const attributes = lookUpPath(fs, path, "follow")?.attributes;
         if (attributes === undefined) return statusResponse(encodePath(href, false), 404);
         return this.#response(fs, href, { name: path.at(-1), attributes });
       }),
@@ -151,7 +151,7 @@ interface Member {
 }
 
 /** The first sync: everything in the folder. */
-async function sendAll(call: Call, source: SyncSource, place: Place, asked: Asked): Promise<void> {
+async function sendAll(call: Call, source: SyncSource, place: ResolvedPath, asked: Asked): Promise<void> {
   if (asked.limit !== Infinity) {
     const results = new Results(asked.limit);
     const pace = new TimeSlice(call.clock, DAV_SLICE_MS);
@@ -179,7 +179,12 @@ interface Below {
  * Everything in the folder, in batches. `look` is called before each folder is read. Throws a Refusal for a folder that
  * lies in itself.
  */
-async function* everything(call: Call, place: Place, { isDeep }: Asked, look: () => void): AsyncGenerator<Member[]> {
+async function* everything(
+  call: Call,
+  place: ResolvedPath,
+  { isDeep }: Asked,
+  look: () => void,
+): AsyncGenerator<Member[]> {
   const folders: Below[] = [
     { ino: present(place).attributes.ino, path: place.path, href: call.href.path, around: undefined },
   ];
@@ -199,7 +204,7 @@ async function* everything(call: Call, place: Place, { isDeep }: Asked, look: ()
   }
 }
 
-async function sendChanges(call: Call, source: SyncSource, place: Place, asked: Asked): Promise<void> {
+async function sendChanges(call: Call, source: SyncSource, place: ResolvedPath, asked: Asked): Promise<void> {
   const changes = await source.changesSince(asked.token);
   if (changes === undefined) {
     throw new Refusal(403, "This sync token is no longer valid. Start over without a token.", {

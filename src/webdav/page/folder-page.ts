@@ -6,7 +6,7 @@ import { unlessSync } from "../../base/unless.ts";
 import type { Ino, WriterId } from "../../base/ids.ts";
 import { plainNameOf } from "../../bucket/conflicts/marked-name.ts";
 import { answer, type Call, type FolderPage } from "../call.ts";
-import { isFolder } from "../../files/place.ts";
+import { isFolder } from "../../files/resolved-path.ts";
 import { isStale } from "../../files/stale.ts";
 import type { ListedAttributes } from "../../vfs/filesystem.ts";
 import { listing } from "../methods/propfind.ts";

@@ -7,7 +7,7 @@ import { contentTypeOf } from "./content-types.ts";
 import { httpDate } from "./http-date.ts";
 import type { Lock } from "../locks/locks.ts";
 import { activeLock } from "../locks/lock-xml.ts";
-import { isFolder } from "../../files/place.ts";
+import { isFolder } from "../../files/resolved-path.ts";
 import type { StorageSpace } from "../../overlay/disk/storage.ts";
 import type { PropertyName } from "./property-name.ts";
 import { escapeText } from "../xml/xml-text.ts";

@@ -8,7 +8,7 @@ import { systemRandom } from "../../../src/base/random.ts";
 import { Access } from "../../../src/files/access.ts";
 import { finishLeft } from "../../../src/files/finish-left.ts";
 import { OpenInodes } from "../../../src/files/open-inodes.ts";
-import { resolvePlace } from "../../../src/files/place.ts";
+import { lookUpPath } from "../../../src/files/resolved-path.ts";
 import { Takeover, type TakeoverPorts } from "../../../src/files/takeover.ts";
 import { UnfinishedWork } from "../../../src/files/unfinished.ts";
 import { treeOf } from "../../../src/simulate/judges/shown-tree.ts";
@@ -38,7 +38,7 @@ async function takenOver(ports: TakeoverPorts): Promise<Takeover> {
   const takeover = new Takeover(ports);
   const [from, to] = ["new", "old"] as FileName[] as [FileName, FileName];
   await takeover.change((fs) => {
-    const [moving, target] = [resolvePlace(fs, [from], "itself"), resolvePlace(fs, [to], "itself")];
+    const [moving, target] = [lookUpPath(fs, [from], "itself"), lookUpPath(fs, [to], "itself")];
     if (moving?.attributes === undefined || target === undefined) throw new Error("A folder is missing.");
     takeover.run(fs, { parent: ROOT_INO, name: from }, moving.attributes, { ...target, name: to });
   });

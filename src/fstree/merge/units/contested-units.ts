@@ -7,13 +7,13 @@ import { samePlaces, sameVersion } from "../objects.ts";
 import type { View } from "../snapshot.ts";
 import type { Role, Triple } from "../triple.ts";
 import { otherRole } from "../triple.ts";
-import type { Member, Members, Unit } from "./unit-members.ts";
+import type { Member, UnitMembers, Unit } from "./unit-members.ts";
 import { differ, membersOf } from "./unit-members.ts";
 import type { UnitRules } from "./unit-rules.ts";
 
 export interface ContestedUnit {
   readonly unit: Unit;
-  readonly members: Readonly<Record<Role | "base", Members>>;
+  readonly members: Readonly<Record<Role | "base", UnitMembers>>;
 }
 
 type Views = Readonly<Record<Role | "base", View>>;

@@ -15,7 +15,7 @@ import { isDirectory, sortPlaces } from "../objects.ts";
 import type { Child } from "../snapshot.ts";
 import { isAlive } from "../splits.ts";
 import { membersOf, unitHash } from "./unit-members.ts";
-import type { Members, Unit, UnitSource } from "./unit-members.ts";
+import type { UnitMembers, Unit, UnitSource } from "./unit-members.ts";
 import { noteMoves } from "./unit-moves.ts";
 import type { UnitCopy } from "./unit-copy.ts";
 
@@ -145,7 +145,7 @@ async function rootOf({ winner, loser }: MergeState, copy: UnitCopy): Promise<Tr
 }
 
 /** The members of this unit, if they are what the copy would have. */
-async function sameUnit(state: MergeState, unit: Unit, copy: UnitCopy): Promise<Members | undefined> {
+async function sameUnit(state: MergeState, unit: Unit, copy: UnitCopy): Promise<UnitMembers | undefined> {
   const source: UnitSource = {
     at: async (place) => (await state.merged.at(place))[0],
     // Looking up a name adds it to the layer, and a listing under way would show it again.
@@ -161,7 +161,7 @@ async function sameUnit(state: MergeState, unit: Unit, copy: UnitCopy): Promise<
 }
 
 /** Which of these objects corresponds to each object of the unit, by the path in it. */
-function counterparts({ members }: UnitCopy, found: Members): Map<FileId, TreeObject> {
+function counterparts({ members }: UnitCopy, found: UnitMembers): Map<FileId, TreeObject> {
   const byPath = new Map([...found.values()].flatMap(({ object, paths }) => paths.map((path) => [path, object])));
   const became = new Map<FileId, TreeObject>();
   for (const [id, { paths }] of members) {

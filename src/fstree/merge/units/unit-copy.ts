@@ -3,12 +3,12 @@ import type { MovedObject } from "../../change-set.ts";
 import type { Place } from "../../object-rows.ts";
 import type { Head } from "../context.ts";
 import type { Role } from "../triple.ts";
-import type { Members, Unit } from "./unit-members.ts";
+import type { UnitMembers, Unit } from "./unit-members.ts";
 
 /** A whole unit that is to be put beside the kept one. */
 export interface UnitCopy {
   readonly unit: Unit;
-  readonly members: Members;
+  readonly members: UnitMembers;
   readonly hash: Uint8Array;
   /** The side whose unit is kept. */
   readonly keeper: Role;

@@ -22,7 +22,7 @@ export interface Member {
   readonly places: Place[];
 }
 
-export type Members = ReadonlyMap<FileId, Member>;
+export type UnitMembers = ReadonlyMap<FileId, Member>;
 
 /** One of the three trees, or the tree in the making when it has one object for each name. */
 export interface UnitSource {
@@ -31,7 +31,7 @@ export interface UnitSource {
 }
 
 /** The root directory of a tree unit is not a member: it is where the members are. */
-export async function membersOf(source: UnitSource, unit: Unit, rules: UnitRules): Promise<Members> {
+export async function membersOf(source: UnitSource, unit: Unit, rules: UnitRules): Promise<UnitMembers> {
   const members = new Map<FileId, Member>();
   if (unit.kind === "tree") await collectTree(source, unit.root, members);
   else {
@@ -45,7 +45,7 @@ export async function membersOf(source: UnitSource, unit: Unit, rules: UnitRules
 }
 
 /** Whether one side changed the unit: other objects, names or bytes. Modes and times do not count. */
-export function differ(before: Members, after: Members): boolean {
+export function differ(before: UnitMembers, after: UnitMembers): boolean {
   if (before.size !== after.size) return true;
   for (const [id, { object }] of before) {
     const other = after.get(id)?.object;
@@ -59,7 +59,7 @@ export function differ(before: Members, after: Members): boolean {
  * The hash that names a unit's copy: of its paths and the bytes at them, sorted. Ids, modes, owners and times are left out:
  * equal bytes are one version, whichever writer they came from. 32 bytes.
  */
-export async function unitHash(context: MergeContext, members: Members): Promise<Uint8Array> {
+export async function unitHash(context: MergeContext, members: UnitMembers): Promise<Uint8Array> {
   const lines: [string, Uint8Array][] = [];
   for (const { object, paths } of members.values()) {
     const hash = isDirectory(object) ? new Uint8Array() : await versionHash(context, object.record);

@@ -17,7 +17,7 @@ import { isAlive } from "../splits.ts";
 import { otherRole, tripleOf } from "../triple.ts";
 import type { Role, Triple } from "../triple.ts";
 import { unitHash } from "./unit-members.ts";
-import type { Member, Members, Unit } from "./unit-members.ts";
+import type { Member, UnitMembers, Unit } from "./unit-members.ts";
 import { noteLeft } from "./unit-moves.ts";
 import { UnitNames } from "./unit-names.ts";
 import type { KeptUnit } from "./unit-names.ts";
@@ -112,7 +112,7 @@ function keeperOf(own: ContestedUnit, all: readonly ContestedUnit[], inner: read
 }
 
 /** 2: all that makes a unit; 1: only what goes with a main file; 0: nothing. */
-function worth(kind: Unit["kind"], members: Members): number {
+function worth(kind: Unit["kind"], members: UnitMembers): number {
   const isWhole = ({ paths }: Member) => kind === "tree" || paths.includes("");
   return members.size === 0 ? 0 : [...members.values()].some(isWhole) ? 2 : 1;
 }

@@ -16,20 +16,20 @@ import { smallChunks as config } from "../../../../support/small-chunks.ts";
 const RUNS = process.env["SYNCLINE_TEST_ALL"] === undefined ? 400 : 6_000;
 
 type Edit =
-  | { kind: "write" | "insert"; at: Place; length: number; seed: number }
-  | { kind: "zeros" | "punch"; at: Place; length: number }
+  | { kind: "write" | "insert"; at: Offset; length: number; seed: number }
+  | { kind: "zeros" | "punch"; at: Offset; length: number }
   | { kind: "rewrite" }
   | { kind: "truncate"; at: number }
   | { kind: "append"; length: number; seed: number };
 
 /** A fraction of the file's size; `atZeros`: moved on to where a run of zeros ends. */
-interface Place {
+interface Offset {
   readonly fraction: number;
   readonly atZeros: boolean;
 }
 
 const fraction = fc.double({ min: 0, max: 1, noNaN: true });
-const place: fc.Arbitrary<Place> = fc.record({ fraction, atZeros: fc.boolean() });
+const place: fc.Arbitrary<Offset> = fc.record({ fraction, atZeros: fc.boolean() });
 const length = fc.oneof(
   fc.integer({ min: 1, max: 3 }),
   fc.integer({ min: 1, max: 120 }),
@@ -75,7 +75,7 @@ function apply(target: EditedFile, edit: Edit): void {
   else target.punch(at, Math.min(edit.length, size - at));
 }
 
-function offsetOf(bytes: Uint8Array, { fraction, atZeros }: Place): number {
+function offsetOf(bytes: Uint8Array, { fraction, atZeros }: Offset): number {
   let at = Math.floor(fraction * bytes.length);
   if (!atZeros) return at;
   while (at < bytes.length && !endsZeros(bytes, at)) at++;

@@ -14,7 +14,7 @@ const S_IFLNK = 0o120000;
 /** Linux's limit (path_resolution(7)). */
 const MAX_LINKS_FOLLOWED = 40;
 
-export interface Place {
+export interface ResolvedPath {
   /** The names from the root, with links followed: two paths to one resource have the same. */
   readonly path: readonly FileName[];
   /** The directory that holds it, or would. For the root, the root itself. */
@@ -43,7 +43,11 @@ export function isLink({ mode }: Pick<Attributes, "mode">): boolean {
  * Resolves a path. `last`: whether a link at the end is followed, or meant itself. Undefined: a parent folder is missing or
  * outside the share. Throws BlockMiss.
  */
-export function resolvePlace(fs: FileSystem, path: readonly FileName[], last: "follow" | "itself"): Place | undefined {
+export function lookUpPath(
+  fs: FileSystem,
+  path: readonly FileName[],
+  last: "follow" | "itself",
+): ResolvedPath | undefined {
   return walk(fs, [...path], last);
 }
 
@@ -55,7 +59,7 @@ export function shownAs(
   attributes: ListedAttributes,
 ): ListedAttributes | undefined {
   if (isFile(attributes) || isFolder(attributes)) return attributes;
-  return isLink(attributes) ? resolvePlace(fs, [...folder, name], "follow")?.attributes : undefined;
+  return isLink(attributes) ? lookUpPath(fs, [...folder, name], "follow")?.attributes : undefined;
 }
 
 interface Step {
@@ -63,7 +67,7 @@ interface Step {
   readonly ino: Ino;
 }
 
-function walk(fs: FileSystem, names: string[], last: "follow" | "itself"): Place | undefined {
+function walk(fs: FileSystem, names: string[], last: "follow" | "itself"): ResolvedPath | undefined {
   const steps: Step[] = [];
   const top = () => steps.at(-1)?.ino ?? ROOT_INO;
   let links = 0;
@@ -104,7 +108,12 @@ function walk(fs: FileSystem, names: string[], last: "follow" | "itself"): Place
     : placeOf(steps, self.name, at, false);
 }
 
-function placeOf(steps: readonly Step[], name: FileName, attributes: Attributes | undefined, isHidden: boolean): Place {
+function placeOf(
+  steps: readonly Step[],
+  name: FileName,
+  attributes: Attributes | undefined,
+  isHidden: boolean,
+): ResolvedPath {
   const path = [...steps.map((step) => step.name), name];
   return { path, parent: steps.at(-1)?.ino ?? ROOT_INO, name, attributes, isHidden };
 }
