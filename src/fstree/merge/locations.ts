@@ -1,4 +1,7 @@
-/** Three-way merge of an object's places: one for directories and single-link files, a set of names for hard links. */
+/**
+ * Three-way merge of an object's places. A directory or single-link file goes where the side that moved it put it; if both
+ * did, where the winner put it. A file with hard links keeps the names that neither side removed, and gets the new ones of both.
+ */
 import type { TreeObject } from "../fs-reader.ts";
 import { placeText } from "../object-rows.ts";
 import type { Place } from "../object-rows.ts";
