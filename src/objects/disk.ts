@@ -160,7 +160,7 @@ export function storeError(cause: unknown, address: string, doing: string): Sync
   }
   if (failedWith(cause, "EROFS", "EACCES", "EPERM")) {
     return new SynclineError("store_failed", `${address} refused ${doing}.`, {
-      hint: "Check that the folder is mounted read-write and that this user may write to it.",
+      hint: "Check that the folder is mounted read-write, and that this user may read and write all that is in it.",
       cause,
     });
   }

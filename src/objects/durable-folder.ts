@@ -10,6 +10,7 @@ import { STALE_TEMP_MS } from "../base/limits.ts";
 import { failedWith } from "../base/system-errors.ts";
 import { unless } from "../base/unless.ts";
 import { type Disk, makeDurableFolder, NO_LINKS, readRanges, requireOwnFolder, syncFolder } from "./disk.ts";
+import { FolderRights } from "./folder-rights.ts";
 import type { LockOwner } from "./lock-holder.ts";
 import { type ObjectBody, tokenOf } from "./object-store.ts";
 
@@ -44,6 +45,7 @@ export class DurableFolder {
   readonly #random: Random;
   readonly #nowMs: () => number;
   readonly #mode: number | undefined;
+  readonly #rights: FolderRights;
   /** Folders with names that no sync covers yet. */
   readonly #unsettled = new Set<string>();
   /** The sync in progress of each folder. */
@@ -57,6 +59,7 @@ export class DurableFolder {
     this.#random = random;
     this.#nowMs = nowMs;
     this.#mode = mode;
+    this.#rights = new FolderRights(disk, path);
   }
 
   /** Makes the folder and its parents, durably. */
@@ -147,7 +150,15 @@ export class DurableFolder {
     const folder = join(this.path, TEMPORARY);
     await this.#sweep(folder);
     const path = join(folder, name);
-    return { path, file: await this.#inFolder(folder, () => this.#disk.open(path, "wx")) };
+    const file = await this.#inFolder(folder, () => this.#disk.open(path, "wx"));
+    await this.#rights.giveToFile(file);
+    return { path, file };
+  }
+
+  /** Makes a subfolder. Rejects as mkdir does. */
+  async makeFolder(folder: string): Promise<void> {
+    await this.#disk.mkdir(folder);
+    await this.#rights.giveToFolder(folder);
   }
 
   /** The file system's date for a new file; over a network it is the server's. */
@@ -209,7 +220,7 @@ export class DurableFolder {
     } catch (cause) {
       if (!failedWith(cause, "ENOENT") || folder === this.path) throw cause;
     }
-    await unless("EEXIST", () => this.#disk.mkdir(folder));
+    await unless("EEXIST", () => this.makeFolder(folder));
     await this.sync(this.path);
     return work();
   }

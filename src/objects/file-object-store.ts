@@ -66,7 +66,7 @@ export class FileObjectStore implements ObjectStore {
     const folder = new DurableFolder(path, disk, random, () => Number(clock.nowNs() / 1_000_000n), mode);
     this.#folder = folder;
     this.#lock = new FileLock({ disk, clock, random, path: join(path, LOCK), folder });
-    this.#turns = new Turns({ disk, clock, random, path: join(path, TURNS), watch: watchFile });
+    this.#turns = new Turns({ disk, clock, random, folder, path: join(path, TURNS), watch: watchFile });
   }
 
   initialize(): Promise<void> {

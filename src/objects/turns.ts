@@ -14,6 +14,7 @@ import type { Random } from "../base/random.ts";
 import { failedWith } from "../base/system-errors.ts";
 import { blake3 } from "../crypto/hash.ts";
 import { type Disk, requireOwnFolder } from "./disk.ts";
+import type { DurableFolder } from "./durable-folder.ts";
 import type { WatchFile } from "./folder-watch.ts";
 import type { Turn } from "./object-store.ts";
 import { isGone, type ProcessIdentity, readOwnIdentity } from "./process-identity.ts";
@@ -22,6 +23,7 @@ export interface TurnsOptions extends Pick<Ports, "clock" | "random"> {
   readonly disk: Disk;
   /** The line's folder inside an existing folder; made if necessary. */
   readonly path: string;
+  readonly folder: Pick<DurableFolder, "makeFolder">;
   /** Reports when a file disappears; may miss that, or call without it. */
   readonly watch: WatchFile;
 }
@@ -92,13 +94,13 @@ export class Turns {
 
   /** Joins the end of the line; returns the name of our place. */
   async #join(): Promise<string> {
-    const { disk, random, path } = this.#options;
+    const { disk, random, path, folder } = this.#options;
     const name = placeName(random, await this.#identityOf());
     await requireOwnFolder(disk, path);
     const make = () => disk.open(join(path, name), "wx");
     const file = await make().catch(async (cause: unknown) => {
       if (!failedWith(cause, "ENOENT")) throw cause;
-      await disk.mkdir(path).catch(() => {});
+      await folder.makeFolder(path).catch(() => {});
       return make();
     });
     await file.close();

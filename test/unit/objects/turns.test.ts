@@ -40,11 +40,13 @@ interface LineOptions {
   readonly watch?: WatchFile;
 }
 
+const PLAIN = { makeFolder: (path: string) => mkdir(path) };
+
 function lineIn(
   folder: string,
   { clock = systemClock, disk = systemDisk, watch = watchFile }: LineOptions = {},
 ): Turns {
-  return new Turns({ disk, clock, random: systemRandom, path: join(folder, "turns"), watch });
+  return new Turns({ disk, clock, random: systemRandom, folder: PLAIN, path: join(folder, "turns"), watch });
 }
 
 /** Whose dates of files are the order in which they were made: a real disk's are too coarse for a test. */
@@ -335,7 +337,7 @@ test("a writer with the same date and a lower name gets its turn first", async (
     waitedFor.push(basename(file));
     return watchFile(file, changed);
   };
-  const second = new Turns({ disk, clock, random, path, watch }).take();
+  const second = new Turns({ disk, clock, random, folder: PLAIN, path, watch }).take();
   await expect.poll(() => waitedFor, { timeout: 20_000 }).toContain(first);
   ahead?.[Symbol.dispose]();
   await expect.poll(() => waitedFor, { timeout: 20_000 }).toContain(names[0]);

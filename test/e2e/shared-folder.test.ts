@@ -1,0 +1,52 @@
+/** A bucket's folder that several users share: what one of them makes there, the others can use. */
+import { execFileSync, spawnSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { chmodSync, chownSync, lstatSync, mkdirSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, expect, test } from "vitest";
+import { Workspace } from "../support/syncline.ts";
+
+const space = new Workspace("shared-folder");
+afterAll(() => space[Symbol.dispose]());
+const isRoot = process.getuid?.() === 0;
+
+function putWithUmask(umask: string, url: string): void {
+  const script = `umask ${umask}; exec "$0" "$@"`;
+  const command = Workspace.command("put", "-", url);
+  const { status, stderr } = spawnSync("sh", ["-c", script, ...command], { env: space.env, input: randomBytes(2e6) });
+  expect(status, stderr.toString()).toBe(0);
+}
+
+/** Everything in a folder, with its facts. */
+function inside(path: string) {
+  const names = readdirSync(path, { recursive: true, encoding: "utf8" });
+  return names.map((name) => ({ name, stat: lstatSync(join(path, name)) }));
+}
+
+test.skipIf(process.platform === "win32")(
+  "a group's folder stays usable for the group, whatever a writer's umask",
+  () => {
+    const folder = space.at("team");
+    mkdirSync(folder);
+    chmodSync(folder, 0o2770);
+    execFileSync("sh", ["-c", 'umask 007; exec "$0" "$@"', ...Workspace.command("init", space.url("team"))], {
+      env: space.env,
+    });
+    putWithUmask("077", `${space.url("team")}/file`);
+    for (const { name, stat } of inside(folder)) {
+      const wanted = stat.isDirectory() ? 0o070 : 0o040;
+      expect(stat.mode & wanted, name).toBe(wanted);
+    }
+  },
+);
+
+test.skipIf(!isRoot)("what root makes in another user's bucket belongs to that user", () => {
+  const [folder, owner] = [space.at("own"), 65_534];
+  mkdirSync(folder, { mode: 0o700 });
+  chownSync(folder, owner, owner);
+  space.do("init", space.url("own"));
+  putWithUmask("022", `${space.url("own")}/file`);
+  const found = inside(folder);
+  expect(found.length).toBeGreaterThan(3);
+  for (const { name, stat } of found) expect([stat.uid, stat.gid], name).toEqual([owner, owner]);
+});
