@@ -50,3 +50,33 @@ test.skipIf(!isRoot)("what root makes in another user's bucket belongs to that u
   expect(found.length).toBeGreaterThan(3);
   for (const { name, stat } of found) expect([stat.uid, stat.gid], name).toEqual([owner, owner]);
 });
+
+test.skipIf(!isRoot)("a closed folder named root above a bucket is not taken for a bucket's root", () => {
+  const [other, user] = [space.at("disk"), 65_534];
+  mkdirSync(join(other, "root"), { recursive: true, mode: 0o700 });
+  chmodSync(other, 0o777);
+  chmodSync(space.path, 0o755);
+  const home = space.at("home");
+  mkdirSync(home);
+  chownSync(home, user, user);
+  const env = { XDG_STATE_HOME: join(home, "state"), XDG_CONFIG_HOME: join(home, "config"), HOME: home };
+  const asUser = (...args: string[]) => space.run(args, { uid: user, env });
+  expect(asUser("init", space.url("disk/bucket"))).toMatchObject({ status: 0, err: "" });
+  expect(asUser("ls", space.url("disk/bucket"))).toMatchObject({ status: 0 });
+  expect(asUser("ls", space.url("disk/other/file")).err).toContain("There is no bucket at");
+});
+
+test.skipIf(!isRoot)("WebDAV and a service are offered to a user without a name", () => {
+  const user = 61_234;
+  const home = space.at("nameless");
+  mkdirSync(home);
+  chownSync(home, user, user);
+  const env = { XDG_STATE_HOME: join(home, "state"), XDG_CONFIG_HOME: join(home, "config"), HOME: home };
+  const url = space.url("nameless/bucket");
+  expect(space.run(["init", url], { uid: user, env })).toMatchObject({ status: 0 });
+  const served = space.run(["webdav", url, "--no-auth", "--listen", "127.0.0.1:0", "--background"], { uid: user, env });
+  expect(served).toMatchObject({ status: 0 });
+  expect(space.run(["unmount", url], { uid: user, env })).toMatchObject({ status: 0 });
+  const unit = space.run(["service", "install", "x", "--dry-run", "--", "sync", url, home], { uid: user, env });
+  expect(unit).toMatchObject({ status: 0 });
+});

@@ -1,5 +1,5 @@
 /** Which folders `syncline sync` takes, by which names, and what of them it never syncs. */
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import {
   chmodSync,
   existsSync,
@@ -239,4 +239,27 @@ test.runIf(process.getuid?.() === 0)("a user other than root receives changes in
   expect(run("sync", url, one, "--once").status).toBe(3);
   expect(run("sync", url, other, "--once").status).toBe(0);
   expect(existsSync(`${other}/ro`)).toBe(false);
+});
+
+test.skipIf(process.platform !== "linux")("a path that is not UTF-8 is refused, and nothing is made beside it", () => {
+  const url = space.url("latin");
+  space.do("init", url);
+  writeFileSync(space.at("word"), "word");
+  space.do("put", space.at("word"), `${url}/word`);
+  const folder = Buffer.concat([Buffer.from(`${space.at("latin-folders")}/`), Buffer.from("projet\xe9", "latin1")]);
+  mkdirSync(folder, { recursive: true });
+  const before = readdirSync(space.at("latin-folders"), { encoding: "buffer" });
+  const script = 'cd "$(printf "$1")" && shift && exec "$@"';
+  const inside = `${space.at("latin-folders")}/projet\\351`;
+  for (const args of [
+    ["sync", url, ".", "--once"],
+    ["get", `${url}/word`, "../projet\ufffd/other"],
+  ]) {
+    const command = ["-c", script, "sh", inside, ...Workspace.command(...args)];
+    const { status, stderr } = spawnSync("sh", command, { env: space.env, encoding: "utf8" });
+    expect([args[0], status]).toEqual([args[0], 2]);
+    expect(stderr).toContain("has bytes that are not UTF-8");
+  }
+  expect(readdirSync(space.at("latin-folders"), { encoding: "buffer" })).toEqual(before);
+  expect(readdirSync(folder)).toEqual([]);
 });

@@ -1,6 +1,5 @@
 /** The WebDAV door of an agent: assembles handler, page, logins and server, on the thread that serves. */
 import { readFile } from "node:fs/promises";
-import { userInfo } from "node:os";
 import { join } from "node:path";
 import { SynclineError } from "../../base/errors.ts";
 import { systemRandom } from "../../base/random.ts";
@@ -38,7 +37,6 @@ export async function serveWebdav(
   const { vfs, contentConfig, readOnly, stateDir, clock, log } = context;
   const { host, port, names, passwordFile } = setup;
   const ports = { clock, random: systemRandom, log };
-  const { uid, gid } = userInfo();
   const closed = new AbortController();
   const handler = createDavHandler({
     fs,
@@ -53,8 +51,8 @@ export async function serveWebdav(
     checksums: fileChecksumStore(join(stateDir, "webdav-checksums"), log),
     syncToken: syncByTrees(vfs),
     folderPage: createFolderPage(context),
-    // Windows has neither and reports -1.
-    caller: { uid: Math.max(0, uid), gid: Math.max(0, gid) },
+    // Windows has neither.
+    caller: { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 },
   });
   const login = passwordFile === undefined ? undefined : new Login(passwordFile, ports);
   const server = await DavServer.listen({ host, port, tls, names, login, handler, clock, log });

@@ -1,10 +1,13 @@
 /** `URL/PATH` arguments: which part is the bucket, and which names follow inside it. */
+import { statSync } from "node:fs";
+import { join } from "node:path";
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { FileName } from "../../base/ids.ts";
 import { nameFromBytes, nameToBytes } from "../../base/names.ts";
-import { unlessSync } from "../../base/unless.ts";
+import { orElse, unlessSync } from "../../base/unless.ts";
 import { exactText, parseAddress, pinnedUrl, splitAddress } from "../../bucket/address.ts";
 import { bucketInS3, openRemote, type RemoteOptions } from "../../bucket/open-remote.ts";
+import { ROOT_OBJECT } from "../../format/blocks/object-name.ts";
 import type { MasterAccess } from "../../net/access.ts";
 import type { Call } from "../command.ts";
 
@@ -96,6 +99,8 @@ function isAddress(text: string): boolean {
 
 async function isBucket(address: string, options: RemoteOptions): Promise<boolean> {
   try {
+    const parsed = parseAddress(address);
+    if (parsed.scheme === "file" && hasFolderAsRoot(parsed.path)) return false;
     await using remote = await openRemote(address, options);
     await remote.readGenesis();
     return true;
@@ -104,6 +109,11 @@ async function isBucket(address: string, options: RemoteOptions): Promise<boolea
     if (hasCode(error, "no_such_bucket", "bad_address")) return false;
     throw error;
   }
+}
+
+/** A folder named `root` is of another system's disk, say, and may be closed to this user. */
+function hasFolderAsRoot(path: string): boolean {
+  return orElse(false, () => statSync(join(path, ROOT_OBJECT)).isDirectory());
 }
 
 /** Decodes percent-encoded bytes, so that names need not be UTF-8. */

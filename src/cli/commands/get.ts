@@ -12,6 +12,7 @@ import { openRealDisk } from "../../sync/disk/real-disk.ts";
 import { type BucketPath, locateBucket } from "./bucket-path.ts";
 import { type BucketReader, fileBytes, findObject, openReader } from "./bucket-reader.ts";
 import { command } from "../command.ts";
+import { requireKnownBytes } from "../given-path.ts";
 import { CopyOut } from "./copy-out.ts";
 import { countBelow } from "./count-below.ts";
 import { setModified } from "./file-times.ts";
@@ -106,6 +107,7 @@ async function targetOf(given: string | undefined, { names, address }: BucketPat
   if (given === undefined) return { folder: ".", name, text: nameToText(name) };
   const found = await stat(given).catch(() => undefined);
   if (found?.isDirectory() === true) return { folder: given, name, text: join(given, nameToText(name)) };
+  requireKnownBytes(given);
   return { folder: dirname(given), name: nameFromText(basename(given)), text: given };
 }
 

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, rmSync,
 import { userInfo } from "node:os";
 import { dirname, join } from "node:path";
 import { Command, CommanderError } from "commander";
-import { unlessSync } from "../../base/unless.ts";
+import { orElse, unlessSync } from "../../base/unless.ts";
 import { NODE_FLAGS } from "../../runtime/memory.ts";
 import { SynclineError } from "../../base/errors.ts";
 import { homeFolder } from "../../agent/state/state-dir.ts";
@@ -252,7 +252,12 @@ function nextSteps(name: string, system: boolean): string[] {
   const manager = managerText(system);
   const steps = [`${manager} daemon-reload`, `${manager} enable --now syncline-${name}.service`];
   // Without this, a user's services end with the last session.
-  return system ? steps : [...steps, `loginctl enable-linger ${userInfo().username}`];
+  return system ? steps : [...steps, `loginctl enable-linger ${userName()}`];
+}
+
+/** A user's number does, too. Containers may have users without a name. */
+function userName(): string {
+  return orElse(String(process.getuid?.()), () => userInfo().username);
 }
 
 function managerText(system: boolean): string {

@@ -9,6 +9,7 @@ import { MOUNT_TYPE, type MountedAt, readMountTable } from "../../fuse/mount-tab
 import type { DiskPath } from "../../sync/disk/disk.ts";
 import type { Call } from "../command.ts";
 import { configFolder } from "../config-file.ts";
+import { requireKnownBytes } from "../given-path.ts";
 import { passphrasePathOf } from "../key-file.ts";
 import { printText } from "../terminal/text.ts";
 import { keyPathOf } from "../wallet.ts";
@@ -20,6 +21,7 @@ import { keyPathOf } from "../wallet.ts";
  */
 export async function syncedFolder({ runtime, options }: Call, address: string, directory: string): Promise<string> {
   const folder = canonicalFolder(directory);
+  requireKnownBytes(folder);
   if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() === false) {
     throw new SynclineError("not_a_directory", `${printText(folder)} is not a folder.`, {
       hint: "Name a folder to sync. A missing folder is created.",
