@@ -2,13 +2,13 @@
  * The library entry point `syncline/bucket`: trees of files as in a bucket, and merging two of them, with conflicts. No
  * network, keys or commits: agents build what they publish from these trees. docs/reference/library.md has an example.
  */
-import { type Cid, type FileId, type FileName, type Ino, type Lamport, ROOT_ID, type WriterId } from "../base/ids.ts";
+import { type Cid, type FileName, type Ino, type Lamport, ROOT_ID, type WriterId } from "../base/ids.ts";
 import { SynclineError } from "../base/errors.ts";
 import { nameFromText, nameToText } from "../base/names.ts";
 import type { BlockStore } from "../blocks/block-store.ts";
 import { rebaseEpoch } from "../fstree/rebase/rebase.ts";
 import { rootDirectoryTree } from "../bucket/bucket.ts";
-import { listDirectory, lookup, resolvePath } from "../fstree/fs-reader.ts";
+import { liesInItself, listDirectory, lookup, resolvePath } from "../fstree/fs-reader.ts";
 import type { Conflict } from "../fstree/merge/conflict.ts";
 import type { Head, MergeContext } from "../fstree/merge/context.ts";
 import { mergeSnapshots } from "../fstree/merge/merge-snapshots.ts";
@@ -87,7 +87,7 @@ export class FileTrees {
     const draft = new DraftTree(nodes, tree);
     const data = new Map<Ino, Uint8Array>();
     for (const [path, content] of Object.entries(changes)) {
-      const names = path.split("/").map(nameFromText);
+      const names = namesOf(path);
       const name = names.pop() ?? ("" as FileName);
       const directory = await directoryOf(draft, names, path, timeNs);
       const now = await draft.child(directory, name);
@@ -117,22 +117,46 @@ export class FileTrees {
     return built.ours;
   }
 
-  /** Everything in a tree, directories before their entries. */
+  /** Everything in a tree, directories before their entries. Throws `format_invalid` for a directory inside itself. */
   async *list(tree: Cid): AsyncGenerator<ListedFile> {
-    yield* this.#listFrom(tree, ROOT_ID, "");
+    const { nodes } = this.#context;
+    const open = [{ id: ROOT_ID, prefix: "", entries: listDirectory(nodes, tree, ROOT_ID) }];
+    const above = new Set([ROOT_ID]);
+    for (let at = open.at(-1); at !== undefined; at = open.at(-1)) {
+      const { done, value } = await at.entries.next();
+      if (done === true) {
+        open.pop();
+        above.delete(at.id);
+        continue;
+      }
+      const found = await lookup(nodes, tree, { parent: at.id, name: value.name });
+      if (found === undefined) continue;
+      const { id, record } = found;
+      const path = at.prefix + nameToText(value.name);
+      yield { path, type: record.type, size: record.size };
+      if (record.type !== "directory") continue;
+      if (above.has(id)) throw liesInItself();
+      above.add(id);
+      open.push({ id, prefix: `${path}/`, entries: listDirectory(nodes, tree, id) });
+    }
   }
 
   /** A file's bytes; undefined if there is no file at this path. */
   async read(tree: Cid, path: string): Promise<Uint8Array | undefined> {
     const { nodes, content } = this.#context;
-    const found = await resolvePath(nodes, tree, path.split("/").map(nameFromText));
+    const found = await resolvePath(nodes, tree, namesOf(path));
     if (found?.record.type !== "file") return undefined;
     const { record } = found;
     return readContent(content, record.content, record.size, 0, record.size);
   }
 
-  /** Merges two sides' changes to `base`. A pure function of the three; the order of the sides does not matter. */
+  /**
+   * Merges two sides' changes to `base`. A pure function of the three; the order of the sides does not matter. Throws `usage`
+   * if nothing tells who wins.
+   */
   async merge(base: Cid, x: Side, y: Side): Promise<MergedFiles> {
+    if (x.seq === y.seq && x.writer === y.writer && x.epoch === y.epoch && x.tree !== y.tree)
+      throw new SynclineError("usage", "Two different sides have the same seq, writer and epoch.");
     const { tree, conflicts } = await mergeSnapshots(this.#context, base, headOf(x), headOf(y));
     return {
       tree,
@@ -140,18 +164,6 @@ export class FileTrees {
         return { kind, rule, kept: textOf(names.kept), other: textOf(names.other) };
       }),
     };
-  }
-
-  async *#listFrom(tree: Cid, directory: FileId, prefix: string): AsyncGenerator<ListedFile> {
-    const { nodes } = this.#context;
-    for await (const { name } of listDirectory(nodes, tree, directory)) {
-      const found = await lookup(nodes, tree, { parent: directory, name });
-      if (found === undefined) continue;
-      const path = prefix + nameToText(name);
-      const { type, size } = found.record;
-      yield { path, type, size };
-      if (type === "directory") yield* this.#listFrom(tree, found.id, `${path}/`);
-    }
   }
 }
 
@@ -170,7 +182,15 @@ async function directoryOf(draft: DraftTree, names: readonly FileName[], path: s
   return directory;
 }
 
+/** Text with half of a surrogate pair has no UTF-8: two such paths could become one. */
+function namesOf(path: string): FileName[] {
+  if (!path.isWellFormed()) throw new SynclineError("name_invalid", `${JSON.stringify(path)} is not Unicode text.`);
+  return path.split("/").map(nameFromText);
+}
+
 function headOf({ tree, seq, writer, epoch }: Side): Head {
+  if (!/^[0-9a-f]{32}$/.test(writer) || !Number.isSafeInteger(seq) || !Number.isSafeInteger(epoch))
+    throw new SynclineError("usage", "A side has a writer of 32 hex digits, and whole numbers as its seq and epoch.");
   return { tree, lamport: seq as Lamport, writer: writer as WriterId, epoch };
 }
 
