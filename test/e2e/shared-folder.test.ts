@@ -1,5 +1,5 @@
 /** A bucket's folder that several users share: what one of them makes there, the others can use. */
-import { execFileSync, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { chmodSync, chownSync, lstatSync, mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -10,10 +10,10 @@ const space = new Workspace("shared-folder");
 afterAll(() => space[Symbol.dispose]());
 const isRoot = process.getuid?.() === 0;
 
-function putWithUmask(umask: string, url: string): void {
+function withUmask(umask: string, ...args: string[]): void {
   const script = `umask ${umask}; exec "$0" "$@"`;
-  const command = Workspace.command("put", "-", url);
-  const { status, stderr } = spawnSync("sh", ["-c", script, ...command], { env: space.env, input: randomBytes(2e6) });
+  const command = ["-c", script, ...Workspace.command(...args)];
+  const { status, stderr } = spawnSync("sh", command, { env: space.env, input: randomBytes(2e6) });
   expect(status, stderr.toString()).toBe(0);
 }
 
@@ -29,10 +29,8 @@ test.skipIf(process.platform === "win32")(
     const folder = space.at("team");
     mkdirSync(folder);
     chmodSync(folder, 0o2770);
-    execFileSync("sh", ["-c", 'umask 007; exec "$0" "$@"', ...Workspace.command("init", space.url("team"))], {
-      env: space.env,
-    });
-    putWithUmask("077", `${space.url("team")}/file`);
+    withUmask("077", "init", space.url("team"));
+    withUmask("077", "put", "-", `${space.url("team")}/file`);
     for (const { name, stat } of inside(folder)) {
       const wanted = stat.isDirectory() ? 0o070 : 0o040;
       expect(stat.mode & wanted, name).toBe(wanted);
@@ -45,7 +43,7 @@ test.skipIf(!isRoot)("what root makes in another user's bucket belongs to that u
   mkdirSync(folder, { mode: 0o700 });
   chownSync(folder, owner, owner);
   space.do("init", space.url("own"));
-  putWithUmask("022", `${space.url("own")}/file`);
+  withUmask("022", "put", "-", `${space.url("own")}/file`);
   const found = inside(folder);
   expect(found.length).toBeGreaterThan(3);
   for (const { name, stat } of found) expect([stat.uid, stat.gid], name).toEqual([owner, owner]);
