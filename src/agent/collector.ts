@@ -2,8 +2,8 @@
  * What an agent needs to collect its bucket's garbage: a device of its own in a folder of the agent's state, and a record of
  * the last collection. A master collects its garbage itself: there the agent only thins the history.
  */
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { makeFolders } from "../runtime/make-folders.ts";
 import { SynclineError } from "../base/errors.ts";
 import { orElse } from "../base/unless.ts";
 import { type CollectionMark, type CollectionNews, thinIfNeeded } from "../bucket/gc/need.ts";
@@ -23,7 +23,7 @@ export interface CollectorOptions extends Omit<WritingOptions, "wallet" | "witne
 /** Makes and certifies the collector's device, while the wallet is at hand. It publishes no files. Throws as `openDevice`. */
 export async function prepareCollector(setup: DeviceSetup): Promise<void> {
   const stateDir = collectorDirOf(setup.stateDir);
-  mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+  makeFolders(stateDir, 0o700);
   await openDevice({ ...setup, stateDir });
 }
 

@@ -1,7 +1,8 @@
 /** The disk under a block cache: segment files in one folder, and the index beside them. */
-import { existsSync, mkdirSync, rmSync, statfsSync, statSync, truncateSync } from "node:fs";
+import { existsSync, rmSync, statfsSync, statSync, truncateSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
+import { makeFolders } from "../runtime/make-folders.ts";
 import type { Clock } from "../base/clock.ts";
 import { CACHE_KEEPS_FREE_BYTES } from "../base/limits.ts";
 import { type CachedRange, type CacheIndex, removeIndex, SqliteCacheIndex } from "./cache-index.ts";
@@ -55,7 +56,7 @@ export class CacheFolder implements CacheStorage {
   }
 
   openIndex(): CacheIndex {
-    mkdirSync(this.#dir, { recursive: true, mode: 0o700 });
+    makeFolders(this.#dir, 0o700);
     return new SqliteCacheIndex(this.#dir);
   }
 

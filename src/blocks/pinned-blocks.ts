@@ -3,9 +3,10 @@
  * threads may read while one writes. Like a cache, the folder may be deleted at any time: blocks are verified when read. They are
  * not fsynced, so each boot's first agent checks them all. Segments, as the cache has, would be rewritten when a block is unpinned.
  */
-import { mkdirSync, statfsSync, statSync } from "node:fs";
+import { statfsSync, statSync } from "node:fs";
 import { readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { makeFolders } from "../runtime/make-folders.ts";
 import { orElse, unless } from "../base/unless.ts";
 import { mapConcurrent } from "../base/concurrency.ts";
 import type { Cid } from "../base/ids.ts";
@@ -66,7 +67,7 @@ export class PinnedBlocks {
 
   /** Throws the system's errors. */
   async write({ cid, bytes }: Block): Promise<void> {
-    mkdirSync(this.#dir, { recursive: true, mode: 0o700 });
+    makeFolders(this.#dir, 0o700);
     const path = join(this.#dir, cid);
     await writeFile(path + UNFINISHED, bytes, { mode: 0o600 });
     await rename(path + UNFINISHED, path);
@@ -78,7 +79,7 @@ export class PinnedBlocks {
 
   /** How much of the disk's free space it may take: part of it is reserved for unpublished data. May be negative. */
   spare(): number {
-    mkdirSync(this.#dir, { recursive: true, mode: 0o700 });
+    makeFolders(this.#dir, 0o700);
     const { bavail, blocks, bsize } = statfsSync(this.#dir);
     return bavail * bsize - Math.min(CACHE_KEEPS_FREE_BYTES, (blocks * bsize) / 4);
   }

@@ -1,6 +1,7 @@
 /** The files of a wallet key: the keystore, and a generated passphrase beside it. Readable by their owner only. */
-import { link, mkdir, open, readFile, rm } from "node:fs/promises";
+import { link, open, readFile, rm } from "node:fs/promises";
 import { dirname, join, parse } from "node:path";
+import { makeFolders } from "../runtime/make-folders.ts";
 import { unless } from "../base/unless.ts";
 import { SynclineError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
@@ -23,7 +24,7 @@ export async function readIfThere(path: string): Promise<string | undefined> {
  */
 export async function createSecretFile(path: string, text: string, random: Random): Promise<void> {
   const folder = dirname(path);
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  makeFolders(folder, 0o700);
   const temporary = `${path}.${Buffer.from(random.bytes(8)).toString("hex")}`;
   try {
     await using file = await open(temporary, "wx", 0o600);

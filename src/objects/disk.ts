@@ -24,12 +24,30 @@ export const systemDisk: Disk = fs;
 
 /** Makes a folder and the folders above it, durably. */
 export async function makeDurableFolder(disk: Disk, path: string, mode = 0o777): Promise<void> {
-  const first = await disk.mkdir(path, { recursive: true, mode });
+  const first = await makeFolders(disk, path, mode);
   if (first === undefined) return;
   for (let folder = path; folder.length >= dirname(first).length; folder = dirname(folder)) {
     await syncFolder(disk, folder);
     if (folder === dirname(folder)) break;
   }
+}
+
+/** As runtime/make-folders.ts. */
+async function makeFolders(disk: Disk, path: string, mode: number): Promise<string | undefined> {
+  try {
+    await disk.mkdir(path, { mode });
+    return path;
+  } catch (cause) {
+    const isThere = await disk.stat(path).then(
+      (stat) => stat.isDirectory(),
+      () => false,
+    );
+    if (isThere) return undefined;
+    if (!failedWith(cause, "ENOENT") || dirname(path) === path) throw cause;
+  }
+  const first = await makeFolders(disk, dirname(path), mode);
+  await unless("EEXIST", () => disk.mkdir(path, { mode }));
+  return first ?? path;
 }
 
 /**

@@ -5,8 +5,9 @@
  * The file's name holds everything, so it is always complete, without a lock or a sync. Several processes may add names;
  * the greatest seq counts, and each process removes the names below its own.
  */
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { makeFolders } from "../../runtime/make-folders.ts";
 import { orElse, unlessSync } from "../../base/unless.ts";
 import type { Lamport } from "../../base/ids.ts";
 import { failedWith } from "../../base/system-errors.ts";
@@ -22,7 +23,7 @@ export function rootFile(root: string, address: string): RootMemory {
     const name = nameOf(found);
     if (name === noted) return;
     try {
-      mkdirSync(folder, { recursive: true, mode: 0o700 });
+      makeFolders(folder, 0o700);
       writeFileSync(join(folder, name), "", { mode: 0o600 });
       for (const other of namesIn(folder)) {
         const known = parseName(other);

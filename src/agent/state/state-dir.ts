@@ -4,9 +4,10 @@
  *
  * A state has one agent at a time: the system releases its lock however the process dies.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, realpathSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync, realpathSync, statSync } from "node:fs";
 import { homedir, userInfo } from "node:os";
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
+import { makeFolders } from "../../runtime/make-folders.ts";
 import { SynclineError } from "../../base/errors.ts";
 import { describeError, type Log } from "../../base/log.ts";
 import { orElse } from "../../base/unless.ts";
@@ -250,7 +251,7 @@ export function canonicalFolder(directory: string): string {
 /** Makes a state's folder, mode 0700. Throws `local_io_failed`. */
 export function makeStateFolder(path: string): void {
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    makeFolders(path, 0o700);
   } catch (cause) {
     throw new SynclineError("local_io_failed", `Cannot create the state folder ${path}: ${reasonOf(cause)}.`, {
       hint: "Choose a writable folder: --state DIR or SYNCLINE_STATE.",

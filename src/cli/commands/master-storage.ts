@@ -1,7 +1,7 @@
 /** Where a master keeps its data: in a folder, or with an arbiter and a store that other masters share. */
 import { createHash } from "node:crypto";
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { makeFolders } from "../../runtime/make-folders.ts";
 import { xdgFolder } from "../../agent/state/state-dir.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
@@ -81,7 +81,7 @@ function cacheFolder(runtime: Runtime, data: string | undefined, storage: string
     hint: "Give each master on a machine a folder of its own: --data DIR.",
   });
   const take = (dir: string) => {
-    mkdirSync(dir, { recursive: true, mode: 0o700 });
+    makeFolders(dir, 0o700);
     systemDatabases.lock(join(dir, "lock"), says(dir));
     return dir;
   };

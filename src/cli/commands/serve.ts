@@ -1,5 +1,5 @@
 /** `syncline serve`: a master, in the foreground, until a signal stops it. */
-import { mkdirSync } from "node:fs";
+import { makeFolders } from "../../runtime/make-folders.ts";
 import { boundHeaps, collectGarbage } from "../../runtime/memory.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Wallet } from "../../base/ids.ts";
@@ -139,7 +139,7 @@ function dataFolder(path: string | undefined): string {
   if (path === undefined)
     throw new SynclineError("usage", "--tls-self-signed needs --data DIR, to keep the certificate.");
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    makeFolders(path, 0o700);
   } catch (cause) {
     throw new SynclineError("local_io_failed", `Cannot create the data folder ${path}: ${String(cause)}.`, {
       hint: "Choose a writable folder: --data DIR.",

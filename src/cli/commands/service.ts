@@ -1,9 +1,10 @@
 /** `syncline service`: mounts, synced folders and WebDAV servers as systemd units, of a user or of the machine. */
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { userInfo } from "node:os";
 import { dirname, join } from "node:path";
 import { Command, CommanderError } from "commander";
+import { makeFolders } from "../../runtime/make-folders.ts";
 import { orElse, unlessSync } from "../../base/unless.ts";
 import { NODE_FLAGS } from "../../runtime/memory.ts";
 import { SynclineError } from "../../base/errors.ts";
@@ -88,7 +89,7 @@ async function install(call: ServiceCall & Call<"dryRun">): Promise<void> {
     output.result({ unit: path, text: unit, written: false, next }, `${printText(path)} would contain:\n${unit}`);
     return;
   }
-  mkdirSync(dirname(path), { recursive: true });
+  makeFolders(dirname(path));
   if (before === undefined) writeFileSync(path, unit, { mode: 0o644 });
   output.result({ unit: path, text: unit, written: before === undefined, next }, `Wrote ${printText(path)}. Now run:`);
   for (const step of next) output.notice(`  ${step}`);

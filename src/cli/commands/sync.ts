@@ -1,6 +1,7 @@
 /** `syncline sync`: keeps a folder and a bucket in sync. */
-import { existsSync, mkdirSync, rmdirSync } from "node:fs";
+import { existsSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
+import { makeFolders } from "../../runtime/make-folders.ts";
 import { serveControl } from "../../agent/control.ts";
 import type { ShownPass, SyncAgent } from "../../agent/folder/sync-agent.ts";
 import { openLogFile } from "../../agent/state/log-file.ts";
@@ -71,7 +72,7 @@ async function sync(call: SyncCall): Promise<ExitStatus> {
 /** Stands in for a missing folder, which a dry run must not create. */
 function emptyFolder(state: StateDir): Disposable & { readonly path: string } {
   const path = join(state.path, "empty");
-  mkdirSync(path, { recursive: true });
+  makeFolders(path);
   return { path, [Symbol.dispose]: () => rmdirSync(path) };
 }
 

@@ -1,6 +1,6 @@
 /** `syncline webdav`: serves a bucket over WebDAV, without a mount; manages the app passwords for signing in. */
-import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
+import { makeFolders } from "../../runtime/make-folders.ts";
 import { timeText } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
 import { WEBDAV_PLACE } from "../../agent/state/state-dir.ts";
@@ -125,7 +125,7 @@ function read(path: string): AppPassword[] {
 /** Changes the list, one command at a time; returns its path. Throws `state_in_use`. */
 function change(runtime: Runtime, to: (passwords: readonly AppPassword[]) => readonly AppPassword[]): string {
   const path = passwordPath(runtime);
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  makeFolders(dirname(path), 0o700);
   using _lock = takeProcessLock(`${path}.lock`, {
     inUse: "Another command is changing the passwords.",
     hint: "Run this one again.",

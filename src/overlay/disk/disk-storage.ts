@@ -8,7 +8,6 @@ import {
   fstatSync,
   fsync,
   fsyncSync,
-  mkdirSync,
   openSync,
   readSync,
   readdirSync,
@@ -20,6 +19,7 @@ import {
 import { unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { makeFolders } from "../../runtime/make-folders.ts";
 import { mapConcurrent } from "../../base/concurrency.ts";
 import { failedWith } from "../../base/system-errors.ts";
 import { SqliteTables } from "./sqlite-tables.ts";
@@ -55,8 +55,7 @@ export class DiskStorage implements OverlayStorage {
   /** Creates missing folders. Throws `disk_full`, `store_failed`. */
   constructor(stateDir: string) {
     this.#path = stateDir;
-    for (const folder of ["journal", "data"] as const)
-      attempt(() => mkdirSync(join(stateDir, folder), { recursive: true, mode: 0o700 }));
+    for (const folder of ["journal", "data"] as const) attempt(() => makeFolders(join(stateDir, folder), 0o700));
   }
 
   list(folder: Folder): string[] {
