@@ -50,7 +50,7 @@ export class Pins implements AsyncDisposable {
   /** `PinnedBlocks.version` at the end of that round. */
   #version = 0n;
   #isChecked = false;
-  /** Whether what only removed pins need may still be here, or they may still be in the stored list. */
+  /** Whether removed pins may still be in the stored list, or their blocks here. */
   #hasLeft = false;
   #absent: readonly PinPath[] = [];
   #totals = { files: 0, bytes: 0 };

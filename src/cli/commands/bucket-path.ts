@@ -111,7 +111,7 @@ async function isBucket(address: string, options: RemoteOptions): Promise<boolea
   }
 }
 
-/** A folder named `root` is of another system's disk, say, and may be closed to this user. */
+/** A bucket's root is a file. A folder of that name, as on another system's disk, may be closed to this user. */
 function hasFolderAsRoot(path: string): boolean {
   return orElse(false, () => statSync(join(path, ROOT_OBJECT)).isDirectory());
 }

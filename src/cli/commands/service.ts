@@ -256,7 +256,7 @@ function nextSteps(name: string, system: boolean): string[] {
   return system ? steps : [...steps, `loginctl enable-linger ${userName()}`];
 }
 
-/** A user's number does, too. Containers may have users without a name. */
+/** For loginctl, which also takes a number: users of containers may have no name. */
 function userName(): string {
   return orElse(String(process.getuid?.()), () => userInfo().username);
 }
