@@ -204,8 +204,8 @@ export class SqliteCacheIndex implements CacheIndex {
   }
 
   /**
-   * Removes files without a row: a row goes before its file does, and power loss may undo rows. Others may add
-   * segments meanwhile, each row before its file: so rows are read after the files' names.
+   * Removes files that have no row. Such files remain if a process dies between deleting a row and its file, or if power
+   * loss undoes rows. Another process adds a row before its file, so files are listed before rows are read.
    */
   #sweep(dir: string): void {
     const files = segmentsIn(dir);

@@ -3,10 +3,10 @@ import { existsSync } from "node:fs";
 import { SynclineError } from "../base/errors.ts";
 import { printText } from "./terminal/text.ts";
 
-/** What Node.js makes of bytes in arguments and in the current folder's path that are not UTF-8. */
+/** Node.js puts this in place of bytes that are not UTF-8, in arguments and in the working directory's path. */
 const REPLACED = "\ufffd";
 
-/** Throws `usage` for a path whose bytes are lost: something else would be made beside what it names. */
+/** Throws `usage` if the path's real bytes are lost: what would be created is not what the user named. */
 export function requireKnownBytes(path: string): void {
   if (!path.includes(REPLACED) || existsSync(path)) return;
   throw new SynclineError("usage", `${printText(path)} has bytes that are not UTF-8.`, {

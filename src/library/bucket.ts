@@ -152,11 +152,11 @@ export class FileTrees {
 
   /**
    * Merges two sides' changes to `base`. A pure function of the three; the order of the sides does not matter. Throws `usage`
-   * if nothing tells who wins.
+   * if the sides differ and neither wins.
    */
   async merge(base: Cid, x: Side, y: Side): Promise<MergedFiles> {
     if (x.seq === y.seq && x.writer === y.writer && x.epoch === y.epoch && x.tree !== y.tree)
-      throw new SynclineError("usage", "Two different sides have the same seq, writer and epoch.");
+      throw new SynclineError("usage", "The two sides differ, but have the same seq, writer and epoch.");
     const { tree, conflicts } = await mergeSnapshots(this.#context, base, headOf(x), headOf(y));
     return {
       tree,
@@ -182,7 +182,7 @@ async function directoryOf(draft: DraftTree, names: readonly FileName[], path: s
   return directory;
 }
 
-/** Text with half of a surrogate pair has no UTF-8: two such paths could become one. */
+/** A lone surrogate has no UTF-8 form, so two such paths could become one. */
 function namesOf(path: string): FileName[] {
   if (!path.isWellFormed()) throw new SynclineError("name_invalid", `${JSON.stringify(path)} is not Unicode text.`);
   return path.split("/").map(nameFromText);

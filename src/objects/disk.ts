@@ -32,7 +32,7 @@ export async function makeDurableFolder(disk: Disk, path: string, mode = 0o777):
   }
 }
 
-/** As runtime/make-folders.ts. */
+/** As runtime/make-folders.ts, through the port. */
 async function makeFolders(disk: Disk, path: string, mode: number): Promise<string | undefined> {
   try {
     await disk.mkdir(path, { mode });

@@ -1,6 +1,6 @@
 /**
- * The rights of what is made in a store's folder. Whoever shares the folder must be able to use it, whatever the umask of the
- * process that makes it, and even if that is root's: otherwise one command could lock everybody else out of the bucket.
+ * Makes what is created in a store's folder usable for everyone who shares the folder. Otherwise one process with a strict
+ * umask, or one command run as root, could lock all others out of the bucket.
  */
 import { constants } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
@@ -9,7 +9,7 @@ import type { Disk } from "./disk.ts";
 const { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } = constants;
 
 const GROUP_WRITES = 0o020;
-/** What the folder's group gets. Files are replaced, never changed. */
+/** Rights for the folder's group. It need not write to files: they are replaced, never changed. */
 const OF_FILES = 0o040;
 const OF_FOLDERS = 0o070;
 
@@ -22,9 +22,9 @@ interface Shared {
 }
 
 /**
- * If a group may write to the folder, the group may use what is made there. What root makes gets the folder's owner, but
- * only inside the folder: its owner could have led root elsewhere by a link. Calls never reject: some file systems have no
- * such rights.
+ * If the folder is group-writable, its group gets access to what is created there. What root creates is given to the folder's
+ * owner, unless it lies elsewhere: the owner could have put a symlink in the way. Calls never reject, since some file systems
+ * have no such rights.
  */
 export class FolderRights {
   readonly #disk: Pick<Disk, "open" | "readlink" | "stat">;
@@ -37,12 +37,12 @@ export class FolderRights {
     this.#path = path;
   }
 
-  /** To a file that was just made. */
+  /** To a file that was just created. */
   giveToFile(made: FileHandle): Promise<void> {
     return this.#sharing((shared) => this.#give(made, shared, OF_FILES));
   }
 
-  /** To a subfolder that was just made. */
+  /** To a subfolder that was just created. */
   giveToFolder(path: string): Promise<void> {
     return this.#sharing(async (shared) => {
       await using made = await this.#disk.open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
@@ -59,7 +59,7 @@ export class FolderRights {
     }
   }
 
-  /** Undefined for a folder that is this user's alone. */
+  /** Undefined if the folder is not shared. */
   async #look(): Promise<Shared | undefined> {
     if (process.platform === "win32") return undefined;
     const { mode, uid, gid } = await this.#disk.stat(this.#path);
@@ -79,7 +79,7 @@ export class FolderRights {
     if (shared.hasGroup && (mode & rights) !== rights) await made.chmod((mode & 0o7777) | rights);
   }
 
-  /** Where an open file is, whatever leads there. Throws on systems that do not tell. */
+  /** The real path of an open file or folder. Throws on systems other than Linux. */
   #realPath({ fd }: FileHandle): Promise<string> {
     return this.#disk.readlink(`/proc/self/fd/${fd}`);
   }

@@ -1,4 +1,4 @@
-/** How a bucket cuts files so that small ones have lists of several levels. The mean doubles above 9,000 bytes. */
+/** Chunking so fine that even small files have chunk lists of several levels. The mean size doubles above 9,000 bytes. */
 import { DEFAULT_CHUNKER } from "../format/files/chunker.ts";
 
 export const FINE_CUTTING = {

@@ -1,7 +1,7 @@
 /** An agent whose state's disk is full: it starts, also with the history, room can be made in its mount and of its pins, and its end is reported. */
 import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { appendFileSync, mkdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdirSync, readdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { Workspace } from "../support/syncline.ts";
@@ -42,7 +42,12 @@ test.skipIf(!isAble)("unpin makes room on a full state disk, also during a pause
   space.json("flush", mount, ...on);
   space.do("pin", join(mount, "large"), join(mount, "other"), ...on);
   space.do("pause", mount, ...on);
+  space.do("unmount", mount, ...on);
+  // As after a boot: all blocks are checked again.
+  rmSync(join(state, "pins-checked"), { force: true });
+  for (const name of readdirSync(state)) rmSync(join(state, name, "pins-checked"), { force: true });
   fill(join(small, "filled"));
+  space.behind("mount", url, mount, ...on);
   space.json("unpin", join(mount, "large"), ...on);
   await expect.poll(() => statfsSync(small).bavail * 4096, { timeout: 20_000 }).toBeGreaterThan(900_000);
   space.do("unmount", mount, ...on);

@@ -7,6 +7,8 @@ import { SynclineError } from "../../base/errors.ts";
 import { failureOf } from "../../base/failure.ts";
 import type { Cid } from "../../base/ids.ts";
 import { describeError } from "../../base/log.ts";
+import { isDiskFull } from "../../base/system-errors.ts";
+import { unlessSync } from "../../base/unless.ts";
 import type { Ports } from "../../base/ports.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
 import type { PinnedBlocks } from "../../blocks/pinned-blocks.ts";
@@ -262,7 +264,8 @@ export class Pins implements AsyncDisposable {
         const intact = await pinned.held(batch);
         for (const cid of batch) if (!intact.has(cid)) await this.#drop(kept, cid);
       }
-      writeStateFile(path, booted);
+      // Without this mark, the next agent checks them again.
+      unlessSync(isDiskFull, () => writeStateFile(path, booted));
     }
     this.#isChecked = true;
   }

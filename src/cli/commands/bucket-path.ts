@@ -111,7 +111,7 @@ async function isBucket(address: string, options: RemoteOptions): Promise<boolea
   }
 }
 
-/** A bucket's root is a file. A folder of that name, as on another system's disk, may be closed to this user. */
+/** A bucket's root is a file. A folder named `root`, as on another system's disk, may be unreadable for this user. */
 function hasFolderAsRoot(path: string): boolean {
   return orElse(false, () => statSync(join(path, ROOT_OBJECT)).isDirectory());
 }

@@ -256,7 +256,7 @@ function nextSteps(name: string, system: boolean): string[] {
   return system ? steps : [...steps, `loginctl enable-linger ${userName()}`];
 }
 
-/** For loginctl, which also takes a number: users of containers may have no name. */
+/** The user's name, or number if there is no name, as in containers. loginctl takes both. */
 function userName(): string {
   return orElse(String(process.getuid?.()), () => userInfo().username);
 }

@@ -131,7 +131,7 @@ async function put(copy: FolderCopy, name: string, body: readonly Uint8Array[], 
   if (stored === undefined || Buffer.compare(stored.bytes, whole) !== 0) throw otherObject(objects, object);
 }
 
-/** Repeated copies find the same name, unless the log gives up more. */
+/** A repeated copy finds the same name, unless the log has given up more packs since. */
 function freeName({ gone }: FolderCopy, object: string): string {
   let free = object;
   for (let pack = packOf(free); pack !== undefined && gone.has(pack); pack = packOf(free))

@@ -1,4 +1,4 @@
-/** New directories, whose attributes come last: adding entries changes their times. */
+/** New directories get their attributes last, since adding entries changes their times. */
 import type { FileRecord } from "../../format/files/record.ts";
 
 /** The mode until then. */

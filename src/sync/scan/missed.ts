@@ -125,7 +125,7 @@ function seenElsewhere(db: SyncDatabase, matching: Matching, found: Found): { fo
   if (stat.type === "directory") return [];
   const entry = db.byInode(stat.ino).find(({ id, parent, record, seen }) => {
     if (parent === PARKED_ID || record.type !== stat.type || !isSameInode(seen, stat)) return false;
-    // Undefined: the walk found its whole directory unchanged.
+    // `ofId` is undefined if the walk skipped an unchanged directory.
     return matching.ofId(id)?.found.some((other) => other.stat.ino === stat.ino) !== false;
   });
   const path = entry && pathInFolder(db, entry);

@@ -43,7 +43,7 @@ test("paths that UTF-8 cannot write are refused, since two could become one", as
   await expect(files.read(empty, "a\ud800")).rejects.toMatchObject({ code: "name_invalid" });
 });
 
-test("different sides of which neither wins are refused, and so are malformed ones", async () => {
+test("sides that differ without a winner are refused, and so are malformed sides", async () => {
   const files = new FileTrees(memoryBlocks());
   const base = await files.change(await files.empty(), { t: "0" }, 1n);
   const side = async (text: string, more: Partial<Side> = {}): Promise<Side> => {

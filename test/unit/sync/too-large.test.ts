@@ -1,4 +1,4 @@
-/** What disks of other systems may have and no bucket can hold: it is listed, and all else is synced. */
+/** Files and names that a disk can hold but a bucket cannot: status lists them, and everything else is synced. */
 import { describe, expect, test } from "vitest";
 import type { FileName } from "../../../src/base/ids.ts";
 import { systemFailure } from "../../../src/base/system-errors.ts";

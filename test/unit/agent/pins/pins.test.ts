@@ -221,7 +221,7 @@ test("a directory and a file in it share their blocks; after the directory is un
   await expect.poll(kept).toEqual([]);
 });
 
-test("blocks of a removed pin leave the disk also while another pin does not fit, or syncing is paused", async () => {
+test("a removed pin's blocks are dropped even while another pin does not fit, or syncing is paused", async () => {
   const { publish, pinned, open, settled, kept, pause } = await world();
   await publish(file("a", LONG), file("b", `b ${LONG}`, 3), file("c", `c ${LONG}`, 4));
   const pins = open();
