@@ -53,6 +53,7 @@ export class Masters implements Master {
   }
 
   async call(request: MasterRequest): Promise<MasterAnswer> {
+    const startMs = this.#clock.monotonicMs();
     const tried = new Set<MasterHealth>();
     for (;;) {
       const member = await this.#choose();
@@ -67,7 +68,9 @@ export class Masters implements Master {
         if (!this.#isFault(error, request)) throw error;
         if (!signal.aborted) this.#leave(member, error);
         if (isRepeated || !mayMove(request, error)) throw error;
-        if (!this.#members.some((other) => !tried.has(other) && !other.isLeft)) throw error;
+        // Those that were left are tried, too: they may be back. During a longer call their health was checked.
+        const isSoon = this.#clock.monotonicMs() - startMs < MASTER_DOUBT_MS;
+        if (!this.#members.some((other) => !tried.has(other) && (isSoon || !other.isLeft))) throw error;
       }
     }
   }

@@ -75,7 +75,7 @@ export class Workspace implements Disposable {
   /** Runs a command that must succeed; returns its output. */
   do(...args: string[]): string {
     const { status, signal, out, err } = this.run(args);
-    if (status !== 0) throw new Error(`syncline ${args.join(" ")} ended with ${status ?? signal}: ${err}`);
+    if (status !== 0) throw new Error(`syncline ${args.join(" ")} ended with ${status ?? signal}: ${err}${out}`);
     return out;
   }
 

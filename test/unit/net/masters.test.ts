@@ -49,6 +49,21 @@ test("one that was left is asked, too, when the last one is silent", async () =>
   expect([first.calls, second.calls]).toEqual([2, 2]);
 });
 
+test("a call fails only if each of the masters fails, also those that were left", async () => {
+  const { masters, first, second } = twoMasters("refusing", "refusing");
+  await expect(masters.call(READ)).rejects.toMatchObject({ code: "arbiter_unreachable" });
+  await expect(masters.call(READ)).rejects.toMatchObject({ code: "arbiter_unreachable" });
+  expect([first.calls, second.calls]).toEqual([2, 2]);
+  for (const [gone, well] of [
+    [first, second],
+    [second, first],
+  ] as const) {
+    [gone.state, well.state] = ["gone", "well"];
+    await masters.call(READ);
+    await masters.call(READ);
+  }
+});
+
 test("a master that is healthy may take long", async () => {
   const { masters, first, second, clock } = twoMasters("busy");
   const call = masters.call(SWAP);
