@@ -29,6 +29,8 @@ export interface JournalOptions {
 
 /** Empty segments besides the reserve: one to write to next, and one in use while the next is prepared. A start reads them. */
 const SPARES = 2;
+/** As many more are kept when a checkpoint frees them: the next ones to be used need not be filled with zeros then. */
+const REUSED = 3;
 
 export class Journal {
   readonly #storage: OverlayStorage;
@@ -309,7 +311,7 @@ export class Journal {
   /** Never call this while one of them may be syncing. */
   #dropSpares(): void {
     if (this.#syncing) return;
-    const most = SPARES + this.#options.reserved();
+    const most = SPARES + REUSED + this.#options.reserved();
     const kept = this.#spares.filter(({ bytes }) => bytes === this.#options.segmentBytes).slice(0, most);
     for (const spare of this.#spares.splice(0)) if (!kept.includes(spare)) this.#remove(spare);
     this.#spares.push(...kept);

@@ -78,6 +78,44 @@ test("extents describe each byte as an array of bytes does, in order and without
   );
 });
 
+test("the same holds for thousands of extents", () => {
+  const size = 6_000;
+  const place = fc.nat({ max: size });
+  const small = fc.record({
+    kind: fc.constantFrom("data", "hole"),
+    offset: place,
+    length: fc.integer({ min: 1, max: 3 }),
+  });
+  const large = fc.record({
+    kind: fc.constantFrom("data", "hole", "resize", "seal", "rebase"),
+    offset: place,
+    length: fc.integer({ min: 1, max: size / 3 }),
+  });
+  const many = fc.array(small, { minLength: 3_000, maxLength: 3_000 });
+  const parts = fc.array(fc.tuple(many, large), { minLength: 4, maxLength: 4 });
+  fc.assert(
+    fc.property(parts, (edits) => {
+      const extents = Extents.ofBase(size);
+      const model: Model = { bytes: Array(size).fill("b"), epoch: 1, sealed: undefined, made: Array(size).fill(0) };
+      for (const [each, one] of edits) {
+        // Joins extents one by one, from the middle on.
+        const inOrder = Array.from({ length: 40 }, (_, step) => ({
+          kind: "data",
+          offset: 3_000 + step * 50,
+          length: 50,
+        }));
+        for (const edit of [...each, ...inOrder, one]) {
+          apply(extents, model, edit);
+          extents.storedBytes(size);
+        }
+        expect(lettersOf(extents)).toEqual(model.bytes);
+        expect(extents.storedBytes(size)).toBe(model.bytes.filter((letter) => letter !== "0").length);
+      }
+    }),
+    { numRuns: 5, endOnFailure: true },
+  );
+});
+
 test("a range returns exactly its part of each run", () => {
   fc.assert(
     fc.property(at, fc.array(edit, { maxLength: 20 }), at, at, (size, edits, offset, length) => {
