@@ -332,13 +332,17 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
     });
 
     test("with 3 and a report of what remains while the bucket is away; a second signal ends the wait; the next mount publishes", async () => {
-      const agent = space.start(["mount", url, dir, "--json"]);
+      const agent = space.start(["mount", url, dir, "--json", "--verbose"]);
       const output = collect(agent);
+      const received = new Promise<void>((done) => {
+        agent.stderr?.on("data", (text: Buffer) => text.includes("Received SIGTERM") && done());
+      });
       await once(agent.stdout ?? agent, "data");
       renameSync(bucketFolder(), `${bucketFolder()}-away`);
       writeFileSync(file("kept"), "kept");
       agent.kill("SIGTERM");
-      // The first one has begun to wait once it has found the bucket missing.
+      // A second signal before the process has seen the first would be lost.
+      await received;
       await eventually(async () => expect(space.status(dir)["online"]).toBe(false));
       agent.kill("SIGTERM");
       const { status, out } = await output;
