@@ -70,7 +70,11 @@ async function findByTime(
   at: string,
   endNs: bigint,
 ): Promise<VerifiedCommit> {
-  const dated: Commits = { commit: (cid) => commits.commitAlone(cid), blocks: commits.blocks };
+  const dated: Commits = {
+    commit: (cid) => commits.commitAlone(cid),
+    fetch: async (cids) => commits.fetch?.(cids),
+    blocks: commits.blocks,
+  };
   let [first, last]: (Gap | undefined)[] = [];
   for await (const item of history(dated, head)) {
     if (!isGap(item) && item.body.timeNs >= endNs) {

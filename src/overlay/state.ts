@@ -228,7 +228,9 @@ export class OverlayState {
 
   /** Moves all changed objects from one directory to another. */
   moveEntries(from: Ino, to: Ino): void {
-    for (const object of this.#objects.values()) {
+    for (const ino of new Set([...(this.#entries.get(from)?.values() ?? []), ...this.#behind])) {
+      const object = this.#objects.get(ino);
+      if (object === undefined) continue;
       for (const link of [...object.links].filter(({ parent }) => parent === from)) {
         const moved = { parent: to, name: link.name };
         this.removeLink(object, from, link.name);

@@ -23,12 +23,12 @@ export interface DraftName {
   readonly name: FileName;
 }
 
-type Mutable<Type> = { -readonly [Key in keyof Type]: Type[Key] };
+type MutableDraft = { -readonly [Key in keyof Draft]: Key extends "names" ? DraftName[] : Draft[Key] };
 
 export class DraftTree {
   readonly #nodes: NodeStore;
   readonly #tree: Cid;
-  readonly #drafts = new Map<Ino, Mutable<Draft>>();
+  readonly #drafts = new Map<Ino, MutableDraft>();
   readonly #changed = new Set<Ino>();
   readonly #inos = new Map<FileId, Ino>([[ROOT_ID, ROOT_INO]]);
   readonly #ids = new Map<Ino, FileId>([[ROOT_INO, ROOT_ID]]);
@@ -92,15 +92,15 @@ export class DraftTree {
   }
 
   link(draft: Draft, directory: Draft, name: FileName): void {
-    const changed = this.#change(draft.ino);
-    changed.names = [...changed.names, { parent: directory.ino, name }];
+    this.#change(draft.ino).names.push({ parent: directory.ino, name });
     this.#setEntry(directory.ino, name, draft.ino);
   }
 
   /** Removes one name. A directory must be empty. */
   unlink(draft: Draft, directory: Draft, name: FileName): void {
-    const changed = this.#change(draft.ino);
-    changed.names = changed.names.filter((each) => each.parent !== directory.ino || each.name !== name);
+    const { names } = this.#change(draft.ino);
+    const index = names.findIndex((each) => each.parent === directory.ino && each.name === name);
+    if (index >= 0) names.splice(index, 1);
     this.#setEntry(directory.ino, name, undefined);
   }
 
@@ -125,7 +125,7 @@ export class DraftTree {
         id: base?.id,
         base: base?.record,
         baseNames: base?.names ?? [],
-        names,
+        names: [...names],
         record: exists ? record : undefined,
         content: exists ? content : { kind: "same" },
       });
@@ -153,7 +153,7 @@ export class DraftTree {
     const known = this.#drafts.get(ino);
     if (known !== undefined) return known;
     const names = object.names.map(({ parent, name }) => ({ parent: this.#inoOf(parent), name }));
-    const draft: Draft = { ino, base: object, record: object.record, names, content: { kind: "same" } };
+    const draft: MutableDraft = { ino, base: object, record: object.record, names, content: { kind: "same" } };
     this.#drafts.set(ino, draft);
     return draft;
   }
@@ -171,7 +171,7 @@ export class DraftTree {
     return ++this.#lastIno as Ino;
   }
 
-  #change(ino: Ino): Mutable<Draft> {
+  #change(ino: Ino): MutableDraft {
     const draft = this.#drafts.get(ino);
     if (draft === undefined) throw new SynclineError("internal", `Inode ${ino} is not in this draft.`);
     this.#changed.add(ino);

@@ -37,6 +37,8 @@ export async function foldDirectories(state: MergeState): Promise<Guests> {
       else await fold(state, keeper.directory, other.directory, guests, queue);
     }
   }
+  // A keeper may have been folded itself, later.
+  for (const [id, into] of [...state.folded].toReversed()) state.folded.set(id, state.folded.get(into) ?? into);
   return guests;
 }
 
@@ -96,7 +98,6 @@ async function fold(
     queue.add(into);
   }
   await state.merged.put(other.id, undefined);
-  for (const [id, into] of state.folded) if (into === other.id) state.folded.set(id, keeper.id);
   state.folded.set(other.id, keeper.id);
 }
 

@@ -8,7 +8,8 @@ const SCHEMA = `
   CREATE TABLE IF NOT EXISTS revoked (
     digest TEXT PRIMARY KEY,
     exp    INTEGER NOT NULL
-  ) STRICT, WITHOUT ROWID`;
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX IF NOT EXISTS revoked_by_exp ON revoked (exp)`;
 
 export class Revocations implements RevocationList, Disposable {
   onRevoked: (digest: string) => void = () => {};

@@ -12,7 +12,6 @@ import { FileSyncs } from "./file-syncs.ts";
 import { OpenDataFiles } from "./open-files.ts";
 import { SharedSync } from "../disk/shared-sync.ts";
 import { SmallFiles } from "./small-files.ts";
-import { smallFilesOf } from "./small-pieces.ts";
 import { StoredBytes } from "./stored-bytes.ts";
 import type { Segment } from "../../fstree/change-set.ts";
 import { goneDataFile } from "../disk/storage-error.ts";
@@ -63,11 +62,12 @@ export class DataFiles {
     this.#small = new SmallFiles(storage, this.#open, {
       made: () => (this.#folderChanged = true),
       grew: (name, bytes, end) => this.stored.grew(name, bytes, end),
+      foundMoved: (ino, epoch, names) => {
+        if (!this.#own.has(dataFileName(ino, epoch))) return;
+        for (const name of names) this.#wrote(ino, epoch, name, false);
+      },
       needless: (name) => this.#throwAway(name),
     });
-    // The shared files say which inodes moved out of them.
-    for (const { name, epoch } of smallFilesOf(storage))
-      for (const [ino, epochs] of this.#epochs) if (epochs.includes(epoch)) this.#wrote(ino, epoch, name, false);
     this.#small.forEach((ino, epoch, pieces) => {
       for (const part of pieces.parts) this.#wrote(ino, epoch, part, false);
       pieces.isPromised = true;

@@ -35,6 +35,8 @@ export interface SmallFilesOwner {
   made(): void;
   /** A shared file got `bytes` more bytes, and now ends at `end`. */
   grew(name: string, bytes: number, end: number): void;
+  /** A start found that the inode's bytes moved out of these shared files, whose marks of that may be unsynced. */
+  foundMoved(ino: Ino, epoch: number, names: readonly string[]): void;
   needless(name: string): void;
 }
 
@@ -169,11 +171,9 @@ export class SmallFiles {
 
   /** A start found a mark. Earlier files that lack one get it now: the marked file may be removed first. */
   #foundMoved(ino: Ino, epoch: number, marked: string): void {
-    const parts = this.pieces(ino, epoch)?.parts ?? [];
-    this.#mark(
-      ino,
-      parts.filter((part) => part !== marked),
-    );
+    const unmarked = (this.pieces(ino, epoch)?.parts ?? []).filter((part) => part !== marked);
+    this.#mark(ino, unmarked);
+    this.#owner.foundMoved(ino, epoch, [marked, ...unmarked]);
     this.drop(ino, epoch);
   }
 

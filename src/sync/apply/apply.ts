@@ -10,7 +10,6 @@ import { failedWith, isDiskFull } from "../../base/system-errors.ts";
 import { sameVersion } from "../../fstree/merge/objects.ts";
 import { placeText, type Place } from "../../fstree/object-rows.ts";
 import type { ApplyContext } from "./apply-context.ts";
-import type { SyncDatabase } from "../known/database.ts";
 import type { Reason } from "../known/unsettled.ts";
 import { NOT_HELD, REFUSALS, type DiskPath, type DiskStat } from "../disk/disk.ts";
 import { sourcesOf } from "./ignored-sources.ts";
@@ -234,19 +233,17 @@ class Applier implements Puts {
   #hasDirectory(id: FileId): boolean {
     const known = this.#directories.get(id);
     if (known !== undefined) return known;
-    const has = id === ROOT_ID || this.#arriving.has(id) || isKnown(this.#context.db, id);
+    const has = id === ROOT_ID || this.#arriving.has(id) || this.#context.db.isKnown(id);
     this.#directories.set(id, has);
     return has;
   }
 
   async #putOne(placing: Placing, put: Put, ready: Ready | undefined): Promise<void> {
-    const { place, target, path, what } = put;
+    const { place, target, path } = put;
     const { db } = this.#context;
-    const sources = what === "move" ? db.byId(target.id) : [];
     const done = await attempt(() => placing.put(place, target, ready));
-    for (const source of sources) if (db.at(source)?.id !== target.id) db.touched.add(source);
     // What the folder shows under another name stays there.
-    const isElsewhere = done === "not kept here" && isKnown(db, target.id);
+    const isElsewhere = done === "not kept here" && db.isKnown(target.id);
     if (done !== "done") return this.#leave(place, path, isElsewhere ? "in the way" : done);
     if (target.record.type !== "directory") return this.#placed(put);
     db.touched.add(place);
@@ -332,8 +329,4 @@ async function attempt(work: () => Promise<"done" | Reason>): Promise<"done" | R
     if (failedWith(error, "ENOTEMPTY", ...REFUSALS)) return "in the way";
     throw error;
   }
-}
-
-function isKnown(db: SyncDatabase, id: FileId): boolean {
-  return db.byId(id).length > 0;
 }

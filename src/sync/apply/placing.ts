@@ -245,6 +245,7 @@ export class Placing {
     }
     this.#note(aside);
     this.#note(path);
+    db.touched.add(occupant);
     db.park(wasAsSynced ? this.#renamed(occupant, parked) : occupant);
     return "done";
   }
@@ -268,6 +269,7 @@ export class Placing {
     await disk.rename(from, path, "free");
     this.#note(from);
     this.#note(path);
+    db.touched.add(source);
     return db.move(wasAsSynced ? this.#renamed(source, await disk.look(path)) : source, place);
   }
 

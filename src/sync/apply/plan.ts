@@ -123,7 +123,7 @@ class Planner {
       if (units.mainsOf(place.name).length > 0) continue;
       if (place.reason !== "waiting" || place.parent === PARKED_ID || db.at(place) !== undefined) continue;
       const target = await this.#targetAt(place);
-      if (target === undefined || db.byId(target.id).length > 0 || !KEPT_TYPES.has(target.record.type)) continue;
+      if (target === undefined || db.isKnown(target.id) || !KEPT_TYPES.has(target.record.type)) continue;
       const above = await this.#pathInTree(place.parent);
       if (above === undefined) continue;
       const path = [...above, place.name];
@@ -174,7 +174,7 @@ class Planner {
       this.#waiting.add(target.id);
       return this.#leave(place, path, "in the way");
     }
-    const known = !this.#isFirst && db.byId(target.id).length > 0;
+    const known = !this.#isFirst && db.isKnown(target.id);
     const what = isThere ? "change" : known ? "move" : "add";
     const isNew = entry === undefined && !known;
     this.#puts.push({ place: { parent: place.parent, name: place.name }, target, path, what, isNew });

@@ -87,6 +87,12 @@ export class SyncDatabase {
     for (const row of this.#anyById.iterate(id)) yield entryOf(row);
   }
 
+  /** Whether an object has a name here. */
+  isKnown(id: FileId): boolean {
+    for (const _ of this.#anyById.iterate(id)) return true;
+    return false;
+  }
+
   /** A directory's only name. */
   placeOf(directory: FileId): Place | undefined {
     return this.#places.of(directory);

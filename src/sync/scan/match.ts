@@ -3,7 +3,7 @@
  * identity, and so do files that an editor rewrites under their old name.
  */
 import { groupBy } from "../../base/collections.ts";
-import type { FileId, Ino } from "../../base/ids.ts";
+import type { FileId, FileName, Ino } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
 import type { Place } from "../../fstree/object-rows.ts";
 import { placeText } from "../../fstree/object-rows.ts";
@@ -298,8 +298,22 @@ function isThere({ record, seen }: Entry, stat: DiskStat): boolean {
 }
 
 function foundAt(root: Found, path: DiskPath): Found | undefined {
-  return path.reduce<Found | undefined>((at, name) => at?.children.find((each) => each.name === name), root);
+  return path.reduce<Found | undefined>((at, name) => at && childOf(at, name), root);
 }
+
+function childOf(directory: Found, name: FileName): Found | undefined {
+  const { children } = directory;
+  if (children.length <= FEW) return children.find((each) => each.name === name);
+  let named = childrenByName.get(directory);
+  if (named === undefined) {
+    named = new Map(children.map((each) => [each.name, each]));
+    childrenByName.set(directory, named);
+  }
+  return named.get(name);
+}
+
+/** Of directories in which many were asked for: what was found does not change. */
+const childrenByName = new WeakMap<Found, ReadonlyMap<FileName, Found>>();
 
 function isOnlyName({ ino, type, links }: DiskStat, { seen }: Entry): boolean {
   return ino === seen.ino && (type === "directory" || links === 1);

@@ -1,7 +1,6 @@
 /** Roots that `--at` accepts by their address. */
 import { expect, test } from "vitest";
 import { systemClock } from "../../../src/base/clock.ts";
-import { nextTurn } from "../../../src/base/concurrency.ts";
 import type { Cid, Lamport } from "../../../src/base/ids.ts";
 import type { BlockReader } from "../../../src/blocks/block-store.ts";
 import { Bucket } from "../../../src/bucket/bucket.ts";
@@ -31,29 +30,28 @@ test("a root that retention removed is not found, even while its commit can stil
     });
 });
 
-test("a moment is looked for in many roots at once, without reading the devices that they include", async () => {
+test("a moment is looked for in few requests, without reading the devices that they include", async () => {
   const remote = new MemoryRemote();
   const context = await newWriter(await createBucket(remote), 2);
   await includeAll(context, headsOf(200), 1);
   const roots = 40;
   for (let made = 2; made < roots; made++) await includeAll(context, new Map(), made);
 
-  let [reads, waits, running] = [0, 0, 0];
+  let requests = 0;
   const counted: BlockReader = {
-    async get(cid) {
-      reads++;
-      if (running++ === 0) waits++;
-      await nextTurn();
-      running--;
+    get(cid) {
+      requests++;
       return remote.blocks.get(cid);
     },
-    getMany: (cids) => remote.blocks.getMany(cids),
+    getMany(cids) {
+      if (cids.length > 0) requests++;
+      return remote.blocks.getMany(cids);
+    },
   };
   const bucket = await Bucket.open(remote, { blocks: counted });
   const { commit: head } = await bucket.head();
-  [reads, waits] = [0, 0];
+  requests = 0;
   await expect(findCommit(bucket, head, "2001-01-01", systemClock)).rejects.toMatchObject({ code: "no_such_root" });
-  // Each root, the list of them, and some certificates.
-  expect(reads).toBeLessThan(roots + 10);
-  expect(waits).toBeLessThan(15);
+  // Portions of the roots, the list of them, and some certificates.
+  expect(requests).toBeLessThan(20);
 });

@@ -40,12 +40,13 @@ export async function resolveUnits(
   };
   const staying = otherRole(changed);
   const contested = await contestedUnits(state, triples, changed, state.unitRules);
-  for (const unit of contested) await completeTriples(state[staying], unit, triples, changed, locate);
+  await completeTriples(state[staying], contested, triples, changed, locate);
   const before = new Map(triples);
+  const around = surroundings(contested);
   const units = contested.map((each): KeptUnit => {
     const { unit, members } = each;
     if (unit.kind === "tree") state.contestedTrees.add(unit.root);
-    const keeper = keeperOf(each, contested);
+    const keeper = keeperOf(each, around);
     return { unit, members, keeper, other: otherRole(keeper) };
   });
   const names = new UnitNames(units);
@@ -94,19 +95,37 @@ export async function resolveUnits(
   return stays;
 }
 
+/** Where a unit is: a directory that may lie in another unit. */
+function placeOf({ unit }: ContestedUnit): FileId {
+  return unit.kind === "tree" ? unit.root : unit.parent;
+}
+
+/** The trees around each unit, by the unit's place. */
+function surroundings(units: readonly ContestedUnit[]): ReadonlyMap<FileId, readonly ContestedUnit[]> {
+  const around = new Map(units.map((unit): [FileId, ContestedUnit[]] => [placeOf(unit), []]));
+  for (const each of units.filter(({ unit }) => unit.kind === "tree")) {
+    const { winner, loser } = each.members;
+    for (const id of new Set([...winner.keys(), ...loser.keys()])) around.get(id)?.push(each);
+  }
+  return around;
+}
+
 /**
  * The keeper is the winner, unless it no longer has the unit: then the loser's survives, as any change survives a delete. A
  * unit that another unit's keeper has inside that unit gets the same keeper. `inner`: units already being decided.
  */
-function keeperOf(own: ContestedUnit, all: readonly ContestedUnit[], inner: readonly ContestedUnit[] = []): Role {
+function keeperOf(
+  own: ContestedUnit,
+  around: ReadonlyMap<FileId, readonly ContestedUnit[]>,
+  inner: readonly ContestedUnit[] = [],
+): Role {
   const { unit, members } = own;
-  const at = unit.kind === "tree" ? unit.root : unit.parent;
+  const at = placeOf(own);
   const inside = [...inner, own];
-  for (const around of all) {
-    if (around.unit.kind !== "tree" || inside.includes(around)) continue;
-    if (!around.members.winner.has(at) && !around.members.loser.has(at)) continue;
-    const keeper = keeperOf(around, all, inside);
-    if (around.members[keeper].has(at) && worth(unit.kind, members[keeper]) > 0) return keeper;
+  for (const outer of around.get(at) ?? []) {
+    if (inside.includes(outer)) continue;
+    const keeper = keeperOf(outer, around, inside);
+    if (outer.members[keeper].has(at) && worth(unit.kind, members[keeper]) > 0) return keeper;
   }
   return worth(unit.kind, members.winner) >= worth(unit.kind, members.loser) ? "winner" : "loser";
 }
@@ -117,20 +136,26 @@ function worth(kind: Unit["kind"], members: UnitMembers): number {
   return members.size === 0 ? 0 : [...members.values()].some(isWhole) ? 2 : 1;
 }
 
-/** Gives triples to the unit's objects that the smaller change left alone, too: the other side may have moved them out. */
+/** Gives triples to the units' objects that the smaller change left alone, too: the other side may have moved them out. */
 async function completeTriples(
   staying: MergeState["base"],
-  { members }: ContestedUnit,
+  units: readonly ContestedUnit[],
   triples: Map<FileId, Triple>,
   changed: Role,
   locate: (objects: readonly TreeObject[]) => Promise<void>,
 ): Promise<void> {
-  const there = members[otherRole(changed)];
-  const unknown = [...members[changed]].filter(([id]) => !triples.has(id));
-  await locate(unknown.filter(([id]) => !there.has(id)).map(([, { object }]) => object));
-  for (const [id, { object }] of unknown) {
-    const stay = there.get(id)?.object ?? (await staying.object(id, object.names));
-    triples.set(id, tripleOf(object, object, stay, changed));
+  const unknown = new Map<FileId, { readonly object: TreeObject; readonly stay: TreeObject | undefined }>();
+  for (const { members } of units) {
+    const there = members[otherRole(changed)];
+    for (const [id, { object }] of members[changed]) {
+      if (!triples.has(id) && !unknown.has(id)) unknown.set(id, { object, stay: there.get(id)?.object });
+    }
+  }
+  // All at once: it may read all that the other side changed.
+  await locate([...unknown.values()].filter(({ stay }) => stay === undefined).map(({ object }) => object));
+  for (const [id, { object, stay }] of unknown) {
+    const found = stay ?? (await staying.object(id, object.names));
+    triples.set(id, tripleOf(object, object, found, changed));
   }
 }
 

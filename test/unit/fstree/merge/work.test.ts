@@ -46,6 +46,32 @@ describe("the work of a merge", () => {
     expect(requests).toBeLessThan(30);
   });
 
+  test("reads the larger change once, however many repositories both sides changed", async () => {
+    const countOf = async (count: number) => {
+      const repositories = Array.from({ length: count }, (_, at) => `r${at}/.git`);
+      const base = await sealed(world, [
+        ...repositories.flatMap((path): Operation[] => [
+          { op: "mkdir", path: path.slice(0, -5) },
+          { op: "mkdir", path },
+          { op: "write", path: `${path}/HEAD`, content: path },
+          { op: "write", path: `${path}/index.lock`, content: path },
+        ]),
+        ...filesIn("d", 1_000, "old"),
+        { op: "commit" },
+        ...repositories.map((path): Operation => ({ op: "rename", path: `${path}/index.lock`, to: `${path}/index` })),
+      ]);
+      const small = repositories.map((path): Operation => ({ op: "write", path: `${path}/FETCH_HEAD`, content: "x" }));
+      const gone = repositories.map((path): Operation => ({ op: "unlink", path: `${path}/index` }));
+      const large = Array.from({ length: 1_000 }, (_, at): Operation => ({
+        op: "write",
+        path: `d/${at}`,
+        content: `y ${at}`,
+      }));
+      return (await readsOf(world, base, small, [...gone, ...large], 64 * 1024)).all;
+    };
+    expect(await countOf(12)).toBeLessThan(2 * (await countOf(2)));
+  });
+
   test("grows with the number of a file's names, not with its square", () => {
     let reads = 0;
     const parent = "ab".repeat(16) as FileId;
@@ -238,19 +264,21 @@ async function sealed(world: MergeWorld, operations: readonly Operation[]): Prom
   return (await world.headOfAction(await world.empty(), "b", operations)).tree;
 }
 
-/** Blocks read and put by one merge that starts with nothing in memory. */
+/** Blocks read and put by one merge that starts with nothing in memory. `all`: with those that are read again. */
 async function readsOf(
   world: MergeWorld,
   base: Cid,
   small: readonly Operation[],
   large: readonly Operation[],
-): Promise<{ reads: number; requests: number; contents: number; puts: number }> {
+  capacityBytes = 1024 * 1024,
+): Promise<{ reads: number; all: number; requests: number; contents: number; puts: number }> {
   const [x, y] = [await world.headOfAction(base, "x", small), await world.headOfAction(base, "y", large)];
   world.blocks.forgetCounts();
-  const nodes = new NodeStore(world.blocks, { capacityBytes: 1024 * 1024 });
+  const nodes = new NodeStore(world.blocks, { capacityBytes });
   const content = new ChunkCache(world.blocks, { capacityBytes: 1024 * 1024 });
   await mergeSnapshots({ ...world.context, nodes, content }, base, x, y);
   const reads = new Set(world.blocks.reads);
+  const all = world.blocks.reads.length;
   const contents = [...reads].filter((cid) => codecOf(cid) !== "dag-cbor").length;
-  return { reads: reads.size, requests: world.blocks.requests, contents, puts: world.blocks.puts.length };
+  return { reads: reads.size, all, requests: world.blocks.requests, contents, puts: world.blocks.puts.length };
 }

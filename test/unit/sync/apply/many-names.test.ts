@@ -2,6 +2,8 @@
 import { expect, test, vi } from "vitest";
 import type { MemorySyncDisk } from "../../../../src/simulate/folder/memory-sync-disk.ts";
 import { BATCH_PLACES } from "../../../../src/sync/apply/put-all.ts";
+import type { Entry } from "../../../../src/sync/known/entry.ts";
+import { SyncDatabase } from "../../../../src/sync/known/database.ts";
 import { path, settle, type SyncedFolder, twoFolders } from "../../../support/sync-world.ts";
 
 const NAMES = Array.from({ length: 60 }, (_, index) => `f${index}.bin`);
@@ -41,6 +43,20 @@ test("names arrive in one pass, and each costs the same however many there are",
   expect(b.disk.tree()).toEqual(a.disk.tree());
   expect((await inodes(b)).size).toBe(1);
   expect((await b.sync()).applied.files).toBe(0);
+});
+
+test("a further name arrives without reading those that are known already", async () => {
+  const { a, b, first } = await linkedFolders();
+  await b.sync();
+  a.disk.tick();
+  for (let added = 0; added < 20; added++) await a.disk.link(path(first), path(`added${added}.bin`));
+  await a.sync();
+  const byId = vi.spyOn(SyncDatabase.prototype, "byId");
+  expect((await b.sync()).applied.files).toBe(20);
+  const read = byId.mock.results.reduce((sum, { value }) => sum + (value as Entry[]).length, 0);
+  byId.mockRestore();
+  expect(read).toBeLessThan(3 * NAMES.length);
+  expect(b.disk.tree()).toEqual(a.disk.tree());
 });
 
 test("an edit arrives in one pass, under all names, and is written once", async () => {
