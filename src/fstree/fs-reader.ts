@@ -83,6 +83,12 @@ export function peekBackrefs(nodes: NodeStore, tree: Cid, id: FileId, limit: num
   });
 }
 
+/** How many names a moved or hard-linked file has, at most `limit`. Reads none of them. Throws BlockMiss. */
+export function countBackrefs(nodes: NodeStore, tree: Cid, id: FileId, limit: number): number {
+  const { from, to } = kindRange(id, KIND_BACKREF);
+  return peekRange(nodes, tree, from, to, limit).length;
+}
+
 /** Runs a synchronous reader, loading missing nodes until it succeeds. Rejects as the node store's `load` does. */
 export async function whenLoaded<Result>(loader: Pick<NodeStore, "load">, read: () => Result): Promise<Result> {
   for (;;) {

@@ -6,7 +6,7 @@
 import { BoundedMap } from "../base/bounded-map.ts";
 import { type Cid, type FileId, type FileName, type Ino, ROOT_ID, ROOT_INO } from "../base/ids.ts";
 import { MAX_LINKS } from "../base/limits.ts";
-import { peekBackrefs, peekDentry, peekSelf } from "../fstree/fs-reader.ts";
+import { countBackrefs, peekBackrefs, peekDentry, peekSelf } from "../fstree/fs-reader.ts";
 import type { FileRecord } from "../format/files/record.ts";
 import { type Dentry, dentryId, dentryType } from "../format/files/rows.ts";
 import type { BaseName } from "../overlay/dirty-object.ts";
@@ -70,7 +70,7 @@ export class CleanInodes {
     if (given === undefined || moved) this.#overlay.assign({ ino, id, type: dentryType(dentry), ...place });
     this.#names.set(key, ino);
     if (dentry.kind === "record" && this.#objects.get(ino) === undefined)
-      this.#objects.set(ino, cleanFile(ino, id, dentry.record, [place]));
+      this.#objects.set(ino, cleanFile(ino, id, dentry.record, place));
     return ino;
   }
 
@@ -158,33 +158,28 @@ export class CleanInodes {
     if (type !== "directory") {
       const dentry = peekDentry(this.#nodes, tree, parent, name);
       if (dentry?.kind === "record" && dentryId(parent, name, dentry) === id)
-        return cleanFile(ino, id, dentry.record, [{ parent, name }]);
+        return cleanFile(ino, id, dentry.record, { parent, name });
     }
     const self = peekSelf(this.#nodes, tree, id);
     if (self?.kind === "directory") {
       const { record, subdirs, place } = self;
       return { ino, id, record: ownRecord(record), names: 1, subdirs, place, atimeNs: record.mtimeNs };
     }
-    const names = peekBackrefs(this.#nodes, tree, id, MAX_LINKS);
-    if (self !== undefined) return cleanFile(ino, id, self.record, names);
-    const [only] = names;
+    const few = peekBackrefs(this.#nodes, tree, id, 2);
+    const [only] = few;
+    if (self !== undefined) {
+      const names = few.length < 2 ? few.length : countBackrefs(this.#nodes, tree, id, MAX_LINKS);
+      return cleanFile(ino, id, self.record, only, names);
+    }
     const dentry = only === undefined ? undefined : peekDentry(this.#nodes, tree, only.parent, only.name);
-    return dentry?.kind === "record" ? cleanFile(ino, id, dentry.record, names) : undefined;
+    return dentry?.kind === "record" ? cleanFile(ino, id, dentry.record, only) : undefined;
   }
 }
 
 const ROOT_ROW: InodeRow = { ino: ROOT_INO, id: ROOT_ID, type: "directory", parent: ROOT_ID, name: "" as FileName };
 
-function cleanFile(ino: Ino, id: FileId, record: FileRecord, names: readonly BaseName[]): CleanObject {
-  return {
-    ino,
-    id,
-    record: ownRecord(record),
-    names: names.length,
-    subdirs: 0,
-    place: names[0],
-    atimeNs: record.mtimeNs,
-  };
+function cleanFile(ino: Ino, id: FileId, record: FileRecord, place: BaseName | undefined, names = 1): CleanObject {
+  return { ino, id, record: ownRecord(record), names, subdirs: 0, place, atimeNs: record.mtimeNs };
 }
 
 function nameKey(parent: Ino, name: FileName): string {

@@ -7,7 +7,7 @@ import { peekSeek } from "../../content/seek.ts";
 import { targetOf, xattrsOf } from "../../format/blocks/linked-value.ts";
 import type { FileRecord, Xattrs } from "../../format/files/record.ts";
 import { dentryType, type Dentry } from "../../format/files/rows.ts";
-import { peekBackrefs, peekDentry, peekDirectory, peekSelf } from "../../fstree/fs-reader.ts";
+import { countBackrefs, peekDentry, peekDirectory, peekSelf } from "../../fstree/fs-reader.ts";
 import { ACCESS_ACL, shownUnder } from "../acl.ts";
 import type { Attributes, DirectoryEntry } from "../filesystem.ts";
 import type { Loader } from "../loader.ts";
@@ -180,7 +180,7 @@ export class OldObjects {
     if (self === undefined) return undefined;
     const record = ownRecord(self.record);
     if (self.kind === "directory") return { record, nlink: 2 + self.subdirs, id };
-    return { record, nlink: peekBackrefs(nodes, tree, id, MAX_LINKS).length, id: undefined };
+    return { record, nlink: countBackrefs(nodes, tree, id, MAX_LINKS), id: undefined };
   }
 }
 
