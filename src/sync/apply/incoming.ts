@@ -26,7 +26,7 @@ export interface IncomingContext {
   readonly attention: Attention;
   readonly random: Random;
   readonly limit?: RateLimit | undefined;
-  /** Stops waits for the rate limit; everything else stops between two batches. */
+  /** Stops the transfer of a file; everything else stops between two batches. */
   readonly signal?: AbortSignal | undefined;
   /** Called with the number of bytes written. */
   readonly wrote?: (bytes: number) => void;
@@ -190,6 +190,7 @@ async function writeFile(context: IncomingContext, path: DiskPath, record: FileR
       for await (const parts of streamParts(source, content, size, at, end)) {
         const length = parts.reduce((sum, part) => sum + part.length, 0);
         await limit?.take(length, signal);
+        signal?.throwIfAborted();
         await file.write(at, ...parts);
         at += length;
         wrote?.(length);

@@ -85,7 +85,7 @@ export interface LocalDataOptions {
   /** Files that an epoch does not change: read if the bucket lost their blocks. */
   readonly beside?: ReadonlyMap<Ino, Found>;
   readonly limit?: RateLimit | undefined;
-  /** Ends waits for the limit. */
+  /** Ends reading. */
   readonly signal?: AbortSignal | undefined;
   /** Called with bytes read, and whether a file ends with them. */
   readonly sent?: ((bytes: number, isEnd: boolean) => void) | undefined;
@@ -113,6 +113,7 @@ export class LocalData implements DataReader, AsyncDisposable {
 
   /** Throws `precondition_failed` if the file changed or cannot be read, and the signal's reason. */
   async readData(ino: Ino, _epoch: number, offset: number, length: number, target?: Uint8Array): Promise<Stretch> {
+    this.#options.signal?.throwIfAborted();
     const source = this.#sources.get(ino) ?? this.#options.beside?.get(ino);
     if (source === undefined) throw new SynclineError("internal", `Inode ${ino} has no data.`);
     const isWhole = offset === 0 && length === source.stat.size;

@@ -1,4 +1,4 @@
-/** A folder's bytes a second: who waits for them can be told to end. */
+/** Transfers of a folder can be told to end, also while they wait for a rate limit. */
 import { expect, test } from "vitest";
 import { RateLimit } from "../../../src/base/rate-limit.ts";
 import { bucketTree, path, settle, twoFolders } from "../../support/sync-world.ts";
@@ -30,3 +30,27 @@ test.each([100, 100_000])(
     expect(await b.disk.list(path(".syncline/new"))).toEqual([]);
   },
 );
+
+test("a large file's transfer stops when the pass is aborted, also without a rate limit", async () => {
+  const { world, a, b } = await twoFolders();
+  const bytes = Array.from({ length: 2_000_000 }, (_, at) => `line ${at}`).join("\n");
+  a.disk.write(path("large"), bytes);
+  const once = () => {
+    const ending = new AbortController();
+    let moved = 0;
+    const note = (count: number) => {
+      moved += count;
+      ending.abort();
+    };
+    return { signal: ending.signal, progress: { sent: note, received: note }, moved: () => moved };
+  };
+  const sending = once();
+  await expect(a.sync(sending)).rejects.toThrow("abort");
+  expect(sending.moved()).toBeLessThan(bytes.length);
+  await a.sync();
+  const receiving = once();
+  await expect(b.sync(receiving)).rejects.toThrow("abort");
+  expect(receiving.moved()).toBeLessThan(bytes.length);
+  await settle(world);
+  expect(b.disk.tree()).toEqual(a.disk.tree());
+});
