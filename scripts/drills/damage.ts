@@ -45,7 +45,7 @@ try {
 check(code === "EIO", "reading the file fails with EIO");
 const log = filesUnder(b.state).find((path) => path.endsWith("agent.log"));
 if (log === undefined) throw new Error("the agent keeps no log");
-// The answer may be quicker than the log, which another thread writes.
+// The answer may come before the log line, which another thread writes.
 await until(() => readFileSync(log, "utf8").includes("victim.bin"), 10_000, "the path in the agent's log");
 report("ok    the agent's log names the path");
 b.unmount();

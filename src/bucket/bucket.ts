@@ -86,7 +86,7 @@ export class Bucket {
   /** What its commits include. */
   readonly heads: CommitHeads;
   readonly #commits = new Map<Cid, VerifiedCommit>();
-  #fetched: ReadonlyMap<Cid, Uint8Array> = new Map();
+  #ahead: ReadonlyMap<Cid, Uint8Array> = new Map();
   readonly #certificates = new Map<Cid, Certificate>();
   readonly #checks: BucketChecks;
   readonly #witness: RootWitness | undefined;
@@ -218,9 +218,9 @@ export class Bucket {
     return verified;
   }
 
-  /** Fetches these commits in few requests, in place of those fetched before, for calls that ask for them next. Never rejects. */
-  async fetch(cids: readonly Cid[]): Promise<void> {
-    this.#fetched = await this.blocks
+  /** Reads these commits ahead, in few requests: the next calls get them from memory. Forgets those read ahead before. Never rejects. */
+  async readAhead(cids: readonly Cid[]): Promise<void> {
+    this.#ahead = await this.blocks
       .getMany(cids.filter((cid) => !this.#commits.has(cid)))
       // If one is missing, the others are read one by one.
       .catch(() => new Map<Cid, Uint8Array>());
@@ -232,7 +232,7 @@ export class Bucket {
   }
 
   async #read(cid: Cid): Promise<Commit> {
-    return this.#checks.decodeCommit(this.#fetched.get(cid) ?? (await this.blocks.get(cid)));
+    return this.#checks.decodeCommit(this.#ahead.get(cid) ?? (await this.blocks.get(cid)));
   }
 
   /** Checks a commit that was read or received. Throws as `commit`. */

@@ -72,7 +72,7 @@ async function findByTime(
 ): Promise<VerifiedCommit> {
   const dated: Commits = {
     commit: (cid) => commits.commitAlone(cid),
-    fetch: async (cids) => commits.fetch?.(cids),
+    readAhead: async (cids) => commits.readAhead?.(cids),
     blocks: commits.blocks,
   };
   let [first, last]: (Gap | undefined)[] = [];

@@ -18,8 +18,8 @@ import { isWrongCommit, type VerifiedCommit } from "./verified-commit.ts";
 /** Reads commits, as a Bucket does. With its blocks at hand, the history continues past commits that were thinned out. */
 export interface Commits {
   commit(cid: Cid): Promise<VerifiedCommit>;
-  /** Fetches these in few requests: they are asked for next. Never rejects. */
-  fetch?(cids: readonly Cid[]): Promise<void>;
+  /** Reads these commits ahead, in few requests. Never rejects. */
+  readAhead?(cids: readonly Cid[]): Promise<void>;
   readonly blocks?: BlockReader;
 }
 
@@ -67,7 +67,7 @@ export async function* history(
       continue;
     }
     if (listed.length === 0) return;
-    await commits.fetch?.(listed.map(({ cid }) => cid));
+    await commits.readAhead?.(listed.map(({ cid }) => cid));
     // What cannot be read now is an error once the caller gets there.
     const read = await mapConcurrent(listed, READ_AHEAD, ({ cid }) => settled(commitIfThere(commits, cid)));
     for (const [index, { seq, cid }] of listed.entries()) {

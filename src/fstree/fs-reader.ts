@@ -83,7 +83,7 @@ export function peekBackrefs(nodes: NodeStore, tree: Cid, id: FileId, limit: num
   });
 }
 
-/** How many names a moved or hard-linked file has, at most `limit`. Reads none of them. Throws BlockMiss. */
+/** How many names a moved or hard-linked file has, at most `limit`, without decoding them. Throws BlockMiss. */
 export function countBackrefs(nodes: NodeStore, tree: Cid, id: FileId, limit: number): number {
   const { from, to } = kindRange(id, KIND_BACKREF);
   return peekRange(nodes, tree, from, to, limit).length;

@@ -68,7 +68,7 @@ export class Masters implements Master {
         if (!this.#isFault(error, request)) throw error;
         if (!signal.aborted) this.#leave(member, error);
         if (isRepeated || !mayMove(request, error)) throw error;
-        // Those that were left are tried, too: they may be back. During a longer call their health was checked.
+        // Masters that were left are tried, too: they may be back. A longer call has checked their health already.
         const isSoon = this.#clock.monotonicMs() - startMs < MASTER_DOUBT_MS;
         if (!this.#members.some((other) => !tried.has(other) && (isSoon || !other.isLeft))) throw error;
       }

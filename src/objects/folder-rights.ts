@@ -9,7 +9,7 @@ import type { Disk } from "./disk.ts";
 const { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } = constants;
 
 const GROUP_WRITES = 0o020;
-/** Rights for the folder's group. It need not write to files: they are replaced, never changed. */
+/** Rights of the folder's group. It need not write to files, which are replaced, never changed. */
 const OF_FILES = 0o040;
 const OF_FOLDERS = 0o070;
 

@@ -88,7 +88,7 @@ describe.skipIf(reason !== undefined)(`access control lists${reason ? ` (skipped
     machine.do("unmount", other);
   });
 
-  test("a map of owners also maps the users and groups named in lists", async () => {
+  test("an owner map also applies to the users and groups in access control lists", async () => {
     using machine = new Workspace("acl-owners");
     writeFileSync(join(dir, "mapped"), "x");
     chmodSync(join(dir, "mapped"), 0o600);

@@ -341,7 +341,7 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       renameSync(bucketFolder(), `${bucketFolder()}-away`);
       writeFileSync(file("kept"), "kept");
       agent.kill("SIGTERM");
-      // A second signal before the process has seen the first would be lost.
+      // If the process has not seen the first signal yet, the second one is lost.
       await received;
       await eventually(async () => expect(space.status(dir)["online"]).toBe(false));
       agent.kill("SIGTERM");

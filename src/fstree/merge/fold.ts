@@ -37,7 +37,7 @@ export async function foldDirectories(state: MergeState): Promise<Guests> {
       else await fold(state, keeper.directory, other.directory, guests, queue);
     }
   }
-  // A keeper may have been folded itself, later.
+  // A keeper may itself have been folded later.
   for (const [id, into] of [...state.folded].toReversed()) state.folded.set(id, state.folded.get(into) ?? into);
   return guests;
 }

@@ -1,6 +1,6 @@
 /**
- * Runs of a file's bytes, sorted and gapless. They lie in chunks, so that a change moves a few hundred of them at most: a
- * database that writes at random places has hundreds of thousands.
+ * The extents of a file, sorted and gapless, in chunks. An insertion moves at most a few hundred extents, although a database
+ * that writes at random may have hundreds of thousands.
  */
 import type { Segment } from "../../fstree/change-set.ts";
 
@@ -29,7 +29,7 @@ export class ExtentList {
     for (const chunk of this.#rest ?? []) yield* chunk;
   }
 
-  /** Those from the one that holds this offset. */
+  /** The extents from the one that holds this offset onwards. */
   *from(offset: number): Generator<Extent> {
     let index = this.#chunkOf(offset);
     let at = indexIn(this.#chunk(index), offset);
@@ -39,7 +39,7 @@ export class ExtentList {
     }
   }
 
-  /** Adds one behind the last. It is joined to it if they are of one kind. */
+  /** Appends an extent. It is joined to the last one if both are of one kind. */
   push(extent: Extent): void {
     if (this.#first.length === 0) {
       this.#first = [extent];
@@ -50,9 +50,9 @@ export class ExtentList {
     if (chunk.length > CHUNK_EXTENTS) (this.#rest ??= []).push(chunk.splice(-1));
   }
 
-  /** Replaces all extents that overlap or touch a range by what `edit` makes of them: nothing only if nothing is left at all. */
+  /** Replaces the extents that overlap or touch a range with what `edit` returns: none only if the whole file is truncated. */
   replace(offset: number, end: number, edit: (touching: readonly Extent[]) => Extent[]): void {
-    // The one before the range ends where the range begins.
+    // An extent that ends where the range begins touches it.
     const first = this.#chunkOf(offset - 1);
     const head = this.#chunk(first);
     const start = indexIn(head, offset - 1);
@@ -108,7 +108,7 @@ function endOf(extent: Extent | undefined): number {
   return extent === undefined ? 0 : extent.offset + extent.length;
 }
 
-/** Adds one behind the last, and joins them if they are of one kind. */
+/** Appends an extent, or joins it to the last one if both are of one kind. */
 export function joinTo(extents: Extent[], extent: Extent): void {
   const last = extents.at(-1);
   if (last !== undefined && last.from === extent.from && last.epoch === extent.epoch)

@@ -145,7 +145,7 @@ export class Extents {
     this.#count([extent], 1);
   }
 
-  /** Puts `extent`, or nothing, in the place of a range. */
+  /** Replaces a range with `extent`, or removes it. */
   #replace(offset: number, end: number, extent: Extent | undefined): void {
     this.#list.replace(offset, end, (touching) => {
       const pieces: Extent[] = [];

@@ -35,7 +35,7 @@ export interface SmallFilesOwner {
   made(): void;
   /** A shared file got `bytes` more bytes, and now ends at `end`. */
   grew(name: string, bytes: number, end: number): void;
-  /** A start found that the inode's bytes moved out of these shared files, whose marks of that may be unsynced. */
+  /** At a start: the inode's bytes have moved out of these shared files. The marks that say so may be unsynced. */
   foundMoved(ino: Ino, epoch: number, names: readonly string[]): void;
   needless(name: string): void;
 }

@@ -29,7 +29,7 @@ export interface JournalOptions {
 
 /** Empty segments besides the reserve: one to write to next, and one in use while the next is prepared. A start reads them. */
 const SPARES = 2;
-/** As many more are kept when a checkpoint frees them: the next ones to be used need not be filled with zeros then. */
+/** Further segments that are kept when a checkpoint frees them, so that no new ones must be filled with zeros. */
 const REUSED = 3;
 
 export class Journal {

@@ -26,7 +26,7 @@ export interface IncomingContext {
   readonly attention: Attention;
   readonly random: Random;
   readonly limit?: RateLimit | undefined;
-  /** Stops the transfer of a file; everything else stops between two batches. */
+  /** Aborts a file's transfer at once; all other work stops after its batch. */
   readonly signal?: AbortSignal | undefined;
   /** Called with the number of bytes written. */
   readonly wrote?: (bytes: number) => void;

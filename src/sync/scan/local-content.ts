@@ -85,7 +85,7 @@ export interface LocalDataOptions {
   /** Files that an epoch does not change: read if the bucket lost their blocks. */
   readonly beside?: ReadonlyMap<Ino, Found>;
   readonly limit?: RateLimit | undefined;
-  /** Ends reading. */
+  /** Aborts reading. */
   readonly signal?: AbortSignal | undefined;
   /** Called with bytes read, and whether a file ends with them. */
   readonly sent?: ((bytes: number, isEnd: boolean) => void) | undefined;

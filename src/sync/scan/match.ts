@@ -312,7 +312,7 @@ function childOf(directory: Found, name: FileName): Found | undefined {
   return named.get(name);
 }
 
-/** Of directories in which many were asked for: what was found does not change. */
+/** Indexes of large directories, built on demand. What was found does not change. */
 const childrenByName = new WeakMap<Found, ReadonlyMap<FileName, Found>>();
 
 function isOnlyName({ ino, type, links }: DiskStat, { seen }: Entry): boolean {

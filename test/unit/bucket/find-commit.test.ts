@@ -30,7 +30,7 @@ test("a root that retention removed is not found, even while its commit can stil
     });
 });
 
-test("a moment is looked for in few requests, without reading the devices that they include", async () => {
+test("finding a commit by time takes few requests, and reads no devices that commits include", async () => {
   const remote = new MemoryRemote();
   const context = await newWriter(await createBucket(remote), 2);
   await includeAll(context, headsOf(200), 1);

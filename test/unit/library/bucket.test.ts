@@ -1,4 +1,4 @@
-/** The library's trees of files: deep and damaged trees, paths without UTF-8, and sides of which neither wins. */
+/** The library's trees of files: deep and damaged trees, paths without UTF-8, and merges without a winning side. */
 import { expect, test } from "vitest";
 import { FileTrees, type Side } from "../../../src/library/bucket.ts";
 import { KeyTrees, memoryBlocks } from "../../../src/library/tree.ts";
@@ -24,7 +24,7 @@ test("a tree is listed depth first, however deep it is", { timeout: 60_000 }, as
   expect(found).toHaveLength(3_501);
 });
 
-test("a directory inside itself ends a listing with an error", async () => {
+test("listing a tree fails if a directory lies inside itself", async () => {
   const blocks = memoryBlocks();
   const [files, rows] = [new FileTrees(blocks), new KeyTrees(blocks)];
   const tree = await files.change(await files.empty(), { "d/e/f": "1" }, 1n);
@@ -36,7 +36,7 @@ test("a directory inside itself ends a listing with an error", async () => {
   await expect(paths(files, cyclic)).rejects.toMatchObject({ code: "format_invalid" });
 });
 
-test("paths that UTF-8 cannot write are refused, since two could become one", async () => {
+test("paths that cannot be encoded in UTF-8 are refused, since two could become one", async () => {
   const files = new FileTrees(memoryBlocks());
   const empty = await files.empty();
   await expect(files.change(empty, { "a\ud800": "1" }, 1n)).rejects.toMatchObject({ code: "name_invalid" });

@@ -49,7 +49,7 @@ test("one that was left is asked, too, when the last one is silent", async () =>
   expect([first.calls, second.calls]).toEqual([2, 2]);
 });
 
-test("a call fails only if each of the masters fails, also those that were left", async () => {
+test("a call fails only if every master fails, including those that were left", async () => {
   const { masters, first, second } = twoMasters("refusing", "refusing");
   await expect(masters.call(READ)).rejects.toMatchObject({ code: "arbiter_unreachable" });
   await expect(masters.call(READ)).rejects.toMatchObject({ code: "arbiter_unreachable" });

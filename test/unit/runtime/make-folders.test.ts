@@ -1,4 +1,4 @@
-/** Folders with all folders above them, also where the system calls a folder missing that cannot be made. */
+/** Creates folders with their parents, also where the system answers ENOENT for one that cannot be created. */
 import { mkdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -8,7 +8,7 @@ import { temporaryFolder } from "../../support/temporary-folder.ts";
 
 const isLinux = process.platform === "linux";
 
-test("makes what is missing, and says which folder is the first", async () => {
+test("creates what is missing, and returns the topmost folder that it created", async () => {
   const top = await temporaryFolder();
   expect(makeFolders(join(top, "a/b/c"), 0o700)).toBe(join(top, "a"));
   expect(statSync(join(top, "a/b/c")).isDirectory()).toBe(true);

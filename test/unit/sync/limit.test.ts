@@ -1,4 +1,4 @@
-/** Transfers of a folder can be told to end, also while they wait for a rate limit. */
+/** Transfers of a synced folder stop when the pass is aborted, also while they wait for a rate limit. */
 import { expect, test } from "vitest";
 import { RateLimit } from "../../../src/base/rate-limit.ts";
 import { bucketTree, path, settle, twoFolders } from "../../support/sync-world.ts";

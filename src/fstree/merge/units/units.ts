@@ -95,12 +95,12 @@ export async function resolveUnits(
   return stays;
 }
 
-/** Where a unit is: a directory that may lie in another unit. */
+/** The directory of a unit. It may itself lie in another unit. */
 function placeOf({ unit }: ContestedUnit): FileId {
   return unit.kind === "tree" ? unit.root : unit.parent;
 }
 
-/** The trees around each unit, by the unit's place. */
+/** The tree units that contain each unit's directory, by that directory. */
 function surroundings(units: readonly ContestedUnit[]): ReadonlyMap<FileId, readonly ContestedUnit[]> {
   const around = new Map(units.map((unit): [FileId, ContestedUnit[]] => [placeOf(unit), []]));
   for (const each of units.filter(({ unit }) => unit.kind === "tree")) {
@@ -151,7 +151,7 @@ async function completeTriples(
       if (!triples.has(id) && !unknown.has(id)) unknown.set(id, { object, stay: there.get(id)?.object });
     }
   }
-  // All at once: it may read all that the other side changed.
+  // One call for all units: it may read everything that the other side changed.
   await locate([...unknown.values()].filter(({ stay }) => stay === undefined).map(({ object }) => object));
   for (const [id, { object, stay }] of unknown) {
     const found = stay ?? (await staying.object(id, object.names));

@@ -98,7 +98,7 @@ test("the same holds for thousands of extents", () => {
       const extents = Extents.ofBase(size);
       const model: Model = { bytes: Array(size).fill("b"), epoch: 1, sealed: undefined, made: Array(size).fill(0) };
       for (const [each, one] of edits) {
-        // Joins extents one by one, from the middle on.
+        // Joins extents one by one, starting in the middle.
         const inOrder = Array.from({ length: 40 }, (_, step) => ({
           kind: "data",
           offset: 3_000 + step * 50,

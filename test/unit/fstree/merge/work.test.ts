@@ -264,7 +264,7 @@ async function sealed(world: MergeWorld, operations: readonly Operation[]): Prom
   return (await world.headOfAction(await world.empty(), "b", operations)).tree;
 }
 
-/** Blocks read and put by one merge that starts with nothing in memory. `all`: with those that are read again. */
+/** Blocks read and put by one merge that starts with nothing in memory. `all`: including repeated reads. */
 async function readsOf(
   world: MergeWorld,
   base: Cid,

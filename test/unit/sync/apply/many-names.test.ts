@@ -45,7 +45,7 @@ test("names arrive in one pass, and each costs the same however many there are",
   expect((await b.sync()).applied.files).toBe(0);
 });
 
-test("a further name arrives without reading those that are known already", async () => {
+test("a new hard link arrives without reading the names that are already known", async () => {
   const { a, b, first } = await linkedFolders();
   await b.sync();
   a.disk.tick();
