@@ -16,8 +16,9 @@ export function sealChanges(state: OverlayState, epoch: number): void {
   const objects: ChangedObject[] = [];
   const directories = new Map<Ino, FileId>([[ROOT_INO, ROOT_ID]]);
   for (const object of state.objects()) {
-    if (isUnlinked(object) && !state.isShared(object)) continue;
-    objects.push(changedObject(object));
+    const changed = asSealed(object);
+    if (changed === undefined) continue;
+    objects.push(changed);
     for (const { parent } of object.links) noteDirectory(state, directories, parent);
   }
   state.inFlight = inFlight({
@@ -51,16 +52,25 @@ function recall(state: OverlayState, flight: InFlight): void {
     gone.set(ino, object.replaces);
     disown(state, object);
   }
-  for (const object of state.objects())
-    while (object.replaces !== undefined && gone.has(object.replaces)) object.replaces = gone.get(object.replaces);
+  for (const object of state.objects()) {
+    while (object.replaces !== undefined && gone.has(object.replaces)) {
+      object.replaces = gone.get(object.replaces);
+      state.unsaved.add(object.ino);
+    }
+  }
 }
 
 export function inFlight(changes: ChangeSet): InFlight {
   return { changes, objects: new Map(changes.objects.map((object) => [object.ino, object])) };
 }
 
-function changedObject(object: DirtyObject): ChangedObject {
+/**
+ * The object as an epoch that is sealed now has it, and as one has it that was sealed after the object's last change.
+ * Undefined: the epoch has nothing of it.
+ */
+export function asSealed(object: DirtyObject): ChangedObject | undefined {
   const { ino, id, links, base, baseNames, replaces } = object;
+  if (isUnlinked(object) && id === undefined) return undefined;
   const deleted = isUnlinked(object);
   return {
     ino,

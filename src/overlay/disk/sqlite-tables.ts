@@ -162,7 +162,7 @@ export class SqliteTables implements StateTables {
     const putObject = this.#db.prepare("INSERT OR REPLACE INTO objects (ino, bytes) VALUES (?, ?)");
     const removeObject = this.#db.prepare("DELETE FROM objects WHERE ino = ?");
     const clearSealed = this.#db.prepare("DELETE FROM sealed");
-    const putSealed = this.#db.prepare("INSERT INTO sealed (ino, bytes) VALUES (?, ?)");
+    const putSealed = this.#db.prepare("INSERT OR REPLACE INTO sealed (ino, bytes) VALUES (?, ?)");
     const putHead = this.#db.prepare("INSERT OR REPLACE INTO head (one, bytes) VALUES (1, ?)");
     const logged = (bytes: Uint8Array) => {
       this.#logged += bytes.length;
@@ -174,10 +174,8 @@ export class SqliteTables implements StateTables {
         putInode.run(ino, hex(id), TYPE_CODES[type], hex(parent), Buffer.from(name, "latin1"));
       for (const ino of change.removedObjects) removeObject.run(ino);
       for (const [ino, bytes] of change.objects) putObject.run(ino, logged(bytes));
-      if (change.sealed !== undefined) {
-        clearSealed.run();
-        for (const [ino, bytes] of change.sealed) putSealed.run(ino, logged(bytes));
-      }
+      if (change.otherFlight) clearSealed.run();
+      for (const [ino, bytes] of change.sealed) putSealed.run(ino, logged(bytes));
       if (change.head !== undefined) putHead.run(logged(change.head));
     });
   }

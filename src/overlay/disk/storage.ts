@@ -67,8 +67,10 @@ export interface TableChange {
   /** Dirty objects, encoded. */
   readonly objects: Iterable<readonly [Ino, Uint8Array]>;
   readonly removedObjects: Iterable<Ino>;
-  /** All changed objects of the epoch in flight, encoded. Undefined: unchanged. */
-  readonly sealed: Iterable<readonly [Ino, Uint8Array]> | undefined;
+  /** Whether another epoch is in flight now: what `sealed` has of the one before goes first. */
+  readonly otherFlight: boolean;
+  /** Objects of the epoch in flight as they were sealed, encoded: those that changed since. */
+  readonly sealed: Iterable<readonly [Ino, Uint8Array]>;
   /** The checkpoint's position. Undefined: unchanged. */
   readonly head: Uint8Array | undefined;
 }

@@ -1,8 +1,8 @@
 /**
  * Checkpoints: the overlay's state in the tables as of one journal frame. Frames up to it are no longer needed.
  *
- * A checkpoint writes only what changed since the last one. Its rows are the dirty objects, the epoch in flight as sealed,
- * inodes, and one head with the checkpoint's position.
+ * A checkpoint writes only what changed since the last one. Its rows are the dirty objects, inodes, and one head with the
+ * checkpoint's position. The epoch in flight has rows for what changed since it was sealed: all else is as in its objects.
  */
 import type { ChangedObject, ChangeSet, ContentChange } from "../../fstree/change-set.ts";
 import type { FileId, Lamport } from "../../base/ids.ts";
@@ -17,7 +17,11 @@ import { readBaseRoot, writeBaseRoot } from "./journal-codec.ts";
 import type { BaseRoot } from "./journal-record.ts";
 import * as stored from "./stored-record.ts";
 
-export const CHECKPOINT_VERSION = 3;
+/** With an epoch in flight. Readers of `NO_FLIGHT_VERSION` expect a row for each of its objects. */
+const FLIGHT_VERSION = 4;
+const NO_FLIGHT_VERSION = 3;
+/** Those that are read. */
+export const CHECKPOINT_VERSIONS: readonly number[] = [NO_FLIGHT_VERSION, FLIGHT_VERSION];
 /** Enough for most rows. */
 const ROW_BYTES = 512;
 
@@ -34,7 +38,7 @@ export interface CheckpointHead {
 
 export function encodeHead(head: CheckpointHead): Uint8Array {
   const writer = new ByteWriter(ROW_BYTES);
-  writer.u32(CHECKPOINT_VERSION);
+  writer.u32(head.flight === undefined ? NO_FLIGHT_VERSION : FLIGHT_VERSION);
   writer.int(head.frame);
   writer.int(head.epoch);
   writer.int(head.nextIno);
@@ -61,7 +65,7 @@ export function encodeHead(head: CheckpointHead): Uint8Array {
 export function decodeHead(bytes: Uint8Array): CheckpointHead {
   const reader = new ByteReader(bytes);
   const version = reader.u32();
-  if (version !== CHECKPOINT_VERSION) throw otherVersion(version);
+  if (!CHECKPOINT_VERSIONS.includes(version)) throw otherVersion(version);
   return {
     frame: reader.int(),
     epoch: reader.int(),

@@ -4,6 +4,7 @@ import type { ChangedObject } from "../../fstree/change-set.ts";
 import type { Answers } from "./answers.ts";
 import type { Journal } from "./journal.ts";
 import { writeJournalRecord } from "./journal-codec.ts";
+import { changedSince } from "../settle.ts";
 import { SharedSync } from "../disk/shared-sync.ts";
 import type { TableSync } from "../disk/table-sync.ts";
 import type { OverlayState } from "../state.ts";
@@ -11,13 +12,18 @@ import type { Ino } from "../../base/ids.ts";
 import { RESERVED_INODES } from "../../base/limits.ts";
 import type { StateTables, TableChange } from "../disk/storage.ts";
 
+/** The epoch in flight, 0 for none, and which of its objects have rows. */
+interface SavedFlight {
+  readonly epoch: number;
+  readonly rows: ReadonlySet<Ino>;
+}
+
 /** The state as of a frame, encoded. */
 interface Checkpoint {
   readonly frame: number;
   /** Objects that the tables lacked, or had in an older state. */
   readonly saved: readonly Ino[];
-  /** The sealed epoch; 0 for none. */
-  readonly flight: number;
+  readonly flight: SavedFlight;
   readonly objects: readonly (readonly [Ino, Uint8Array])[];
   readonly change: Omit<TableChange, "inodes" | "removedInodes">;
   readonly nextIno: number;
@@ -34,8 +40,8 @@ export class Checkpointer {
   readonly #runs: SharedSync;
   /** Bytes that the last checkpoint wrote. */
   #lastBytes = 0;
-  /** The sealed epoch that the tables hold; 0 for none, undefined when that is not known. */
-  #savedFlight: number | undefined;
+  /** What the tables hold. Undefined: not known. */
+  #savedFlight: SavedFlight | undefined;
 
   /** `bytes`: a checkpoint is due at this journal size. `syncData`: makes the data that it relies on durable. */
   constructor(
@@ -115,7 +121,7 @@ export class Checkpointer {
 
   /** The state as of now, which changes while the data files are synced. */
   #encode(frame: number): Checkpoint {
-    const { inFlight, unsaved, stored } = this.#state;
+    const { unsaved, stored } = this.#state;
     const saved = [...unsaved];
     const objects: (readonly [Ino, Uint8Array])[] = [];
     const removedObjects: Ino[] = [];
@@ -129,12 +135,27 @@ export class Checkpointer {
         stored.add(ino);
       }
     }
-    const flight = inFlight?.changes.epoch ?? 0;
-    const sealed = flight === this.#savedFlight ? undefined : encodeEach(inFlight?.changes.objects ?? []);
     unsaved.clear();
+    const { flight, otherFlight, sealed } = this.#changedInFlight(saved);
     const head = this.#head(frame);
-    const change = { objects, removedObjects, sealed, head: encodeHead(head) };
+    const change = { objects, removedObjects, otherFlight, sealed: encodeEach(sealed), head: encodeHead(head) };
     return { frame, saved, flight, change, nextIno: head.nextIno, objects };
+  }
+
+  /** The objects in flight that changed since it was sealed and have no row yet. `saved`: all that changed since the last checkpoint. */
+  #changedInFlight(saved: readonly Ino[]) {
+    const { inFlight } = this.#state;
+    const epoch = inFlight?.changes.epoch ?? 0;
+    const otherFlight = epoch !== this.#savedFlight?.epoch;
+    const rows = new Set(otherFlight ? [] : this.#savedFlight?.rows);
+    const sealed: ChangedObject[] = [];
+    for (const ino of otherFlight ? (inFlight?.objects.keys() ?? []) : saved) {
+      const changed = changedSince(this.#state, ino, epoch) ? inFlight?.objects.get(ino) : undefined;
+      if (changed === undefined || rows.has(ino)) continue;
+      rows.add(ino);
+      sealed.push(changed);
+    }
+    return { flight: { epoch, rows }, otherFlight, sealed };
   }
 
   /** Inode rows may be newer than the rest. */
@@ -165,6 +186,7 @@ const NOTHING: TableChange = {
   removedInodes: [],
   objects: [],
   removedObjects: [],
-  sealed: undefined,
+  otherFlight: false,
+  sealed: [],
   head: undefined,
 };

@@ -9,7 +9,7 @@ import type { Inodes } from "../inodes.ts";
 import { withValuesOf } from "../long-values.ts";
 import { readJournalRecord } from "./journal-codec.ts";
 import type { BaseRoot, JournalRecord } from "./journal-record.ts";
-import { inFlight } from "../seal.ts";
+import { asSealed, inFlight } from "../seal.ts";
 import { OverlayState } from "../state.ts";
 import type { StateTables } from "../disk/storage.ts";
 
@@ -26,15 +26,10 @@ export function loadState(
     const state = new OverlayState(inodes, head.base);
     state.epoch = head.epoch;
     inodes.useBelow(head.nextIno);
-    const objects = new Map(Array.from(tables.objects(), decodeObject).map((object) => [object.ino, object]));
-    if (head.flight !== undefined) {
-      const sealed = Array.from(tables.sealed(), (bytes) => {
-        const changed = decodeSealed(bytes);
-        return sharingValues(changed, objects.get(changed.ino));
-      });
-      state.inFlight = inFlight({ ...head.flight, objects: sealed });
-    }
-    for (const object of objects.values()) {
+    const objects = Array.from(tables.objects(), decodeObject);
+    if (head.flight !== undefined)
+      state.inFlight = inFlight({ ...head.flight, objects: sealedObjects(tables, objects, head.flight.epoch) });
+    for (const object of objects) {
       state.add(object);
       state.stored.add(object.ino);
       if (object.epoch === state.epoch) state.changed = true;
@@ -55,9 +50,26 @@ export function replayFrame(state: OverlayState, payload: Uint8Array, take: (rec
   });
 }
 
+/** The objects of the epoch in flight: those that changed since have rows, the others are as they were sealed. */
+function sealedObjects(tables: StateTables, objects: readonly DirtyObject[], epoch: number): ChangedObject[] {
+  const rows = new Map(Array.from(tables.sealed(), decodeSealed).map((changed) => [changed.ino, changed]));
+  const sealed: ChangedObject[] = [];
+  for (const object of objects) {
+    const row = rows.get(object.ino);
+    rows.delete(object.ino);
+    const changed = row === undefined ? unchangedSince(object, epoch) : sharingValues(row, object);
+    if (changed !== undefined) sealed.push(changed);
+  }
+  for (const ino of rows.keys()) throw corruptState(`Inode ${ino} of epoch ${epoch} is not among the changed objects.`);
+  return sealed;
+}
+
+function unchangedSince(object: DirtyObject, epoch: number): ChangedObject | undefined {
+  return object.epoch <= epoch ? asSealed(object) : undefined;
+}
+
 /** Shares equal values of an object, as they were shared before the restart. */
-function sharingValues(changed: ChangedObject, object: DirtyObject | undefined): ChangedObject {
-  if (object === undefined) return changed;
+function sharingValues(changed: ChangedObject, object: DirtyObject): ChangedObject {
   const { record, base } = changed;
   const kept = object.base ?? object;
   return {

@@ -98,7 +98,8 @@ export class SimulatedTables implements StateTables {
     }
     for (const ino of change.removedObjects) objects.delete(ino);
     for (const [ino, bytes] of change.objects) objects.set(ino, bytes);
-    const sealed = change.sealed === undefined ? latest.sealed : new Map(change.sealed);
+    const sealed = new Map(change.otherFlight ? [] : latest.sealed);
+    for (const [ino, bytes] of change.sealed) sealed.set(ino, bytes);
     this.#versions = [...this.#versions, { inodes, objects, sealed, head: change.head ?? latest.head }];
   }
 

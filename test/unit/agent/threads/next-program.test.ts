@@ -23,7 +23,7 @@ test("a program that knows all formats, and perhaps more, takes over", async () 
 });
 
 test.each([
-  ["lacks formats", printing(STATE_FORMATS.slice(2)), /does not know checkpoint \d+, journal \d+ of/],
+  ["lacks formats", printing(STATE_FORMATS.slice(3)), /does not know checkpoint \d+, checkpoint \d+, journal \d+ of/],
   ["is older", 'console.error("syncline: Unknown command.\\n  See"); process.exit(2)', /older version/],
   ["is not built", 'require("./chunk.js")', /Cannot find module '\.\/chunk\.js'/],
   ["cannot mount", 'console.error("syncline: The addon.\\n  Build"); process.exit(1)', /take over: The addon\./],

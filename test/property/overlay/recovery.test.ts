@@ -1,0 +1,87 @@
+/** A start finds the state that the process before it had: every changed object, and the epoch in flight as it was sealed. */
+import * as fc from "fast-check";
+import { expect, test } from "vitest";
+import type { Ino } from "../../../src/base/ids.ts";
+import { encodeObject, encodeSealed } from "../../../src/overlay/journal/checkpoint.ts";
+import type { OverlayState } from "../../../src/overlay/state.ts";
+import { VfsHarness } from "../../support/vfs-harness.ts";
+import { anyOperation, applyTo, type Operation } from "../../support/vfs-operations.ts";
+
+const HEAVY = process.env["SYNCLINE_TEST_ALL"] !== undefined;
+
+type Event = { readonly event: "publish" | "seal" | "sealAnew" | "checkpoint" | "forget" | "others" };
+
+const event: fc.Arbitrary<Event> = fc.record({
+  event: fc.constantFrom("publish", "seal", "sealAnew", "checkpoint", "forget", "others"),
+});
+const names = fc.constantFrom("a", "b", "c");
+const step: fc.Arbitrary<Operation | Event> = fc.oneof(
+  { weight: 4, arbitrary: anyOperation },
+  // Files that take the place of others, in one epoch and in the next.
+  { weight: 1, arbitrary: names.map((path): Operation => ({ op: "create", path })) },
+  { weight: 1, arbitrary: fc.record({ op: fc.constant("rename" as const), path: names, to: names }) },
+  { weight: 2, arbitrary: event },
+);
+/** What one process does until it is killed. */
+const run = fc.array(step, { maxLength: HEAVY ? 60 : 30, size: "max" });
+
+test("a start after a kill finds what the process had, however checkpoints, seals and publications alternate", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(run, { minLength: 1, maxLength: 4 }), async (runs) => {
+      const fs = await VfsHarness.create();
+      for (const steps of runs) {
+        for (const each of steps) await ("event" in each ? happen(fs, each.event) : applyTo(fs, each));
+        fs.vfs.persist();
+        const before = contentsOf(fs.objects.overlay.state);
+        fs.restart();
+        expect(contentsOf(fs.objects.overlay.state)).toEqual(before);
+      }
+    }),
+    { numRuns: HEAVY ? 4_000 : 150 },
+  );
+});
+
+async function happen(fs: VfsHarness, what: Event["event"]): Promise<void> {
+  switch (what) {
+    case "publish":
+      return fs.publish();
+    case "seal":
+    case "sealAnew":
+      return void fs.vfs.seal(what === "sealAnew");
+    case "checkpoint":
+      return fs.vfs.checkpoint();
+    case "forget":
+      return forgetOrphans(fs);
+    case "others":
+      return others(fs);
+  }
+}
+
+/** Others change the directory of all names, and a file if there is one. */
+async function others(fs: VfsHarness): Promise<void> {
+  const base = await fs.others(async (other) => {
+    await other.make(`other-${fs.root.seq}`);
+    await applyTo(other, { op: "write", path: "a", offset: 0, bytes: new Uint8Array([fs.root.seq]) });
+  });
+  fs.vfs.adopt(base);
+}
+
+function forgetOrphans(fs: VfsHarness): void {
+  const orphans: Ino[] = [];
+  fs.vfs.watchOrphans((ino) => orphans.push(ino));
+  for (const ino of orphans) fs.vfs.forget(ino);
+}
+
+/** All of the state, by inode number. */
+function contentsOf(state: OverlayState) {
+  const { epoch, inFlight, base } = state;
+  const { objects: sealed = [], ...flight } = inFlight?.changes ?? {};
+  const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
+  return {
+    base,
+    epoch,
+    flight,
+    sealed: new Map(sealed.map((changed) => [changed.ino, hex(encodeSealed(changed))])),
+    objects: new Map(Array.from(state.objects(), (object) => [object.ino, hex(encodeObject(object))])),
+  };
+}
