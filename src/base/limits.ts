@@ -189,7 +189,7 @@ export const JOURNAL_SEGMENT_BYTES = 4 * MiB;
 export const PUBLISHED_ROW_BYTES = 32;
 /** A batch of records is written before it exceeds this. */
 export const JOURNAL_FRAME_BYTES = 256 * KiB;
-/** The journal is checkpointed at this size, or at twice what the last checkpoint wrote. */
+/** The journal is checkpointed at this size, or at half of what the last checkpoint wrote if that is more. */
 export const CHECKPOINT_BYTES = 8 * MiB;
 /** The journal carries bytes of writes up to this size, if an fsync was at most this long ago. */
 export const CARRIED_WRITE_BYTES = 8 * KiB;

@@ -5,13 +5,13 @@
 import { expect, test } from "vitest";
 import type { FileId, FileName, Ino } from "../../src/base/ids.ts";
 import { TABLES_LOG_ROWS } from "../../src/base/limits.ts";
-import type { InodeRow, OverlayStorage, TableChange } from "../../src/overlay/disk/storage.ts";
+import type { InodeRow, ObjectRow, OverlayStorage, StateTables, TableChange } from "../../src/overlay/disk/storage.ts";
 
 const NOTHING: TableChange = {
   inodes: [],
   removedInodes: [],
   objects: [],
-  removedObjects: [],
+  takesStaged: false,
   otherFlight: false,
   sealed: [],
   head: undefined,
@@ -112,13 +112,37 @@ export function overlayStorageContract(create: () => (asOfNow?: boolean) => Over
       sealed: [[4 as Ino, bytes(4)]],
       head: bytes(1),
     });
-    tables.apply({ ...NOTHING, objects: [[2 as Ino, bytes(22)]], removedObjects: [3 as Ino] });
+    tables.apply({
+      ...NOTHING,
+      objects: [
+        [2 as Ino, bytes(22)],
+        [3 as Ino, undefined],
+      ],
+    });
     await tables.sync();
     const read = (from: Iterable<Uint8Array>) => Array.from(from, (each) => [...each]);
     expect([read(tables.objects()), read(tables.sealed()), [...(tables.head() ?? [])]]).toEqual([[[22]], [[4]], [1]]);
     tables.apply({ ...NOTHING, otherFlight: true });
     expect(read(tables.sealed())).toEqual([]);
     tables.close();
+  });
+
+  test("tables take what was staged with a change, and drop what an earlier process staged", async () => {
+    const open = create();
+    const tables = open().openTables();
+    const read = (from: StateTables) => Array.from(from.objects(), (each) => [...each]);
+    tables.apply({ ...NOTHING, objects: numbered(2, 3, 4) });
+    tables.stage(numbered(9), true);
+    tables.close();
+    const again = open().openTables();
+    again.stage([[2 as Ino, undefined], ...numbered(5)], true);
+    again.stage([[3 as Ino, bytes(33)], ...numbered(6)], false);
+    expect(read(again)).toEqual([[2], [3], [4]]);
+    again.apply({ ...NOTHING, takesStaged: true, objects: [[6 as Ino, bytes(66)]] });
+    expect(read(again)).toEqual([[33], [4], [5], [66]]);
+    again.apply({ ...NOTHING, takesStaged: true });
+    expect(read(again)).toEqual([[33], [4], [5], [66]]);
+    again.close();
   });
 
   test("tables keep everything when changes are written again and the log of changes is shortened", async () => {
@@ -142,4 +166,8 @@ export function overlayStorageContract(create: () => (asOfNow?: boolean) => Over
     expect(blockSize * blocks).toBeGreaterThan(0);
     expect(freeBlocks).toBeLessThanOrEqual(blocks);
   });
+}
+
+function numbered(...numbers: number[]): ObjectRow[] {
+  return numbers.map((number) => [number as Ino, bytes(number)]);
 }

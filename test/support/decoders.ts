@@ -77,8 +77,8 @@ import {
   decodeObject,
   decodeSealed,
   encodeHead,
-  encodeObject,
   encodeSealed,
+  writeObject,
 } from "../../src/overlay/journal/checkpoint.ts";
 import { keptObject } from "../../src/overlay/dirty-object.ts";
 import { Extents } from "../../src/overlay/data/extents.ts";
@@ -496,7 +496,9 @@ function overlayDecoders(): Decoder[] {
   const objects = records.map((record) => {
     const object = keptObject({ ino, id, record, baseNames: [{ parent, name }], parents: [ino] }, 3);
     object.extents = extents;
-    return encodeObject(object);
+    const writer = new ByteWriter(1);
+    writeObject(writer, object);
+    return writer.bytes;
   });
   const changed: ChangedObject[] = records.map((record) => ({
     ino,

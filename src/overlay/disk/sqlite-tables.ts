@@ -16,7 +16,7 @@ import { corruptState, ID_BYTES } from "../data/bytes.ts";
 import { attempt } from "./storage-error.ts";
 import { syncPath } from "./sync-path.ts";
 import type { Place } from "../../fstree/object-rows.ts";
-import type { InodeRow, PlacedNumber, StateTables, TableChange } from "./storage.ts";
+import type { InodeRow, ObjectRow, PlacedNumber, StateTables, TableChange } from "./storage.ts";
 
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS inodes (
@@ -28,6 +28,7 @@ const SCHEMA = `
   ) STRICT;
   CREATE UNIQUE INDEX IF NOT EXISTS inodes_by_id ON inodes (id);
   CREATE TABLE IF NOT EXISTS objects (ino INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
+  CREATE TABLE IF NOT EXISTS staged (ino INTEGER PRIMARY KEY, bytes BLOB) STRICT;
   CREATE TABLE IF NOT EXISTS sealed (ino INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
   CREATE TABLE IF NOT EXISTS head (one INTEGER PRIMARY KEY CHECK (one = 1), bytes BLOB NOT NULL) STRICT`;
 
@@ -59,6 +60,7 @@ export class SqliteTables implements StateTables {
   /** Bytes of large values since then, and of what an earlier process left. */
   #logged: number;
   readonly #apply: (change: TableChange) => void;
+  readonly #stage: (objects: Iterable<ObjectRow>, anew: boolean) => void;
 
   constructor(path: string, db: Database.Database = new Database(path)) {
     this.#path = path;
@@ -82,6 +84,7 @@ export class SqliteTables implements StateTables {
     this.#rowsBelow = this.#db.prepare("SELECT * FROM inodes WHERE ino < ? ORDER BY ino DESC LIMIT ?");
     this.#changes = this.#db.prepare("SELECT total_changes() AS changes");
     this.#apply = this.#prepareApply();
+    this.#stage = this.#prepareStage();
   }
 
   inode(ino: Ino): InodeRow | undefined {
@@ -125,6 +128,10 @@ export class SqliteTables implements StateTables {
     attempt(() => this.#apply(change));
   }
 
+  stage(objects: Iterable<ObjectRow>, anew: boolean): void {
+    attempt(() => this.#stage(objects, anew));
+  }
+
   async sync(): Promise<void> {
     // Commits are in the WAL, or in the database, which SQLite itself syncs before it restarts the WAL.
     await syncPath(this.#wal, fdatasyncAsync);
@@ -164,23 +171,43 @@ export class SqliteTables implements StateTables {
     const clearSealed = this.#db.prepare("DELETE FROM sealed");
     const putSealed = this.#db.prepare("INSERT OR REPLACE INTO sealed (ino, bytes) VALUES (?, ?)");
     const putHead = this.#db.prepare("INSERT OR REPLACE INTO head (one, bytes) VALUES (1, ?)");
-    const logged = (bytes: Uint8Array) => {
-      this.#logged += bytes.length;
-      return bytes;
-    };
+    const takeStaged = [
+      "DELETE FROM objects WHERE ino IN (SELECT ino FROM staged WHERE bytes IS NULL)",
+      "INSERT OR REPLACE INTO objects SELECT ino, bytes FROM staged WHERE bytes IS NOT NULL",
+      CLEAR_STAGED,
+    ].map((statement) => this.#db.prepare(statement));
     return this.#db.transaction((change: TableChange) => {
       for (const ino of change.removedInodes) removeInode.run(ino);
       for (const { ino, id, type, parent, name } of change.inodes)
         putInode.run(ino, hex(id), TYPE_CODES[type], hex(parent), Buffer.from(name, "latin1"));
-      for (const ino of change.removedObjects) removeObject.run(ino);
-      for (const [ino, bytes] of change.objects) putObject.run(ino, logged(bytes));
+      if (change.takesStaged) for (const statement of takeStaged) statement.run();
+      for (const [ino, bytes] of change.objects) {
+        if (bytes === undefined) removeObject.run(ino);
+        else putObject.run(ino, this.#noted(bytes));
+      }
       if (change.otherFlight) clearSealed.run();
-      for (const [ino, bytes] of change.sealed) putSealed.run(ino, logged(bytes));
-      if (change.head !== undefined) putHead.run(logged(change.head));
+      for (const [ino, bytes] of change.sealed) putSealed.run(ino, this.#noted(bytes));
+      if (change.head !== undefined) putHead.run(this.#noted(change.head));
     });
+  }
+
+  #prepareStage(): (objects: Iterable<ObjectRow>, anew: boolean) => void {
+    const clear = this.#db.prepare(CLEAR_STAGED);
+    const put = this.#db.prepare("INSERT OR REPLACE INTO staged (ino, bytes) VALUES (?, ?)");
+    return this.#db.transaction((objects: Iterable<ObjectRow>, anew: boolean) => {
+      if (anew) clear.run();
+      // They are logged twice: here, and when a change takes them.
+      for (const [ino, bytes] of objects) put.run(ino, bytes === undefined ? null : this.#noted(bytes, 2));
+    });
+  }
+
+  #noted(bytes: Uint8Array, times = 1): Uint8Array {
+    this.#logged += times * bytes.length;
+    return bytes;
   }
 }
 
+const CLEAR_STAGED = "DELETE FROM staged";
 const REWRITE_BYTES = 1024 * 1024;
 
 /** Writes a file's bytes over themselves, so that the next sync writes them to the disk. */

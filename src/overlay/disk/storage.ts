@@ -60,13 +60,16 @@ export interface InodeRow {
   readonly name: FileName;
 }
 
+/** A dirty object, encoded. Undefined: the object is no longer dirty. */
+export type ObjectRow = readonly [Ino, Uint8Array | undefined];
+
 /** One atomic change of the tables. */
 export interface TableChange {
   readonly inodes: Iterable<InodeRow>;
   readonly removedInodes: Iterable<Ino>;
-  /** Dirty objects, encoded. */
-  readonly objects: Iterable<readonly [Ino, Uint8Array]>;
-  readonly removedObjects: Iterable<Ino>;
+  /** Whether it includes what was staged. */
+  readonly takesStaged: boolean;
+  readonly objects: Iterable<ObjectRow>;
   /** Whether another epoch is in flight now: what `sealed` has of the one before goes first. */
   readonly otherFlight: boolean;
   /** Objects of the epoch in flight as they were sealed, encoded: those that changed since. */
@@ -95,6 +98,8 @@ export interface StateTables {
   objects(): Iterable<Uint8Array>;
   sealed(): Iterable<Uint8Array>;
   apply(change: TableChange): void;
+  /** Puts rows aside for a later change: a large one then takes little time at once. `anew`: drops what was staged before. */
+  stage(objects: Iterable<ObjectRow>, anew: boolean): void;
   /** Makes everything applied so far survive power loss, unless an earlier sync failed: then call `rewrite` first. */
   sync(): Promise<void>;
   /** Writes again what a failed sync or `compact` may have left in the system's memory only. */

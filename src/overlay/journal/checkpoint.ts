@@ -81,8 +81,7 @@ function otherVersion(version: number): SynclineError {
   });
 }
 
-export function encodeObject(object: DirtyObject): Uint8Array {
-  const writer = new ByteWriter(ROW_BYTES);
+export function writeObject(writer: ByteWriter, object: DirtyObject): void {
   writer.int(object.ino);
   writer.u8(object.id === undefined ? 0 : 1);
   if (object.id !== undefined) writer.id(object.id);
@@ -97,7 +96,6 @@ export function encodeObject(object: DirtyObject): Uint8Array {
   writer.int(object.epoch);
   writer.u8((object.unnamed ? 1 : 0) | (object.forgotten ? 2 : 0) | (object.replaces === undefined ? 0 : 4));
   if (object.replaces !== undefined) writer.int(object.replaces);
-  return writer.bytes.slice();
 }
 
 /** Throws `state_corrupt`. */

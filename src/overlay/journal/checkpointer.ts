@@ -1,7 +1,9 @@
 /** Writes checkpoints, and frees the journal once they are durable. */
-import { type CheckpointHead, decodeHead, encodeHead, encodeObject, encodeSealed } from "./checkpoint.ts";
+import { type CheckpointHead, decodeHead, encodeHead, encodeSealed } from "./checkpoint.ts";
 import type { ChangedObject } from "../../fstree/change-set.ts";
 import type { Answers } from "./answers.ts";
+import { nextTurn } from "../../base/concurrency.ts";
+import { EncodedObjects } from "./encoded-objects.ts";
 import type { Journal } from "./journal.ts";
 import { writeJournalRecord } from "./journal-codec.ts";
 import { changedSince } from "../settle.ts";
@@ -11,6 +13,11 @@ import type { OverlayState } from "../state.ts";
 import type { Ino } from "../../base/ids.ts";
 import { RESERVED_INODES } from "../../base/limits.ts";
 import type { StateTables, TableChange } from "../disk/storage.ts";
+
+/** Rows are written in portions, and programs wait for one at a time. Of the journal's size at which a checkpoint is due. */
+const PORTION = 1 / 16;
+/** A checkpoint is not due before the journal has this part of what the last one wrote. */
+const LAST_SHARE = 1 / 2;
 
 /** The epoch in flight, 0 for none, and which of its objects have rows. */
 interface SavedFlight {
@@ -24,8 +31,8 @@ interface Checkpoint {
   /** Objects that the tables lacked, or had in an older state. */
   readonly saved: readonly Ino[];
   readonly flight: SavedFlight;
-  readonly objects: readonly (readonly [Ino, Uint8Array])[];
-  readonly change: Omit<TableChange, "inodes" | "removedInodes">;
+  readonly objects: EncodedObjects;
+  readonly change: Pick<TableChange, "otherFlight" | "sealed" | "head">;
   readonly nextIno: number;
 }
 
@@ -65,7 +72,7 @@ export class Checkpointer {
 
   /** Whether the journal has grown enough for a checkpoint. */
   get isDue(): boolean {
-    return !this.#runs.active && this.#journal.liveBytes > Math.max(this.#bytes, 2 * this.#lastBytes);
+    return !this.#runs.active && this.#journal.liveBytes > Math.max(this.#bytes, LAST_SHARE * this.#lastBytes);
   }
 
   /** Resolves when a checkpoint of the state as of now, or later, is durable. Rejects with `disk_full`, `store_failed`. */
@@ -98,7 +105,7 @@ export class Checkpointer {
       this.#keepAnswers();
       // A start replays only later frames.
       await this.#syncData();
-      this.#write(checkpoint);
+      await this.#write(checkpoint);
     } catch (error) {
       for (const ino of checkpoint.saved) {
         this.#state.unsaved.add(ino);
@@ -123,22 +130,17 @@ export class Checkpointer {
   #encode(frame: number): Checkpoint {
     const { unsaved, stored } = this.#state;
     const saved = [...unsaved];
-    const objects: (readonly [Ino, Uint8Array])[] = [];
-    const removedObjects: Ino[] = [];
+    const objects = new EncodedObjects(this.#bytes * PORTION);
     for (const ino of saved) {
       const object = this.#state.object(ino);
-      if (object === undefined) {
-        removedObjects.push(ino);
-        stored.delete(ino);
-      } else {
-        objects.push([ino, encodeObject(object)]);
-        stored.add(ino);
-      }
+      objects.add(ino, object);
+      if (object === undefined) stored.delete(ino);
+      else stored.add(ino);
     }
     unsaved.clear();
     const { flight, otherFlight, sealed } = this.#changedInFlight(saved);
     const head = this.#head(frame);
-    const change = { objects, removedObjects, otherFlight, sealed: encodeEach(sealed), head: encodeHead(head) };
+    const change = { otherFlight, sealed: encodeEach(sealed), head: encodeHead(head) };
     return { frame, saved, flight, change, nextIno: head.nextIno, objects };
   }
 
@@ -159,14 +161,19 @@ export class Checkpointer {
   }
 
   /** Inode rows may be newer than the rest. */
-  #write({ flight, change, nextIno, objects }: Checkpoint): void {
+  async #write({ flight, change, nextIno, objects }: Checkpoint): Promise<void> {
     const { inodes } = this.#state;
+    const staged = objects.portions.slice(0, -1);
+    for (const [index, portion] of staged.entries()) {
+      this.#tables.stage(portion, index === 0);
+      await nextTurn();
+    }
     const rows = inodes.take(Infinity);
-    this.#tables.apply({ ...rows, ...change });
+    this.#tables.apply({ ...rows, ...change, objects: objects.portions.at(-1) ?? [], takesStaged: staged.length > 0 });
     inodes.reserve(nextIno);
     inodes.written(rows);
     this.#savedFlight = flight;
-    this.#lastBytes = objects.reduce((sum, [, bytes]) => sum + bytes.length, 0);
+    this.#lastBytes = objects.bytes;
   }
 
   /** The head records numbers that are not given out yet as used, so that a full disk cannot make a later start reuse them. */
@@ -184,8 +191,8 @@ function* encodeEach(sealed: readonly ChangedObject[]): Generator<readonly [Ino,
 const NOTHING: TableChange = {
   inodes: [],
   removedInodes: [],
+  takesStaged: false,
   objects: [],
-  removedObjects: [],
   otherFlight: false,
   sealed: [],
   head: undefined,

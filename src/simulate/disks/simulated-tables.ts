@@ -6,21 +6,22 @@ import type { FileId, Ino } from "../../base/ids.ts";
 import type { Random } from "../../base/random.ts";
 import { Stopped } from "./faulty-disk.ts";
 import type { Place } from "../../fstree/object-rows.ts";
-import type { InodeRow, PlacedNumber, StateTables, TableChange } from "../../overlay/disk/storage.ts";
+import type { InodeRow, ObjectRow, PlacedNumber, StateTables, TableChange } from "../../overlay/disk/storage.ts";
 
 /** One committed state of the tables. */
 interface TableContents {
   readonly inodes: ReadonlyMap<Ino, InodeRow>;
   readonly objects: ReadonlyMap<Ino, Uint8Array>;
+  readonly staged: readonly ObjectRow[];
   readonly sealed: ReadonlyMap<Ino, Uint8Array>;
   readonly head: Uint8Array | undefined;
 }
 
 function emptyTables(): TableContents {
-  return { inodes: new Map(), objects: new Map(), sealed: new Map(), head: undefined };
+  return { inodes: new Map(), objects: new Map(), staged: [], sealed: new Map(), head: undefined };
 }
 
-export type TableCall = "apply" | "sync tables" | "rewrite tables";
+export type TableCall = "apply" | "stage" | "sync tables" | "rewrite tables";
 
 export class SimulatedTables implements StateTables {
   readonly #before: (call: TableCall) => void;
@@ -96,11 +97,21 @@ export class SimulatedTables implements StateTables {
       for (const [ino, other] of inodes) if (other.id === row.id) inodes.delete(ino);
       inodes.set(row.ino, row);
     }
-    for (const ino of change.removedObjects) objects.delete(ino);
-    for (const [ino, bytes] of change.objects) objects.set(ino, bytes);
+    const staged = change.takesStaged ? [] : latest.staged;
+    for (const [ino, bytes] of [...(change.takesStaged ? latest.staged : []), ...change.objects]) {
+      if (bytes === undefined) objects.delete(ino);
+      else objects.set(ino, bytes.slice());
+    }
     const sealed = new Map(change.otherFlight ? [] : latest.sealed);
     for (const [ino, bytes] of change.sealed) sealed.set(ino, bytes);
-    this.#versions = [...this.#versions, { inodes, objects, sealed, head: change.head ?? latest.head }];
+    this.#versions = [...this.#versions, { inodes, objects, staged, sealed, head: change.head ?? latest.head }];
+  }
+
+  stage(objects: Iterable<ObjectRow>, anew: boolean): void {
+    this.#before("stage");
+    const copies = Array.from(objects, ([ino, bytes]): ObjectRow => [ino, bytes?.slice()]);
+    const staged = [...(anew ? [] : this.latest.staged), ...copies];
+    this.#versions = [...this.#versions, { ...this.latest, staged }];
   }
 
   async sync(): Promise<void> {

@@ -2,7 +2,9 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import type { Ino } from "../../../src/base/ids.ts";
-import { encodeObject, encodeSealed } from "../../../src/overlay/journal/checkpoint.ts";
+import { encodeSealed, writeObject } from "../../../src/overlay/journal/checkpoint.ts";
+import { ByteWriter } from "../../../src/overlay/data/bytes.ts";
+import type { DirtyObject } from "../../../src/overlay/dirty-object.ts";
 import type { OverlayState } from "../../../src/overlay/state.ts";
 import { VfsHarness } from "../../support/vfs-harness.ts";
 import { anyOperation, applyTo, type Operation } from "../../support/vfs-operations.ts";
@@ -28,7 +30,7 @@ const run = fc.array(step, { maxLength: HEAVY ? 60 : 30, size: "max" });
 test("a start after a kill finds what the process had, however checkpoints, seals and publications alternate", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(run, { minLength: 1, maxLength: 4 }), async (runs) => {
-      const fs = await VfsHarness.create();
+      const fs = await VfsHarness.create({ checkpointBytes: 4096 });
       for (const steps of runs) {
         for (const each of steps) await ("event" in each ? happen(fs, each.event) : applyTo(fs, each));
         fs.vfs.persist();
@@ -72,6 +74,12 @@ function forgetOrphans(fs: VfsHarness): void {
   for (const ino of orphans) fs.vfs.forget(ino);
 }
 
+function objectRow(object: DirtyObject): Uint8Array {
+  const writer = new ByteWriter(1024);
+  writeObject(writer, object);
+  return writer.bytes;
+}
+
 /** All of the state, by inode number. */
 function contentsOf(state: OverlayState) {
   const { epoch, inFlight, base } = state;
@@ -82,6 +90,6 @@ function contentsOf(state: OverlayState) {
     epoch,
     flight,
     sealed: new Map(sealed.map((changed) => [changed.ino, hex(encodeSealed(changed))])),
-    objects: new Map(Array.from(state.objects(), (object) => [object.ino, hex(encodeObject(object))])),
+    objects: new Map(Array.from(state.objects(), (object) => [object.ino, hex(objectRow(object))])),
   };
 }

@@ -26,7 +26,7 @@ test("state of version 3, with a row for each object in flight, is read", async 
     inodes: [],
     removedInodes: [],
     objects: [],
-    removedObjects: [],
+    takesStaged: false,
     otherFlight: true,
     sealed: (sealed?.objects ?? []).map((changed) => [changed.ino, encodeSealed(changed)]),
     head,
