@@ -7,7 +7,7 @@ import { timeText } from "../base/clock.ts";
 import { failureOf } from "../base/failure.ts";
 import { describeError, type Log } from "../base/log.ts";
 import type { Writer } from "../bucket/publish/next-commit.ts";
-import type { PublisherWriter } from "./publishing/publisher.ts";
+import type { RenewableWriter } from "./publishing/publisher.ts";
 import { type Device, type DeviceSetup, isEnding, isRenewable, renewDevice, replaceDevice } from "./state/device.ts";
 
 export interface CertifiedWriterOptions extends DeviceSetup {
@@ -19,7 +19,7 @@ export interface CertifiedWriterOptions extends DeviceSetup {
 /** How long a wallet that could not sign is not asked again. */
 const AGAIN_MS = 60 * 60 * 1000;
 
-export class CertifiedWriter implements PublisherWriter {
+export class CertifiedWriter implements RenewableWriter {
   readonly #options: CertifiedWriterOptions;
   #device: Device;
   /** Why the last renewal failed. */

@@ -2,7 +2,7 @@
 import { CertifiedWriter } from "./certified-writer.ts";
 import { openDevice } from "./state/device.ts";
 import { openBucket, type OpenBucketOptions, type OpenedBucket } from "./open-bucket.ts";
-import type { PublisherWriter } from "./publishing/publisher.ts";
+import type { RenewableWriter } from "./publishing/publisher.ts";
 import type { WalletSigner } from "../crypto/wallet.ts";
 
 export interface WritingOptions extends Omit<OpenBucketOptions, "writer"> {
@@ -17,7 +17,7 @@ export interface WritingOptions extends Omit<OpenBucketOptions, "writer"> {
 
 export interface WritingBucket {
   readonly opened: OpenedBucket;
-  readonly writer: PublisherWriter;
+  readonly writer: RenewableWriter;
 }
 
 /** An agent's bucket; without a writer, the agent only reads. */

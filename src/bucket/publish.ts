@@ -17,7 +17,7 @@ import type { PolicyChange, Writer } from "./publish/next-commit.ts";
 import { FigureCounter, type PublishOutcome, WAITING } from "./publish/outcome.ts";
 import { ownEpoch } from "./publish/own-epoch.ts";
 import { BUSY_COMMITS, Backoff } from "./publish/backoff.ts";
-import { tellTorn } from "./publish/torn-files.ts";
+import { reportTornFiles } from "./publish/torn-files.ts";
 import { isRolledBack } from "./publish/rolled-back.ts";
 import { contentsApart, hasContentsApart, publishedEpoch } from "./publish/published-epoch.ts";
 import { type EpochTree, type MergeSnapshots, Workspace } from "./publish/workspace.ts";
@@ -197,7 +197,7 @@ class Publication implements AsyncDisposable {
     try {
       const epochTree = await workspace.treeOn(current.commit);
       const { nodes, staging } = workspace;
-      tellTorn(this.#context.log, epochTree);
+      reportTornFiles(this.#context.log, epochTree);
       const policy = await policyAfter(bucket, current.commit, this.#options.policy, staging);
       const isAlike = epochTree.tree === current.commit.body.tree && hasPolicy(current.commit, policy);
       if (isAlike && this.#options.recovers === undefined && !(await hasContentsApart(epochTree)))

@@ -24,7 +24,7 @@ export interface CutRule {
   /** Cuts are rare before this and frequent after it. */
   readonly normal: number;
   readonly max: number;
-  /** A cut falls where the hash has none of these bits: before `normal`, and after it. */
+  /** A cut falls where the hash has none of the mask's bits: `rareMask` before `normal`, `frequentMask` after it. */
   readonly rareMask: number;
   readonly frequentMask: number;
   readonly minHole: number;

@@ -45,7 +45,7 @@ export class OldChunks implements KnownChunks {
     return this.#at;
   }
 
-  /** Places the next cut at this offset of the old file. */
+  /** Cutting begins at this offset of the old file. */
   begin(at: number): void {
     this.#at = at;
   }

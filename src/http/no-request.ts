@@ -33,7 +33,7 @@ export interface Answers {
 }
 
 /** `laneOf`: the lane of a connection, if it had requests. */
-export function answerRequests(server: Server, laneOf: (socket: Socket) => Lane | undefined, answers: Answers): void {
+export function attachAnswers(server: Server, laneOf: (socket: Socket) => Lane | undefined, answers: Answers): void {
   const answer = (connection: Duplex, noRequest: NoRequest, isLost: boolean): void => {
     const socket = connection as Socket;
     // An error can be sent only while nothing else is being sent on the connection.

@@ -17,7 +17,7 @@ import {
   type Certificate,
   type ListenAddress,
 } from "./listen.ts";
-import { answerRaw, answerRequests, type NoRequest, type RawAnswer } from "./no-request.ts";
+import { answerRaw, attachAnswers, type NoRequest, type RawAnswer } from "./no-request.ts";
 import { Overruns } from "./overruns.ts";
 import { originOf } from "./shown-host.ts";
 import { Strangers } from "./strangers.ts";
@@ -76,7 +76,7 @@ export class HttpServer {
     this.#server = makeHttpServer(tls);
     // Fields are never dropped: a request with too many is refused.
     this.#server.maxHeadersCount = 0;
-    answerRequests(this.#server, (socket) => this.#lanes.get(socket), {
+    attachAnswers(this.#server, (socket) => this.#lanes.get(socket), {
       request: (request, response) => void this.#answer(request, response),
       noRequest: options.noRequest,
     });

@@ -12,7 +12,7 @@ export class Strangers {
   readonly #ahead = new FairBudget(STRANGER_WAITING_CALLS, NETWORK_WAITING_CALLS);
   readonly #most: number;
   readonly #networks = new Map<Socket, string>();
-  /** Oldest first; none is empty. */
+  /** Each network's connections, oldest first; networks without any are not in it. */
   readonly #byNetwork = new Map<string, Set<Socket>>();
 
   constructor(most: number) {

@@ -1,7 +1,7 @@
 /** What a master keeps, as ports: whoever starts a master opens it and hands it in. */
 import type { Wallet } from "../base/ids.ts";
 import type { BucketName, RootTable } from "../roots/root-store.ts";
-import type { CollectionCall, CollectionReport } from "./gc/collection.ts";
+import type { CollectionContext, CollectionReport } from "./gc/collection.ts";
 import type { BlockStores } from "./store/owner-blocks.ts";
 
 /** Disposing it closes everything. */
@@ -12,7 +12,7 @@ export interface MasterStorage extends AsyncDisposable {
   readonly stores: BlockStores;
 
   /** Collects one owner's garbage (gc/collection.ts). */
-  collect(call: CollectionCall, owner: Wallet, dryRun: boolean): Promise<CollectionReport>;
+  collect(call: CollectionContext, owner: Wallet, dryRun: boolean): Promise<CollectionReport>;
 
   /** Other masters that swap the same roots; undefined: there are none. */
   readonly others: OtherMasters | undefined;

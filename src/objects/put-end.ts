@@ -4,7 +4,10 @@ import { SynclineError } from "../base/errors.ts";
 import { failedWith } from "../base/system-errors.ts";
 import type { PutOptions } from "./object-store.ts";
 
-/** Runs a put with a signal that aborts when it has to end. Throws the signal's reason instead of what that made of it. */
+/**
+ * Runs a put with a signal that aborts when the put must end. If it fails after that, throws the signal's reason, not the
+ * put's error.
+ */
 export async function untilPutEnds<Result>(
   { signal, timeoutMs }: PutOptions,
   clock: Clock,

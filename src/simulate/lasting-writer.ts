@@ -1,8 +1,8 @@
 /** An agent's writer whose certificate outlasts it. */
-import type { PublisherWriter } from "../agent/publishing/publisher.ts";
+import type { RenewableWriter } from "../agent/publishing/publisher.ts";
 import type { Writer } from "../bucket/publish/next-commit.ts";
 
-export function lastingWriter(first: Writer, certify: () => Promise<Writer>): PublisherWriter {
+export function lastingWriter(first: Writer, certify: () => Promise<Writer>): RenewableWriter {
   let writer = first;
   return {
     get writer() {

@@ -9,7 +9,7 @@ import type { DiskPath } from "./disk/disk.ts";
 import type { FolderNames } from "./known/marker.ts";
 import type { ScanContext } from "./publish/publish-scan.ts";
 import type { Attention } from "./scan/attributes.ts";
-import type { LocalChange, NewFiles } from "./scan/local-changes.ts";
+import type { LocalChange, NewFileTotals } from "./scan/local-changes.ts";
 import type { NotSynced } from "./scan/left-out.ts";
 import type { Most } from "./scan/walk.ts";
 import type { Waiting } from "./waiting.ts";
@@ -38,7 +38,7 @@ export interface PassProgress {
    * Called with how much is to be read for the bucket; with very many new files, with their total before the first portion.
    * Empty files do not count.
    */
-  readonly sending?: (all: NewFiles) => void;
+  readonly sending?: (all: NewFileTotals) => void;
   /** Called with bytes read for the bucket, and whether a file ends with them. */
   sent?(bytes: number, isEnd: boolean): void;
   received?(bytes: number): void;

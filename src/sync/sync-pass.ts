@@ -26,7 +26,7 @@ import { findChanges } from "./scan/find-changes.ts";
 import { matchKeepingMissing } from "./scan/keep-missing.ts";
 import { LeftOut, type LeftReason } from "./scan/left-out.ts";
 import { withoutUnits } from "./scan/left-units.ts";
-import { sourcesOf, type LocalChanges } from "./scan/local-changes.ts";
+import { totalsOf, type LocalChanges } from "./scan/local-changes.ts";
 import { hasRecord } from "./scan/local-content.ts";
 import { resetFolder } from "./start-over.ts";
 import { claimFolder, ensureOwnFolders, isSyncedApart, openFolder, requireMarker } from "./known/marker.ts";
@@ -248,7 +248,7 @@ class SyncPass {
 
   /** "again": files changed while being read, or could not be read. */
   async #publish(scanned: Scanned, approved: boolean, mayRepeat: boolean): Promise<Published | "again" | "late"> {
-    this.#context.progress?.sending?.(sourcesOf(scanned.local));
+    this.#context.progress?.sending?.(totalsOf(scanned.local));
     const context = { ...this.#context, rules: this.#rules, sent: this.#context.progress?.sent, approved };
     const published = await (this.#isDryRun ? dryRunScan : publishScan)(context, this.#nodes, scanned);
     if (published === "late" || !("changed" in published)) return published;

@@ -66,7 +66,7 @@ export class KeySearch {
   }
 }
 
-/** The children whose ranges contain keys, with those keys. */
+/** The children whose ranges contain some of the visit's keys, each with those keys. */
 function childrenWith(parent: Node, visit: Visit): Visit[] {
   const children: Visit[] = [];
   let last = -1;

@@ -46,7 +46,7 @@ export interface PublisherOverlay {
 export interface PublisherOptions {
   readonly bucket: Bucket;
   /** Undefined: nothing is published. */
-  readonly writer: PublisherWriter | undefined;
+  readonly writer: RenewableWriter | undefined;
   /** Whether the base never changes, because an old state is shown. */
   readonly fixed: boolean;
   /** Whether a person accepted the root at the address, which did not help changes that follow a lost one. */
@@ -69,7 +69,7 @@ export interface PublisherOptions {
   readonly log: Log;
 }
 
-export interface PublisherWriter {
+export interface RenewableWriter {
   readonly writer: Writer;
   /** Publishes as this writer, whose certificate is valid. Throws as `publish`. */
   as<Result>(publish: (writer: Writer) => Promise<Result>): Promise<Result>;
@@ -181,7 +181,7 @@ export class Publisher {
   }
 
   /** Undefined when nothing changed. Afterwards nothing refers to the epoch's objects: the outcome is packed. */
-  async #attempt(author: PublisherWriter): Promise<Attempt | undefined> {
+  async #attempt(author: RenewableWriter): Promise<Attempt | undefined> {
     const { bucket, overlay, data, clock, random, log, merge } = this.#options;
     const changes = await this.#held.seal();
     if (changes === undefined) {

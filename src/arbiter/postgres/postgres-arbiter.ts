@@ -101,7 +101,7 @@ export class PostgresArbiter implements Arbiter {
     return Number(row?.beats);
   }
 
-  /** An advisory lock of a connection of its own: the server frees it with the connection. */
+  /** An advisory lock, held on its own connection: the server frees it when that connection ends. */
   async lease(job: string): Promise<JobLease | undefined> {
     const client = await this.#database.connection();
     const lost = new AbortController();

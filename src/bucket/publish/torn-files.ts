@@ -2,7 +2,7 @@
 import type { Log } from "../../base/log.ts";
 import type { EpochTree } from "./workspace.ts";
 
-export function tellTorn(log: Log, { built: { torn } }: EpochTree): void {
+export function reportTornFiles(log: Log, { built: { torn } }: EpochTree): void {
   if (torn === 0) return;
   log.warn(
     "Some partly written files lack their other bytes, which the bucket no longer has. See their conflict copies.",

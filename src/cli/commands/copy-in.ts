@@ -182,7 +182,7 @@ export class CopyIn implements AsyncDisposable {
     this.#count(stat.size);
   }
 
-  /** Others may replace or remove between two portions what the earlier one put. */
+  /** Whether the file is still as it was put: between two portions, others may replace or remove it. */
   async #isStillAt(target: Path, { size, mtimeNs }: DiskStat): Promise<boolean> {
     const there = await this.#writer.record(target);
     return there?.type === "file" && there.size === size && there.mtimeNs === mtimeNs;

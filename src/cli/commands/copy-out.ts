@@ -305,12 +305,12 @@ export class CopyOut {
       try {
         this.#options.disk.unlinkNow?.(path);
       } catch {
-        // It has its place, or was never made.
+        // It was renamed into place, or never made.
       }
     }
   }
 
-  /** Root may be root only in its container, or the filesystem may have no owners. */
+  /** Counts a file if its owner was not set: root in a container may lack the right, and some disks have no owners. */
   #countOwner({ uid, gid }: FileRecord, stat: { readonly uid: number; readonly gid: number } | undefined): void {
     if (!this.#incoming.attention.owners || stat === undefined) return;
     if (stat.uid !== uid || stat.gid !== gid) this.unowned++;

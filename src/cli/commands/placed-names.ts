@@ -53,7 +53,7 @@ export class PlacedNames {
   }
 }
 
-/** A way in which two names can differ that are one for some disks. */
+/** A difference between names that some disks ignore. */
 interface Spelling {
   /** Another spelling; the same name if there is none. */
   other(name: FileName): FileName;
@@ -73,13 +73,13 @@ const CASE: Spelling = {
   without: (name) => withText(name, (text) => text.toLowerCase()),
 };
 
-/** Letters with their accents in one, or apart. */
+/** A letter and its accent as one character or as two (NFC, NFD). */
 const FORM: Spelling = {
   other: (name) => withText(name, (text) => text.normalize(text.normalize("NFD") === text ? "NFC" : "NFD")),
   without: (name) => withText(name, (text) => text.normalize("NFC")),
 };
 
-/** A letter that has no counterpart of one letter stays: ß. */
+/** The letter in the other case; one without a one-letter counterpart, such as ß, stays. */
 function otherLetter(letter: string): string {
   const [small, capital] = [letter.toLowerCase(), letter.toUpperCase()];
   if (small.toUpperCase() !== capital || capital.toLowerCase() !== small) return letter;

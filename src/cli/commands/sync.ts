@@ -16,7 +16,7 @@ import { SynclineError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
 import { parseAddress, pinnedUrl } from "../../bucket/address.ts";
 import { isUnpublished, type PlannedAction, type SyncReport } from "../../sync/report.ts";
-import type { NewFiles } from "../../sync/scan/local-changes.ts";
+import type { NewFileTotals } from "../../sync/scan/local-changes.ts";
 import { type Call, command } from "../command.ts";
 import type { ExitStatus } from "../exit-status.ts";
 import { leftText } from "./held-deletions.ts";
@@ -97,7 +97,7 @@ export function passProgress(progress: Progress): ShownPass {
     looking: () => progress.step("scanning the folder"),
     // Counting reads the whole folder.
     ...(progress.isShown && {
-      sending: ({ files, bytes }: NewFiles) => {
+      sending: ({ files, bytes }: NewFileTotals) => {
         if (files > 0) total = { files: done.files + files, bytes: done.bytes + bytes };
       },
     }),

@@ -4,7 +4,7 @@
  * ```
  * blocks    back to back from offset 0, in any order
  * rows      one a block, by ascending digest: digest 32 ‖ offset u32 ‖ length u24 ‖ codec u8
- * manifest  in commit objects only: format/manifest.ts
+ * manifest  in commit objects only: format/blocks/manifest.ts
  * tail      footer hash 32 ‖ rows u32 ‖ bytes of manifest u32 ‖ "SYNCPAK1"
  * ```
  * Integers are little-endian. Footer = rows ‖ manifest; its hash is blake3 derive_key "syncline/pack-footer/1" over

@@ -2,7 +2,7 @@
  * A run: where the blocks of many packs lie, sorted by digest, in pages that are read one at a time.
  *
  * Page = up to 897 rows ‖ zeros ‖ check 16, 64 KiB in all; every page but the last is full. Row = digest 32 ‖ pack reference
- * 33 (format/object-name.ts) ‖ offset u32 ‖ length u24 ‖ codec u8, little-endian. Check = the first 16 bytes of blake3
+ * 33 (format/blocks/object-name.ts) ‖ offset u32 ‖ length u24 ‖ codec u8, little-endian. Check = the first 16 bytes of blake3
  * derive_key "syncline/run-page/1" over blake3(the page before it). The number of rows is in the manifest. Digests are uniform,
  * so a row's place in the run follows from its digest by interpolation. A row names the whole pack, so that a lookup is one
  * ranged read; shorter rows would need a second.

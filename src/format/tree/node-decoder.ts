@@ -78,7 +78,7 @@ function checkKeys(node: Node, first: number, end: number, headed: boolean): voi
   }
 }
 
-/** Whether bytes [from, middle) sort before [middle, to). Compares four at a time: neighbors have long common prefixes. */
+/** Whether bytes [from, middle) sort before [middle, to). Compares four bytes at a time: neighbors share long prefixes. */
 function ascend(view: DataView, from: number, middle: number, to: number): boolean {
   const shared = Math.min(middle - from, to - middle);
   let at = 0;

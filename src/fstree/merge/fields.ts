@@ -1,4 +1,4 @@
-/** Three-way merge of a record's fields: a field that only one side changed is that side's; on a tie, the winner's. */
+/** Phase 1, the fields of a record: a field that only one side changed is that side's; on a tie, the winner's. */
 import type { Cid } from "../../base/ids.ts";
 import { MAX_XATTR_BYTES } from "../../base/limits.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";

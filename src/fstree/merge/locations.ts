@@ -1,6 +1,6 @@
 /**
- * Three-way merge of an object's places. A directory or single-link file goes where the side that moved it put it; if both
- * did, where the winner put it. A file with hard links keeps the names that neither side removed, and gets the new ones of both.
+ * Phase 1, the places of an object. A directory or single-link file goes where the side that moved it put it; if both did,
+ * where the winner put it. A file with hard links keeps the names that neither side removed, and gets the new ones of both.
  */
 import type { TreeObject } from "../fs-reader.ts";
 import { placeText } from "../object-rows.ts";

@@ -23,6 +23,8 @@ export function cidFrom(text: unknown): Cid {
   } catch (cause) {
     if (!hasCode(cause, "format_invalid")) throw cause;
     const shown = typeof text === "string" ? JSON.stringify(text.slice(0, 80)) : "A value that is not a string";
-    throw new Refusal("bad_cid", `${shown} is not a CIDv1 in base32 of blake3 over raw or dag-cbor.`, { cause });
+    throw new Refusal("bad_cid", `${shown} is not a base32 CIDv1 with codec raw or dag-cbor and a blake3-256 hash.`, {
+      cause,
+    });
   }
 }

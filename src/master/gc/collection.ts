@@ -16,11 +16,11 @@ import type { ClosedGate, GateTimeouts, SwapGate } from "../roots/swap-gate.ts";
 import type { BlockStores, CollectedBlocks, Collecting, CollectionProgress } from "../store/owner-blocks.ts";
 import { RootMarks } from "./root-marks.ts";
 
-export interface CollectionOptions extends CollectionCall {
+export interface CollectionOptions extends CollectionContext {
   readonly stores: BlockStores<CollectedBlocks>;
 }
 
-export interface CollectionCall {
+export interface CollectionContext {
   readonly roots: RootTable;
   readonly gate: SwapGate;
   readonly alarm: RootAlarm;

@@ -6,9 +6,9 @@ import { describeError, type Log } from "../../base/log.ts";
 import { publicError } from "../http/failure.ts";
 import type { BlockStores, CollectionProgress } from "../store/owner-blocks.ts";
 import type { MasterStorage } from "../storage.ts";
-import type { CollectionCall, CollectionReport } from "./collection.ts";
+import type { CollectionContext, CollectionReport } from "./collection.ts";
 
-export interface CollectorOptions extends Omit<CollectionCall, "signal" | "onProgress"> {
+export interface CollectorOptions extends Omit<CollectionContext, "signal" | "onProgress"> {
   readonly stores: Pick<BlockStores, "owners">;
   readonly collect: MasterStorage["collect"];
   /** Identifies this process's numbers: other masters, and this one after a restart, count by themselves. */

@@ -32,7 +32,7 @@ export class RootAlarm {
 export function wentBack(buckets: readonly string[]): SynclineError {
   return new SynclineError(
     "root_rolled_back",
-    `The table of roots is older than the last known state of ${buckets.join(", ")}. Nothing of the owner is collected.`,
+    `The table of roots is older than the last known state of ${buckets.join(", ")}. The owner's garbage stays.`,
     { hint: ROOTS_HINT },
   );
 }

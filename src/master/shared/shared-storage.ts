@@ -11,7 +11,7 @@ import type { Random } from "../../base/random.ts";
 import { closeAll } from "../../base/resources.ts";
 import type { Databases } from "../../objects/databases.ts";
 import { allRoots } from "../../roots/root-store.ts";
-import type { CollectionCall, CollectionReport } from "../gc/collection.ts";
+import type { CollectionContext, CollectionReport } from "../gc/collection.ts";
 import type { MasterStorage, OtherMasters } from "../storage.ts";
 import { AcceptedPast } from "./accepted-past.ts";
 import { PackAdoption } from "./adopt-packs.ts";
@@ -99,7 +99,7 @@ async function openParts(options: SharedStorageOptions, open: (Disposable | Asyn
   open.push(revocations);
   others = new Announcements(arbiter, clock, log, random);
   open.push(others);
-  const collect = async (call: CollectionCall, owner: Wallet, dryRun: boolean): Promise<CollectionReport> => {
+  const collect = async (call: CollectionContext, owner: Wallet, dryRun: boolean): Promise<CollectionReport> => {
     const { onProgress, alarm } = call;
     const accepted = await past.demand().catch((error: unknown) => {
       if (hasCode(error, "root_rolled_back")) alarm.raise(owner, ALL);

@@ -2,7 +2,7 @@
  * The journal of rows beside a growing pack (`<name>.rows`): where the blocks of each batch lie, since the pack has no
  * footer yet. One frame per batch:
  *
- *     magic u32 ‖ rows u32 ‖ number u32 ‖ start u32 ‖ crc32 u32 ‖ rows as in a footer (format/pack.ts)
+ *     magic u32 ‖ rows u32 ‖ number u32 ‖ start u32 ‖ crc32 u32 ‖ rows as in a footer (format/blocks/pack.ts)
  *
  * Little-endian. Numbers count from 0; `start` is where the batch begins in the pack: at the previous batch's end. The
  * checksum covers the rest of the frame. A frame is written once all earlier ones are durable, together with its blocks. So

@@ -11,11 +11,11 @@ import type { S3ObjectStore } from "./s3-object-store.ts";
 export type RootForm = "replaced" | "numbered";
 
 /** Why a form is not safe on a server; undefined: it passed. */
-export type Finding = string | undefined;
+export type WhyUnsafe = string | undefined;
 
 export interface ProbeReport {
-  readonly create: Finding;
-  readonly replace: Finding;
+  readonly create: WhyUnsafe;
+  readonly replace: WhyUnsafe;
 }
 
 const FOLDER = "probe/";
@@ -75,7 +75,7 @@ const IGNORED = "it replaces an object that has changed (If-Match is ignored)";
 /** The MD5 of nothing, which no object of ours has. */
 const STALE_TAG = '"d41d8cd98f00b204e9800998ecf8427e"';
 
-async function findCreating(tools: ProbeTools, name: string): Promise<Finding> {
+async function findCreating(tools: ProbeTools, name: string): Promise<WhyUnsafe> {
   const { store } = tools;
   try {
     await stored(store, name, "first");
@@ -91,7 +91,7 @@ async function findCreating(tools: ProbeTools, name: string): Promise<Finding> {
 }
 
 /** As findReplacing, in two puts. */
-async function findStale(tools: ProbeTools, name: string): Promise<Finding> {
+async function findStale(tools: ProbeTools, name: string): Promise<WhyUnsafe> {
   const { store } = tools;
   try {
     await stored(store, name, "first");
@@ -101,7 +101,7 @@ async function findStale(tools: ProbeTools, name: string): Promise<Finding> {
   }
 }
 
-async function findReplacing(tools: ProbeTools, name: string): Promise<Finding> {
+async function findReplacing(tools: ProbeTools, name: string): Promise<WhyUnsafe> {
   const { store } = tools;
   try {
     const stale = await stored(store, name, "first");
@@ -138,7 +138,7 @@ async function decided({ store, clock }: ProbeTools, name: string, content: stri
 }
 
 /** Races writers: exactly one may win each round. A round counts only if the server named a winner and refused a loser. */
-async function findRacing(tools: ProbeTools, prefix: string, kind: "create" | "replace"): Promise<Finding> {
+async function findRacing(tools: ProbeTools, prefix: string, kind: "create" | "replace"): Promise<WhyUnsafe> {
   const { store, clock } = tools;
   let proofs = 0;
   for (let tries = 0; proofs < RACE_ROUNDS; tries++) {

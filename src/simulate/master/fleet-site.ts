@@ -81,7 +81,7 @@ export async function fleetSite(options: FleetSiteOptions): Promise<Site> {
   return site;
 }
 
-/** All masters as one server: each trouble befalls one of them, and may be that it is cut off. */
+/** All masters as one server. A kill or power cut hits one of them; a kill may instead cut it off. */
 class Fleet implements Server {
   readonly #members: readonly Member[];
   readonly #random: Random;
@@ -101,7 +101,7 @@ class Fleet implements Server {
     );
   }
 
-  /** Also ends what cuts them off. */
+  /** Reconnects masters that are cut off, and starts those that are not running. */
   async start(): Promise<boolean> {
     await this.#onStart();
     let areRunning = true;
@@ -140,7 +140,7 @@ class Fleet implements Server {
   }
 }
 
-/** Has a master of their own put the history's start into the arbiter and the store. */
+/** Puts the history's start into the arbiter and the store, through a master made only for this. */
 async function fillShared(
   arbiter: SqliteArbiter,
   objects: MemoryMasterObjects,

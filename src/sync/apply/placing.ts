@@ -45,7 +45,7 @@ export class Placing {
     this.#late = new LateFiles(context, this.#acted);
   }
 
-  /** Whether it has its place, and its temporary name is gone. */
+  /** Whether the file was put in place: then its temporary name is gone. */
   hasPlaced(ready: Ready): boolean {
     return this.#used.has(ready);
   }

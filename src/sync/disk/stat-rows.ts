@@ -29,7 +29,7 @@ export function statOf(rows: Float64Array, at: number): DiskStat {
   };
 }
 
-/** Added to the mode of what is mounted. */
+/** Added to the mode of the root of a mount. */
 const MOUNTED = 0x10000;
 
 /** Seconds and nanoseconds. */

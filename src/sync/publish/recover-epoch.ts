@@ -90,7 +90,10 @@ async function standOnOwn(
   forgetSent(db, commit.cid);
 }
 
-/** Tells what others left unchanged in the tree that the epoch was merged with: the commit has that as sealed. */
+/**
+ * Answers whether others left an object unchanged in the tree that the epoch was merged with: if so, the commit has it as
+ * sealed.
+ */
 function leftAloneIn(
   { db, bucket }: EpochContext,
   nodes: NodeStore,

@@ -118,7 +118,7 @@ export class TouchedUnits {
     }
   }
 
-  /** For a new directory, the id of the directory that others made at its place: the merge joins the two. */
+  /** The directory's id. If it is new, that of a directory that others made in its place: the merge joins the two. */
   async #idOf(matching: Matching, directory: Found): Promise<FileId | undefined> {
     const known = matching.objectOf.get(directory)?.id ?? this.#new.get(directory);
     if (known !== undefined || this.#new.has(directory)) return known;

@@ -3,7 +3,7 @@ import { ROOT_ID, type FileId } from "../../base/ids.ts";
 import { failedWith } from "../../base/system-errors.ts";
 import type { DiskPath, DiskStat, ListedEntry, SyncDisk } from "../disk/disk.ts";
 import type { IgnoreRules } from "./ignore-rules.ts";
-import type { NewFiles } from "./local-changes.ts";
+import type { NewFileTotals } from "./local-changes.ts";
 import { isMount, NOT_LISTED, type SeenBefore } from "./walk.ts";
 
 /** Directories that cannot be listed count as empty. Throws the disk's other errors. */
@@ -11,7 +11,7 @@ export async function countNew(
   disk: SyncDisk,
   rules: IgnoreRules,
   before: Pick<SeenBefore, "looks">,
-): Promise<NewFiles> {
+): Promise<NewFileTotals> {
   const total = { files: 0, bytes: 0 };
   const linked = new Set<bigint>();
   const below = async (path: DiskPath, above: DiskStat | undefined, id: FileId | undefined): Promise<void> => {

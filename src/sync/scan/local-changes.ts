@@ -39,13 +39,13 @@ export interface LocalChanges {
 }
 
 /** What is read for the bucket. */
-export interface NewFiles {
+export interface NewFileTotals {
   /** Number of files that are not empty. A file with several names counts once. */
   readonly files: number;
   readonly bytes: number;
 }
 
-export function sourcesOf({ sources }: Pick<LocalChanges, "sources">): NewFiles {
+export function totalsOf({ sources }: Pick<LocalChanges, "sources">): NewFileTotals {
   const total = { files: 0, bytes: 0 };
   for (const { stat } of sources.values()) {
     if (stat.size > 0) total.files++;

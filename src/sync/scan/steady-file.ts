@@ -47,7 +47,7 @@ export class SteadyFile implements FileSource {
     const isResized = this.#stat.size !== size;
     const read = isResized ? 0 : await readStretch(file, size, offset, length, target);
     const isShort = stretchLength(read) < length;
-    // A removed file can be read to its end: only its ctime changes.
+    // The ctime is not compared: removing the file changes it, but the bytes can still be read to the end.
     const isCut = isShort || (this.#mayReadAgain() && !hasSameTime(this.#stat, await file.stat()));
     this.#ended = isCut ? "changed" : "whole";
     if (!isCut) return read;

@@ -12,7 +12,7 @@ import { Multistatus, propstat } from "../xml/multistatus.ts";
 import { lookUpPath, isFolder } from "../../files/resolved-path.ts";
 import { present } from "./path-checks.ts";
 import { checkPreconditions } from "../locks/preconditions.ts";
-import { nameOf, partsOf, type PropertyName } from "../properties/property-name.ts";
+import { propertyNameOf, partsOf, type PropertyName } from "../properties/property-name.ts";
 import { checkNames } from "../properties/property-request.ts";
 import { Refusal, refusalOf } from "../refusal.ts";
 import { readWhole } from "../request-body.ts";
@@ -58,7 +58,7 @@ function parse(body: Uint8Array): Instruction[] {
   });
   checkNames(changes.map(({ element }) => element));
   const instructions = changes.map(({ element, isSet }) => ({
-    name: nameOf(element),
+    name: propertyNameOf(element),
     value: isSet ? element : undefined,
   }));
   if (instructions.length === 0) throw new Refusal(400, "There is nothing to set or remove.");

@@ -1,6 +1,6 @@
 /** The stored form of a dead property: its element as XML. */
 import { MAX_DAV_XML_BYTES } from "../limits.ts";
-import { nameOf, type PropertyName } from "./property-name.ts";
+import { propertyNameOf, type PropertyName } from "./property-name.ts";
 import { Refusal } from "../refusal.ts";
 import { DAV, readXml, XML, XMLNS } from "../xml/xml-reader.ts";
 import { writeElement } from "../xml/xml-writer.ts";
@@ -20,14 +20,14 @@ export function parseDead(value: Uint8Array): DeadValue | undefined {
 export function parsePlain(value: Uint8Array): DeadValue | undefined {
   const [, name, namespace, text] = PLAIN.exec(Buffer.from(value).toString("latin1")) ?? [];
   if (name === undefined || namespace === undefined || RESERVED.has(namespace)) return undefined;
-  return { name: nameOf({ namespace, name }), xml: `<n1:${name} xmlns:n1="${namespace}">${text}</n1:${name}>` };
+  return { name: propertyNameOf({ namespace, name }), xml: `<n1:${name} xmlns:n1="${namespace}">${text}</n1:${name}>` };
 }
 
 export function parseAny(value: Uint8Array): DeadValue | undefined {
   try {
     const element = readXml(value);
     const xml = writeElement(element, MAX_DAV_XML_BYTES);
-    return xml === undefined ? undefined : { name: nameOf(element), xml };
+    return xml === undefined ? undefined : { name: propertyNameOf(element), xml };
   } catch (error) {
     if (error instanceof Refusal) return undefined;
     throw error;

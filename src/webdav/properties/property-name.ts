@@ -3,7 +3,7 @@ import type { XmlElement } from "../xml/xml-reader.ts";
 
 export type PropertyName = `{${string}}${string}`;
 
-export function nameOf({ namespace, name }: Pick<XmlElement, "namespace" | "name">): PropertyName {
+export function propertyNameOf({ namespace, name }: Pick<XmlElement, "namespace" | "name">): PropertyName {
   return `{${namespace}}${name}`;
 }
 

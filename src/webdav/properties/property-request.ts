@@ -4,7 +4,7 @@ import { deadProperties } from "./dead-properties.ts";
 import type { FileSystem } from "../../vfs/filesystem.ts";
 import { LIVE_PROPERTIES, type Shown, type Surroundings } from "./live-properties.ts";
 import { propertyResponse } from "../xml/multistatus.ts";
-import { nameOf, partsOf, type PropertyName } from "./property-name.ts";
+import { propertyNameOf, partsOf, type PropertyName } from "./property-name.ts";
 import { Refusal } from "../refusal.ts";
 import { elementsOf, isDav, readXml, type XmlElement } from "../xml/xml-reader.ts";
 import { writeEmpty } from "../xml/xml-writer.ts";
@@ -34,12 +34,12 @@ export function parsePropfind(body: Uint8Array): PropertyRequest {
 export function namesIn(parents: readonly XmlElement[]): PropertyName[] {
   const elements = parents.flatMap((parent) => elementsOf(parent));
   checkNames(elements);
-  const names = new Set(elements.map(nameOf));
+  const names = new Set(elements.map(propertyNameOf));
   if (names.size > MAX_PROPERTIES_ASKED) throw new Refusal(400, "Too many properties in one request.");
   return [...names];
 }
 
-/** Call it before `nameOf`: all may share one long namespace. Throws a Refusal, 400, if their names are too long. */
+/** Call it before `propertyNameOf`: all may share one long namespace. Throws a Refusal, 400, if their names are too long. */
 export function checkNames(elements: readonly XmlElement[]): void {
   let chars = 0;
   for (const { namespace, name } of elements) chars += namespace.length + name.length;

@@ -1,4 +1,4 @@
-/** Which content an object has after the merge, and whether the loser's version becomes a copy. */
+/** Phase 1, the content: which one an object has after the merge, and whether the loser's version becomes a copy. */
 import { unlessDamaged } from "../../../base/errors.ts";
 import type { FileName } from "../../../base/ids.ts";
 import { linkedValues, targetOf } from "../../../format/blocks/linked-value.ts";
