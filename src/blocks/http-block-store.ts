@@ -146,22 +146,26 @@ export class HttpBlockStore implements BlockStore {
     const answer = await this.#call({ method: "POST", path: "/v1/blocks/get", body: cidList([...wanted]) });
     const decoder = new CarDecoder();
     let bytes = 0;
-    await answer.read((part) => {
-      for (const section of decoder.push(part)) {
-        if (section.kind === "coming") {
-          // Memory of its own, since the part's memory is reused.
-          decoder.readInto(Buffer.allocUnsafeSlow(section.length));
-          continue;
+    try {
+      await answer.read((part) => {
+        for (const section of decoder.push(part)) {
+          if (section.kind === "coming") {
+            // Memory of its own, since the part's memory is reused.
+            decoder.readInto(Buffer.allocUnsafeSlow(section.length));
+            continue;
+          }
+          if (section.kind !== "block" || !wanted.delete(section.cid))
+            throw this.#damaged(`An answer with an unrequested block (${section.cid ?? section.kind})`);
+          found.set(section.cid, this.#checked(section.cid, section.bytes));
+          bytes += section.bytes.length;
         }
-        if (section.kind !== "block" || !wanted.delete(section.cid)) {
-          throw this.#strange(`an unrequested block, ${section.cid}`);
-        }
-        found.set(section.cid, this.#checked(section.cid, section.bytes));
-        bytes += section.bytes.length;
-      }
-      return bytes < MAX_CAR_BYTES ? "more" : "enough";
-    });
-    if (bytes < MAX_CAR_BYTES) decoder.end();
+        return bytes < MAX_CAR_BYTES ? "more" : "enough";
+      });
+      if (bytes < MAX_CAR_BYTES) decoder.end();
+    } catch (error) {
+      if (!hasCode(error, "format_invalid")) throw error;
+      throw this.#damaged("A list of blocks", error);
+    }
   }
 
   async #missing(group: readonly Cid[]): Promise<Cid[]> {
@@ -188,8 +192,14 @@ export class HttpBlockStore implements BlockStore {
 
   #checked(cid: Cid, bytes: Uint8Array): Uint8Array {
     if (isIntact(cid, bytes)) return bytes;
-    throw new SynclineError("block_corrupt", `Block ${cid} from ${this.#master.address} is damaged.`, {
+    throw this.#damaged(`Block ${cid}`);
+  }
+
+  /** Wherever the damage is, in a block, an address or a length: asking once more helps if it happened in transit. */
+  #damaged(what: string, cause?: unknown): SynclineError {
+    return new SynclineError("block_corrupt", `${what} from ${this.#master.address} is damaged.`, {
       hint: "The master or its storage cannot be trusted: run `syncline verify` against it.",
+      cause,
     });
   }
 

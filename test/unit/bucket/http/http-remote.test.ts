@@ -6,6 +6,7 @@ import type { Cid } from "../../../../src/base/ids.ts";
 import { MASTER_PUT_BYTES } from "../../../../src/base/limits.ts";
 import { systemRandom } from "../../../../src/base/random.ts";
 import type { Block } from "../../../../src/blocks/block-store.ts";
+import { RetryReader } from "../../../../src/blocks/retry-reader.ts";
 import { HttpRemote } from "../../../../src/bucket/http/http-remote.ts";
 import type { LocalBlocks } from "../../../../src/bucket/http/http-upload.ts";
 import type { UploadSession } from "../../../../src/bucket/remote.ts";
@@ -285,8 +286,8 @@ describe("answers of a master are checked", () => {
   });
 
   test.each<[string, Block[], string]>([
-    ["an unrequested block", [other], "store_failed"],
-    ["a duplicate block", [asked, asked], "store_failed"],
+    ["an unrequested block", [other], "block_corrupt"],
+    ["a duplicate block", [asked, asked], "block_corrupt"],
     ["forged bytes", [{ cid: asked.cid, bytes: Buffer.from("forged") }], "block_corrupt"],
     ["blocks missing every time", [], "block_not_found"],
   ])("answering a list of blocks with %s is an error", async (_, blocks, code) => {
@@ -294,6 +295,22 @@ describe("answers of a master are checked", () => {
     const { carBatch } = await import("../../../../src/blocks/car-batch.ts");
     replace(way, "/v1/blocks/get", () => bytesAnswer(Buffer.concat([...carBatch(blocks).pieces])));
     await expect(remote.blocks.getMany([asked.cid, raw("another").cid])).rejects.toMatchObject({ code });
+  });
+
+  test("a list of blocks that came damaged is requested once more, wherever the damage is", async () => {
+    const { remote, way } = await madeBucket();
+    const { carBatch } = await import("../../../../src/blocks/car-batch.ts");
+    const blocks = [asked, other];
+    const car = Buffer.concat([...carBatch(blocks).pieces]);
+    for (let at = 0; at < car.length; at++) {
+      const damaged = Buffer.from(car);
+      damaged[at] = (damaged[at] ?? 0) ^ 1;
+      const answers = [damaged, car];
+      replace(way, "/v1/blocks/get", () => bytesAnswer(answers.shift() ?? car));
+      const reader = new RetryReader(remote.blocks, { clock: systemClock, random: systemRandom });
+      const read = await reader.getMany(blocks.map(({ cid }) => cid));
+      expect([at, ...read.keys()].sort()).toEqual([at, asked.cid, other.cid].sort());
+    }
   });
 
   test.each([null, {}, { missing: "all" }, { missing: [other.cid] }, { missing: [17] }])(
