@@ -116,16 +116,22 @@ export class Housekeeping implements Disposable {
   }
 
   get #isDue(): boolean {
-    const { checkpointer, state, journal } = this.#parts;
-    return checkpointer.isDue || state.inodes.waiting > WAITING_INODES || journal.wantsSpare;
+    const { checkpointer, journal } = this.#parts;
+    return checkpointer.isDue || this.#hasManyRows || journal.wantsSpare;
+  }
+
+  /** A checkpoint that is being written takes them all. */
+  get #hasManyRows(): boolean {
+    const { checkpointer, state } = this.#parts;
+    return state.inodes.waiting > WAITING_INODES && !checkpointer.isWriting;
   }
 
   #tend(): void {
     if (this.#closed) return;
-    const { checkpointer, state, journal } = this.#parts;
+    const { checkpointer, journal } = this.#parts;
     this.#failed = false;
     try {
-      if (state.inodes.waiting > WAITING_INODES) checkpointer.writeInodes(INODE_BATCH);
+      if (this.#hasManyRows) checkpointer.writeInodes(INODE_BATCH);
       if (checkpointer.isDue) void checkpointer.run().catch((error: unknown) => this.#report(error));
       if (journal.wantsSpare) void journal.makeReady();
     } catch (error) {

@@ -11,7 +11,6 @@ const NOTHING: TableChange = {
   inodes: [],
   removedInodes: [],
   objects: [],
-  takesStaged: false,
   otherFlight: false,
   sealed: [],
   head: undefined,
@@ -127,22 +126,41 @@ export function overlayStorageContract(create: () => (asOfNow?: boolean) => Over
     tables.close();
   });
 
-  test("tables take what was staged with a change, and drop what an earlier process staged", async () => {
+  test("tables take a large change in portions, all or nothing", async () => {
     const open = create();
     const tables = open().openTables();
     const read = (from: StateTables) => Array.from(from.objects(), (each) => [...each]);
-    tables.apply({ ...NOTHING, objects: numbered(2, 3, 4) });
-    tables.stage(numbered(9), true);
+    tables.apply({ ...NOTHING, objects: numbered(2, 3, 4), head: bytes(1) });
+    const portions: ObjectRow[][] = [
+      [[2 as Ino, undefined], ...numbered(5)],
+      [[3 as Ino, bytes(33)], ...numbered(6)],
+    ];
+    let between = 0;
+    const turn = async () => void between++;
+    const failing = tables.applyInPortions(
+      portions,
+      () => NOTHING,
+      () => Promise.reject(new Error("between")),
+    );
+    await expect(failing).rejects.toThrow("between");
+    expect(read(tables)).toEqual([[2], [3], [4]]);
+    const failsAtTheEnd = tables.applyInPortions(
+      portions,
+      () => {
+        throw new Error("rest");
+      },
+      turn,
+    );
+    await expect(failsAtTheEnd).rejects.toThrow("rest");
+    expect(read(tables)).toEqual([[2], [3], [4]]);
+    await tables.applyInPortions(
+      portions,
+      () => ({ ...NOTHING, objects: [[6 as Ino, bytes(66)]], head: bytes(7) }),
+      turn,
+    );
+    await tables.applyInPortions([], () => NOTHING, turn);
+    expect([read(tables), [...(tables.head() ?? [])], between]).toEqual([[[33], [4], [5], [66]], [7], 4]);
     tables.close();
-    const again = open().openTables();
-    again.stage([[2 as Ino, undefined], ...numbered(5)], true);
-    again.stage([[3 as Ino, bytes(33)], ...numbered(6)], false);
-    expect(read(again)).toEqual([[2], [3], [4]]);
-    again.apply({ ...NOTHING, takesStaged: true, objects: [[6 as Ino, bytes(66)]] });
-    expect(read(again)).toEqual([[33], [4], [5], [66]]);
-    again.apply({ ...NOTHING, takesStaged: true });
-    expect(read(again)).toEqual([[33], [4], [5], [66]]);
-    again.close();
   });
 
   test("tables keep everything when changes are written again and the log of changes is shortened", async () => {

@@ -512,7 +512,7 @@ function overlayDecoders(): Decoder[] {
   const published: [Ino, PublishedObject][] = records.map((record) => [ino, { id, record, names: [{ parent, name }] }]);
   const flight = { epoch: 4, reference: link, lamport: 8 as Lamport, directories: new Map([[ino, id]]) };
   const heads = [undefined, flight, { ...flight, sent: [{ commit: link, seq: 8 as Lamport }] }].map((each) =>
-    encodeHead({ frame: 3, epoch: 4, nextIno: 10, base, flight: each }),
+    encodeHead({ frame: 3, epoch: 4, nextIno: 10, base, isWhole: each === undefined, flight: each }),
   );
   const journal = journalRecords().map(encodeRecordOfJournal);
   return [

@@ -16,6 +16,7 @@ import { corruptState, ID_BYTES } from "../data/bytes.ts";
 import { attempt } from "./storage-error.ts";
 import { syncPath } from "./sync-path.ts";
 import type { Place } from "../../fstree/object-rows.ts";
+import { NO_CHANGE } from "./storage.ts";
 import type { InodeRow, ObjectRow, PlacedNumber, StateTables, TableChange } from "./storage.ts";
 
 const SCHEMA = `
@@ -28,7 +29,6 @@ const SCHEMA = `
   ) STRICT;
   CREATE UNIQUE INDEX IF NOT EXISTS inodes_by_id ON inodes (id);
   CREATE TABLE IF NOT EXISTS objects (ino INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
-  CREATE TABLE IF NOT EXISTS staged (ino INTEGER PRIMARY KEY, bytes BLOB) STRICT;
   CREATE TABLE IF NOT EXISTS sealed (ino INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
   CREATE TABLE IF NOT EXISTS head (one INTEGER PRIMARY KEY CHECK (one = 1), bytes BLOB NOT NULL) STRICT`;
 
@@ -59,8 +59,9 @@ export class SqliteTables implements StateTables {
   #compacted = 0;
   /** Bytes of large values since then, and of what an earlier process left. */
   #logged: number;
+  /** Without a transaction of its own: a nested one would need space for temporary files. */
+  readonly #write: (change: TableChange) => void;
   readonly #apply: (change: TableChange) => void;
-  readonly #stage: (objects: Iterable<ObjectRow>, anew: boolean) => void;
 
   constructor(path: string, db: Database.Database = new Database(path)) {
     this.#path = path;
@@ -83,8 +84,8 @@ export class SqliteTables implements StateTables {
     this.#below = this.#db.prepare("SELECT ino FROM inodes WHERE ino < ? ORDER BY ino DESC LIMIT ?");
     this.#rowsBelow = this.#db.prepare("SELECT * FROM inodes WHERE ino < ? ORDER BY ino DESC LIMIT ?");
     this.#changes = this.#db.prepare("SELECT total_changes() AS changes");
-    this.#apply = this.#prepareApply();
-    this.#stage = this.#prepareStage();
+    this.#write = this.#prepareWrite();
+    this.#apply = this.#db.transaction(this.#write);
   }
 
   inode(ino: Ino): InodeRow | undefined {
@@ -128,8 +129,27 @@ export class SqliteTables implements StateTables {
     attempt(() => this.#apply(change));
   }
 
-  stage(objects: Iterable<ObjectRow>, anew: boolean): void {
-    attempt(() => this.#stage(objects, anew));
+  async applyInPortions(
+    portions: readonly Iterable<ObjectRow>[],
+    rest: () => TableChange,
+    between: () => Promise<void>,
+  ): Promise<void> {
+    attempt(() => this.#db.exec("BEGIN IMMEDIATE"));
+    try {
+      for (const objects of portions) {
+        attempt(() => this.#write({ ...NO_CHANGE, objects }));
+        await between();
+      }
+      const change = rest();
+      attempt(() => {
+        this.#write(change);
+        this.#db.exec("COMMIT");
+      });
+    } catch (error) {
+      // SQLite itself may have rolled back, or the tables are closed.
+      if (this.#db.open && this.#db.inTransaction) this.#db.exec("ROLLBACK");
+      throw error;
+    }
   }
 
   async sync(): Promise<void> {
@@ -161,7 +181,7 @@ export class SqliteTables implements StateTables {
     return `${this.#path}-wal`;
   }
 
-  #prepareApply(): (change: TableChange) => void {
+  #prepareWrite(): (change: TableChange) => void {
     const putInode = this.#db.prepare(
       "INSERT OR REPLACE INTO inodes (ino, id, type, parent, name) VALUES (?, ?, ?, ?, ?)",
     );
@@ -171,43 +191,25 @@ export class SqliteTables implements StateTables {
     const clearSealed = this.#db.prepare("DELETE FROM sealed");
     const putSealed = this.#db.prepare("INSERT OR REPLACE INTO sealed (ino, bytes) VALUES (?, ?)");
     const putHead = this.#db.prepare("INSERT OR REPLACE INTO head (one, bytes) VALUES (1, ?)");
-    const takeStaged = [
-      "DELETE FROM objects WHERE ino IN (SELECT ino FROM staged WHERE bytes IS NULL)",
-      "INSERT OR REPLACE INTO objects SELECT ino, bytes FROM staged WHERE bytes IS NOT NULL",
-      CLEAR_STAGED,
-    ].map((statement) => this.#db.prepare(statement));
-    return this.#db.transaction((change: TableChange) => {
+    const logged = (bytes: Uint8Array) => {
+      this.#logged += bytes.length;
+      return bytes;
+    };
+    return (change) => {
       for (const ino of change.removedInodes) removeInode.run(ino);
       for (const { ino, id, type, parent, name } of change.inodes)
         putInode.run(ino, hex(id), TYPE_CODES[type], hex(parent), Buffer.from(name, "latin1"));
-      if (change.takesStaged) for (const statement of takeStaged) statement.run();
       for (const [ino, bytes] of change.objects) {
         if (bytes === undefined) removeObject.run(ino);
-        else putObject.run(ino, this.#noted(bytes));
+        else putObject.run(ino, logged(bytes));
       }
       if (change.otherFlight) clearSealed.run();
-      for (const [ino, bytes] of change.sealed) putSealed.run(ino, this.#noted(bytes));
-      if (change.head !== undefined) putHead.run(this.#noted(change.head));
-    });
-  }
-
-  #prepareStage(): (objects: Iterable<ObjectRow>, anew: boolean) => void {
-    const clear = this.#db.prepare(CLEAR_STAGED);
-    const put = this.#db.prepare("INSERT OR REPLACE INTO staged (ino, bytes) VALUES (?, ?)");
-    return this.#db.transaction((objects: Iterable<ObjectRow>, anew: boolean) => {
-      if (anew) clear.run();
-      // They are logged twice: here, and when a change takes them.
-      for (const [ino, bytes] of objects) put.run(ino, bytes === undefined ? null : this.#noted(bytes, 2));
-    });
-  }
-
-  #noted(bytes: Uint8Array, times = 1): Uint8Array {
-    this.#logged += times * bytes.length;
-    return bytes;
+      for (const [ino, bytes] of change.sealed) putSealed.run(ino, logged(bytes));
+      if (change.head !== undefined) putHead.run(logged(change.head));
+    };
   }
 }
 
-const CLEAR_STAGED = "DELETE FROM staged";
 const REWRITE_BYTES = 1024 * 1024;
 
 /** Writes a file's bytes over themselves, so that the next sync writes them to the disk. */

@@ -67,8 +67,6 @@ export type ObjectRow = readonly [Ino, Uint8Array | undefined];
 export interface TableChange {
   readonly inodes: Iterable<InodeRow>;
   readonly removedInodes: Iterable<Ino>;
-  /** Whether it includes what was staged. */
-  readonly takesStaged: boolean;
   readonly objects: Iterable<ObjectRow>;
   /** Whether another epoch is in flight now: what `sealed` has of the one before goes first. */
   readonly otherFlight: boolean;
@@ -77,6 +75,15 @@ export interface TableChange {
   /** The checkpoint's position. Undefined: unchanged. */
   readonly head: Uint8Array | undefined;
 }
+
+export const NO_CHANGE: TableChange = {
+  inodes: [],
+  removedInodes: [],
+  objects: [],
+  otherFlight: false,
+  sealed: [],
+  head: undefined,
+};
 
 export interface PlacedNumber {
   readonly ino: Ino;
@@ -98,8 +105,15 @@ export interface StateTables {
   objects(): Iterable<Uint8Array>;
   sealed(): Iterable<Uint8Array>;
   apply(change: TableChange): void;
-  /** Puts rows aside for a later change: a large one then takes little time at once. `anew`: drops what was staged before. */
-  stage(objects: Iterable<ObjectRow>, anew: boolean): void;
+  /**
+   * One atomic change that is large: the objects in portions, with `between` between them, then the rest. Until it ends,
+   * nothing else may be applied.
+   */
+  applyInPortions(
+    portions: readonly Iterable<ObjectRow>[],
+    rest: () => TableChange,
+    between: () => Promise<void>,
+  ): Promise<void>;
   /** Makes everything applied so far survive power loss, unless an earlier sync failed: then call `rewrite` first. */
   sync(): Promise<void>;
   /** Writes again what a failed sync or `compact` may have left in the system's memory only. */

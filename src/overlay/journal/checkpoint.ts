@@ -17,11 +17,11 @@ import { readBaseRoot, writeBaseRoot } from "./journal-codec.ts";
 import type { BaseRoot } from "./journal-record.ts";
 import * as stored from "./stored-record.ts";
 
-/** With an epoch in flight. Readers of `NO_FLIGHT_VERSION` expect a row for each of its objects. */
+/** With an epoch in flight, of which only what changed since has rows. Otherwise `WHOLE_VERSION`, which programs before it read. */
 const FLIGHT_VERSION = 4;
-const NO_FLIGHT_VERSION = 3;
+const WHOLE_VERSION = 3;
 /** Those that are read. */
-export const CHECKPOINT_VERSIONS: readonly number[] = [NO_FLIGHT_VERSION, FLIGHT_VERSION];
+export const CHECKPOINT_VERSIONS: readonly number[] = [WHOLE_VERSION, FLIGHT_VERSION];
 /** Enough for most rows. */
 const ROW_BYTES = 512;
 
@@ -32,13 +32,15 @@ export interface CheckpointHead {
   /** Numbers from here on are free. Those below may be in use without being recorded. */
   readonly nextIno: number;
   readonly base: BaseRoot;
+  /** Whether each object in flight has a row, as version 3 expects. */
+  readonly isWhole: boolean;
   /** The epoch in flight without its objects. */
   readonly flight: Omit<ChangeSet, "objects"> | undefined;
 }
 
 export function encodeHead(head: CheckpointHead): Uint8Array {
   const writer = new ByteWriter(ROW_BYTES);
-  writer.u32(head.flight === undefined ? NO_FLIGHT_VERSION : FLIGHT_VERSION);
+  writer.u32(head.isWhole ? WHOLE_VERSION : FLIGHT_VERSION);
   writer.int(head.frame);
   writer.int(head.epoch);
   writer.int(head.nextIno);
@@ -71,6 +73,7 @@ export function decodeHead(bytes: Uint8Array): CheckpointHead {
     epoch: reader.int(),
     nextIno: reader.int(),
     base: readBaseRoot(reader),
+    isWhole: version === WHOLE_VERSION,
     flight: reader.u8() === 0 ? undefined : readFlight(reader),
   };
 }

@@ -12,7 +12,7 @@ import type { TableSync } from "../disk/table-sync.ts";
 import type { OverlayState } from "../state.ts";
 import type { Ino } from "../../base/ids.ts";
 import { RESERVED_INODES } from "../../base/limits.ts";
-import type { StateTables, TableChange } from "../disk/storage.ts";
+import { NO_CHANGE, type StateTables, type TableChange } from "../disk/storage.ts";
 
 /** Rows are written in portions, and programs wait for one at a time. Of the journal's size at which a checkpoint is due. */
 const PORTION = 1 / 16;
@@ -45,6 +45,8 @@ export class Checkpointer {
   readonly #syncData: () => Promise<void>;
   readonly #answers: Answers;
   readonly #runs: SharedSync;
+  /** Whether the tables take a checkpoint, and nothing else. */
+  isWriting = false;
   /** Bytes that the last checkpoint wrote. */
   #lastBytes = 0;
   /** What the tables hold. Undefined: not known. */
@@ -80,10 +82,11 @@ export class Checkpointer {
     return this.#runs.run();
   }
 
-  /** Writes some inode rows ahead of a checkpoint, to shorten it. Throws `disk_full`, `store_failed`. */
+  /** Writes some inode rows ahead of a checkpoint, to shorten it, unless one is being written. Throws `disk_full`, `store_failed`. */
   writeInodes(limit: number): void {
+    if (this.isWriting) return;
     const rows = this.#state.inodes.take(limit);
-    this.#tables.apply({ ...NOTHING, ...rows });
+    this.#tables.apply({ ...NO_CHANGE, ...rows });
     this.#state.inodes.written(rows);
   }
 
@@ -94,7 +97,7 @@ export class Checkpointer {
   begin(stored: Uint8Array | undefined): void {
     const first = this.#head(0);
     const head = stored === undefined ? first : { ...decodeHead(stored), nextIno: first.nextIno };
-    this.#tables.apply({ ...NOTHING, head: encodeHead(head) });
+    this.#tables.apply({ ...NO_CHANGE, head: encodeHead(head) });
     this.#state.inodes.reserve(head.nextIno);
   }
 
@@ -129,7 +132,8 @@ export class Checkpointer {
   /** The state as of now, which changes while the data files are synced. */
   #encode(frame: number): Checkpoint {
     const { unsaved, stored } = this.#state;
-    const saved = [...unsaved];
+    // In the order of their rows, so that each page of the table is written once.
+    const saved = [...unsaved].sort((a, b) => a - b);
     const objects = new EncodedObjects(this.#bytes * PORTION);
     for (const ino of saved) {
       const object = this.#state.object(ino);
@@ -163,13 +167,14 @@ export class Checkpointer {
   /** Inode rows may be newer than the rest. */
   async #write({ flight, change, nextIno, objects }: Checkpoint): Promise<void> {
     const { inodes } = this.#state;
-    const staged = objects.portions.slice(0, -1);
-    for (const [index, portion] of staged.entries()) {
-      this.#tables.stage(portion, index === 0);
-      await nextTurn();
+    let rows = NO_ROWS;
+    const rest = () => ({ ...NO_CHANGE, ...(rows = inodes.take(Infinity)), ...change });
+    this.isWriting = true;
+    try {
+      await this.#tables.applyInPortions(objects.portions, rest, nextTurn);
+    } finally {
+      this.isWriting = false;
     }
-    const rows = inodes.take(Infinity);
-    this.#tables.apply({ ...rows, ...change, objects: objects.portions.at(-1) ?? [], takesStaged: staged.length > 0 });
     inodes.reserve(nextIno);
     inodes.written(rows);
     this.#savedFlight = flight;
@@ -179,21 +184,20 @@ export class Checkpointer {
   /** The head records numbers that are not given out yet as used, so that a full disk cannot make a later start reuse them. */
   #head(frame: number): CheckpointHead {
     const { epoch, base, inodes, inFlight } = this.#state;
-    return { frame, epoch, base, nextIno: inodes.next + RESERVED_INODES, flight: inFlight?.changes };
+    return {
+      frame,
+      epoch,
+      base,
+      nextIno: inodes.next + RESERVED_INODES,
+      isWhole: inFlight === undefined,
+      flight: inFlight?.changes,
+    };
   }
 }
+
+const NO_ROWS: ReturnType<OverlayState["inodes"]["take"]> = { inodes: [], removedInodes: [] };
 
 /** Encodes each object only when it is written: all encodings together may be large. The objects no longer change. */
 function* encodeEach(sealed: readonly ChangedObject[]): Generator<readonly [Ino, Uint8Array]> {
   for (const each of sealed) yield [each.ino, encodeSealed(each)];
 }
-
-const NOTHING: TableChange = {
-  inodes: [],
-  removedInodes: [],
-  takesStaged: false,
-  objects: [],
-  otherFlight: false,
-  sealed: [],
-  head: undefined,
-};

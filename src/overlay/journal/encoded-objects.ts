@@ -9,12 +9,14 @@ import type { ObjectRow } from "../disk/storage.ts";
 import { writeObject } from "./checkpoint.ts";
 
 const FIRST_BYTES = 4096;
+/** What a row costs besides its bytes: one that only removes an object has none. */
+const ROW_COST = 32;
 
 export class EncodedObjects {
   readonly #portionBytes: number;
   readonly #portions: Portion[] = [];
 
-  /** `portionBytes`: a portion takes rows until it is this long. */
+  /** `portionBytes`: a portion takes rows until it has this size. */
   constructor(portionBytes: number) {
     this.#portionBytes = portionBytes;
   }
@@ -22,7 +24,7 @@ export class EncodedObjects {
   /** Undefined: the object is no longer dirty. */
   add(ino: Ino, object: DirtyObject | undefined): void {
     const last = this.#portions.at(-1);
-    const portion = last !== undefined && last.bytes < this.#portionBytes ? last : new Portion();
+    const portion = last !== undefined && last.size < this.#portionBytes ? last : new Portion();
     if (portion !== last) this.#portions.push(portion);
     portion.add(ino, object);
   }
@@ -51,6 +53,10 @@ class Portion {
 
   get bytes(): number {
     return this.#writer.length;
+  }
+
+  get size(): number {
+    return this.bytes + ROW_COST * this.#inos.length;
   }
 
   *[Symbol.iterator](): Generator<ObjectRow> {

@@ -5,6 +5,7 @@ import { applyRecord } from "../apply.ts";
 import { decodeHead, decodeObject, decodeSealed } from "./checkpoint.ts";
 import type { DirtyObject } from "../dirty-object.ts";
 import type { ChangedObject } from "../../fstree/change-set.ts";
+import type { Ino } from "../../base/ids.ts";
 import type { Inodes } from "../inodes.ts";
 import { withValuesOf } from "../long-values.ts";
 import { readJournalRecord } from "./journal-codec.ts";
@@ -28,7 +29,10 @@ export function loadState(
     inodes.useBelow(head.nextIno);
     const objects = Array.from(tables.objects(), decodeObject);
     if (head.flight !== undefined)
-      state.inFlight = inFlight({ ...head.flight, objects: sealedObjects(tables, objects, head.flight.epoch) });
+      state.inFlight = inFlight({
+        ...head.flight,
+        objects: sealedObjects(tables, objects, head.flight.epoch, state.unsaved),
+      });
     for (const object of objects) {
       state.add(object);
       state.stored.add(object.ino);
@@ -51,12 +55,22 @@ export function replayFrame(state: OverlayState, payload: Uint8Array, take: (rec
 }
 
 /** The objects of the epoch in flight: those that changed since have rows, the others are as they were sealed. */
-function sealedObjects(tables: StateTables, objects: readonly DirtyObject[], epoch: number): ChangedObject[] {
+function sealedObjects(
+  tables: StateTables,
+  objects: readonly DirtyObject[],
+  epoch: number,
+  unsaved: Set<Ino>,
+): ChangedObject[] {
   const rows = new Map(Array.from(tables.sealed(), decodeSealed).map((changed) => [changed.ino, changed]));
   const sealed: ChangedObject[] = [];
   for (const object of objects) {
     const row = rows.get(object.ino);
     rows.delete(object.ino);
+    // The row is right: another version of Syncline may not have saved this of the object.
+    if (row !== undefined && row.id === undefined && object.epoch <= epoch && object.replaces !== row.replaces) {
+      object.replaces = row.replaces;
+      unsaved.add(object.ino);
+    }
     const changed = row === undefined ? unchangedSince(object, epoch) : sharingValues(row, object);
     if (changed !== undefined) sealed.push(changed);
   }

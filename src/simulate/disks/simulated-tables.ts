@@ -12,16 +12,15 @@ import type { InodeRow, ObjectRow, PlacedNumber, StateTables, TableChange } from
 interface TableContents {
   readonly inodes: ReadonlyMap<Ino, InodeRow>;
   readonly objects: ReadonlyMap<Ino, Uint8Array>;
-  readonly staged: readonly ObjectRow[];
   readonly sealed: ReadonlyMap<Ino, Uint8Array>;
   readonly head: Uint8Array | undefined;
 }
 
 function emptyTables(): TableContents {
-  return { inodes: new Map(), objects: new Map(), staged: [], sealed: new Map(), head: undefined };
+  return { inodes: new Map(), objects: new Map(), sealed: new Map(), head: undefined };
 }
 
-export type TableCall = "apply" | "stage" | "sync tables" | "rewrite tables";
+export type TableCall = "apply" | "sync tables" | "rewrite tables";
 
 export class SimulatedTables implements StateTables {
   readonly #before: (call: TableCall) => void;
@@ -97,21 +96,28 @@ export class SimulatedTables implements StateTables {
       for (const [ino, other] of inodes) if (other.id === row.id) inodes.delete(ino);
       inodes.set(row.ino, row);
     }
-    const staged = change.takesStaged ? [] : latest.staged;
-    for (const [ino, bytes] of [...(change.takesStaged ? latest.staged : []), ...change.objects]) {
+    for (const [ino, bytes] of change.objects) {
       if (bytes === undefined) objects.delete(ino);
       else objects.set(ino, bytes.slice());
     }
     const sealed = new Map(change.otherFlight ? [] : latest.sealed);
     for (const [ino, bytes] of change.sealed) sealed.set(ino, bytes);
-    this.#versions = [...this.#versions, { inodes, objects, staged, sealed, head: change.head ?? latest.head }];
+    this.#versions = [...this.#versions, { inodes, objects, sealed, head: change.head ?? latest.head }];
   }
 
-  stage(objects: Iterable<ObjectRow>, anew: boolean): void {
-    this.#before("stage");
-    const copies = Array.from(objects, ([ino, bytes]): ObjectRow => [ino, bytes?.slice()]);
-    const staged = [...(anew ? [] : this.latest.staged), ...copies];
-    this.#versions = [...this.#versions, { ...this.latest, staged }];
+  async applyInPortions(
+    portions: readonly Iterable<ObjectRow>[],
+    rest: () => TableChange,
+    between: () => Promise<void>,
+  ): Promise<void> {
+    const objects: ObjectRow[] = [];
+    for (const portion of portions) {
+      this.#before("apply");
+      for (const [ino, bytes] of portion) objects.push([ino, bytes?.slice()]);
+      await between();
+    }
+    const change = rest();
+    this.apply({ ...change, objects: [...objects, ...change.objects] });
   }
 
   async sync(): Promise<void> {

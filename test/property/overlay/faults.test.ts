@@ -300,7 +300,7 @@ function promisedContents(states: readonly State[], syncedAt: ReadonlyMap<Ino, n
   return versions.size === 1 ? [...versions][0] : undefined;
 }
 
-const NEEDS_SPACE: ReadonlySet<OverlayCall> = new Set(["create", "grow", "apply", "stage"]);
+const NEEDS_SPACE: ReadonlySet<OverlayCall> = new Set(["create", "grow", "apply"]);
 
 /** The process dies at the call after so many, unless that is paused. */
 function stopAfter(fs: VfsHarness, calls: number): { paused: boolean } {

@@ -4,7 +4,7 @@ import { type FileName, type Ino, ROOT_INO } from "../../../src/base/ids.ts";
 import { PACE_MAX_MS, PACED_MS } from "../../../src/base/limits.ts";
 import type { Xattrs } from "../../../src/format/files/record.ts";
 import { BackPressure } from "../../../src/overlay/back-pressure.ts";
-import type { TableChange } from "../../../src/overlay/disk/storage.ts";
+import type { StateTables } from "../../../src/overlay/disk/storage.ts";
 import type { DirtyReason } from "../../../src/vfs/dirty-signal.ts";
 import { openVfs } from "../../../src/vfs/open-vfs.ts";
 import { silentLog } from "../../../src/base/log.ts";
@@ -257,11 +257,12 @@ test("a checkpoint removes only rows that the tables hold", async () => {
   const storage = fs.disk.afterKill();
   const tables = storage.openTables();
   const removed: Ino[] = [];
-  const apply = (change: TableChange) => {
-    for (const [ino, bytes] of change.objects) if (bytes === undefined) removed.push(ino);
-    tables.apply(change);
+  const applyInPortions: StateTables["applyInPortions"] = (portions, rest, between) => {
+    for (const [ino, bytes] of portions.flatMap((rows) => [...rows])) if (bytes === undefined) removed.push(ino);
+    return tables.applyInPortions(portions, rest, between);
   };
-  storage.openTables = () => new Proxy(tables, { get: (at, key) => (key === "apply" ? apply : bound(at, key)) });
+  const watched = (at: StateTables, key: PropertyKey) => (key === "applyInPortions" ? applyInPortions : bound(at, key));
+  storage.openTables = () => new Proxy(tables, { get: watched });
   const { blocks, clock, root: base } = fs;
   fs.vfs = openVfs({ storage, blocks, clock, base, log: silentLog });
   await fs.make("kept");

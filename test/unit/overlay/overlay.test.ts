@@ -627,7 +627,7 @@ describe("the tables", () => {
         objects: () => Array.from(tables.objects(), (row) => (part === "objects" ? row.subarray(0, 20) : row)),
         sealed: () => tables.sealed(),
         apply: (change) => tables.apply(change),
-        stage: (objects, anew) => tables.stage(objects, anew),
+        applyInPortions: (portions, rest, between) => tables.applyInPortions(portions, rest, between),
         sync: () => tables.sync(),
         rewrite: () => tables.rewrite(),
         compact: () => tables.compact(),

@@ -68,7 +68,7 @@ test("a checkpoint without notes is as earlier versions wrote it", async () => {
   if (changes === undefined) throw new Error("nothing is sealed");
   const { epoch: number, reference, lamport, directories } = changes;
   const flight = { epoch: number, reference, lamport, directories };
-  const head = { frame: 3, epoch: epoch + 1, nextIno: 10, base };
+  const head = { frame: 3, epoch: epoch + 1, nextIno: 10, base, isWhole: true };
   const before = encodeHead({ ...head, flight });
   const noted = encodeHead({ ...head, flight: { ...flight, sent: [commit(1)] } });
   expect(decodeHead(before).flight).toEqual(flight);

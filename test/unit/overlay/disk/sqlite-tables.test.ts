@@ -16,7 +16,7 @@ test("the log of changes stays short, however large a row is", async () => {
   const tables = new SqliteTables(path);
   for (let round = 0; round < 40; round++) {
     const objects = [[2 as Ino, Buffer.alloc(MIB, round)] as const];
-    const nothing = { inodes: [], removedInodes: [], takesStaged: false, otherFlight: false, sealed: [] };
+    const nothing = { inodes: [], removedInodes: [], otherFlight: false, sealed: [] };
     tables.apply({ ...nothing, objects, head: Buffer.from([round]) });
     await tables.sync();
     tables.compact();
