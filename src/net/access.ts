@@ -14,18 +14,20 @@ export interface MasterAccess {
   readonly insecure: boolean;
   /** How long calls wait for a master that does not answer. Absent: they do not wait, since the caller retries. */
   readonly patience?: Patience | undefined;
+  /** Where to keep which masters others named. Absent: nowhere. */
+  readonly mastersFolder?: string | undefined;
   /** Limits everything that this thread sends to and receives from servers. */
   readonly limit?: RateLimit | undefined;
 }
 
 /** What another thread needs to call servers. It gets its tokens from this thread. */
-export interface Trust extends Pick<MasterAccess, "tlsCa" | "insecure"> {
+export interface Trust extends Pick<MasterAccess, "tlsCa" | "insecure" | "mastersFolder"> {
   /** Each thread has its own limit, at these rates. */
   readonly rates: Rates | undefined;
 }
 
-export function trustOf({ tlsCa, insecure, limit }: MasterAccess): Trust {
-  return { tlsCa, insecure, rates: limit?.rates };
+export function trustOf({ tlsCa, insecure, mastersFolder, limit }: MasterAccess): Trust {
+  return { tlsCa, insecure, mastersFolder, rates: limit?.rates };
 }
 
 export function trustedAccess(bearer: MasterAccess["bearer"], { rates, ...trust }: Trust, clock: Clock): MasterAccess {
@@ -39,14 +41,15 @@ export interface AccessOptions {
   readonly sessionToken?: string | undefined;
   readonly tlsCa?: string | undefined;
   readonly insecure?: boolean | undefined;
+  readonly mastersFolder?: string | undefined;
   readonly limit?: Rates | undefined;
   readonly clock: Clock;
 }
 
 export function masterAccess(options: AccessOptions): MasterAccess {
-  const { wallet, sessionToken, tlsCa, insecure = false, limit, clock } = options;
+  const { wallet, sessionToken, tlsCa, insecure = false, mastersFolder, limit, clock } = options;
   const make = () => (sessionToken === undefined ? walletBearer(wallet, clock) : sessionBearer(sessionToken));
-  return { bearer: eachOnce(make), tlsCa, insecure, limit: limit && new RateLimit(clock, limit) };
+  return { bearer: eachOnce(make), tlsCa, insecure, mastersFolder, limit: limit && new RateLimit(clock, limit) };
 }
 
 /** One bearer per origin, made on first request. */

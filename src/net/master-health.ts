@@ -35,13 +35,18 @@ export class MasterHealth {
     this.stayLeft(why, nowMs, pauseMs);
     this.#samples = 0;
     this.#averageMs = undefined;
-    this.inUse.abort(new SynclineError("store_unreachable", `${this.master.address} was left: ${this.#left}`));
+    const { address } = this.master;
+    const left = this.#left ?? "";
+    const message = left.startsWith(address) ? left : `${address} was left: ${left}`;
+    this.inUse.abort(new SynclineError("store_unreachable", message));
     this.inUse = new AbortController();
   }
 
   /** A probe failed again. Streams stay: with all masters away, calls may go here. */
   stayLeft(why: unknown, nowMs: number, pauseMs: number): void {
-    this.#left = why instanceof Error ? why.message : String(why);
+    const reason = why instanceof Error ? why.message : String(why);
+    // A call that ended because the master was left says so.
+    this.#left = reason.replace(`${this.master.address} was left: `, "");
     this.#leftMs = nowMs;
     this.#dueMs = nowMs + pauseMs;
     this.times++;

@@ -25,12 +25,15 @@ import {
   type MasterReport,
   type MasterRequest,
 } from "./master-connection.ts";
+import type { KnownMasters } from "./known-masters.ts";
 import { MasterHealth } from "./master-health.ts";
 
 export interface MastersTools {
   readonly random: Random;
   /** Connects to a master that another one named. Throws `bad_address` where a bearer must not be sent. */
   readonly connect: (origin: string) => Master;
+  /** Those that were named before. */
+  readonly known?: KnownMasters | undefined;
 }
 
 export class Masters implements Master {
@@ -50,6 +53,9 @@ export class Masters implements Master {
     this.#clock = clock;
     this.#tools = tools;
     this.address = masters.map(({ address }) => address).join(",");
+    const [first] = masters;
+    if (tools?.known !== undefined && first !== undefined)
+      for (const origin of originsIn({ masters: tools.known.read() }, first.address)) this.#add(origin, tools.connect);
   }
 
   async call(request: MasterRequest): Promise<MasterAnswer> {
@@ -225,7 +231,7 @@ export class Masters implements Master {
   }
 
   /** Asks a master for the others from time to time, if it offers that. */
-  async #learn({ master }: MasterHealth, { connect }: MastersTools): Promise<void> {
+  async #learn({ master }: MasterHealth, { connect, known }: MastersTools): Promise<void> {
     const nowMs = this.#clock.monotonicMs();
     if (nowMs - this.#learnedMs < MASTER_LEARN_MS) return;
     this.#learnedMs = nowMs;
@@ -234,7 +240,9 @@ export class Masters implements Master {
       const request = { method: "GET", path: "/v1/masters", open: true, silenceMs: MASTER_MOVE_MS } as const;
       const said = await (await master.call(request)).json();
       if (this.#isOver) return;
-      for (const origin of originsIn(said, master.address)) this.#add(origin, connect);
+      const origins = originsIn(said, master.address);
+      for (const origin of origins) this.#add(origin, connect);
+      known?.note(origins);
     } catch {
       // It is asked again later.
     }

@@ -1,8 +1,10 @@
 /** A master that is silent is asked for its health, and left if another one is healthy and it is not. */
 import { expect, test } from "vitest";
 import { SynclineError } from "../../../src/base/errors.ts";
-import { MASTER_DOUBT_MS } from "../../../src/base/limits.ts";
+import { MASTER_DOUBT_MS, MASTER_NEXT_MS } from "../../../src/base/limits.ts";
+import { systemRandom } from "../../../src/base/random.ts";
 import { maybeReceived, type Master, type MasterRequest } from "../../../src/net/master-connection.ts";
+import { MasterHealth } from "../../../src/net/master-health.ts";
 import { Masters } from "../../../src/net/masters.ts";
 import { bytesAnswer } from "../../support/meddling-master.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
@@ -109,6 +111,50 @@ test("a call that one master refuses ends if the other is gone but still counts 
   await expect(masters.call(READ)).rejects.toMatchObject({ code: "arbiter_unreachable" });
   expect(first.calls).toBeLessThan(6);
 });
+
+test("a start while the named master is away goes on at one that it named before", async () => {
+  const clock = new ManualClock();
+  const [first, second] = [fakeMaster("http://first", "gone", clock), fakeMaster("http://second", "well", clock)];
+  const connect = (origin: string) => (origin === "http://second" ? second : fakeMaster(origin, "gone", clock));
+  const before = ["ftp://third", "http://second", "http://second", "http://first", "not an origin"];
+  const known = { read: () => before, note: () => {} };
+  const masters = new Masters([first], clock, { random: systemRandom, connect, known });
+  const call = masters.call(READ);
+  await clock.advance(MASTER_NEXT_MS);
+  await call;
+  expect([second.calls, masters.members().map(({ address }) => address)]).toEqual([
+    1,
+    ["http://second", "http://first"],
+  ]);
+});
+
+test("which masters there are is noted each time one names them", async () => {
+  const clock = new ManualClock();
+  const first = fakeMaster("http://first", "well", clock);
+  first.capabilities = async () => ({ watch: true, turns: true, masters: true, maxBlock: 1, leaseMs: 1 });
+  const names = { masters: ["http://first", "http://second"] };
+  first.call = async () => ({ ...bytesAnswer(Buffer.alloc(0)), json: async () => names });
+  const noted = Promise.withResolvers<readonly string[]>();
+  const known = { read: () => [], note: noted.resolve };
+  const connect = (origin: string) => fakeMaster(origin, "well", clock);
+  await new Masters([first], clock, { random: systemRandom, connect, known }).call(READ);
+  expect(await noted.promise).toEqual(names.masters);
+});
+
+test.each(["its root is stale", "first: The arbiter does not answer."])(
+  "why a master was left is said once, also by the calls that ended because of it: %s",
+  (why) => {
+    const health = new MasterHealth(fakeMaster("first", "well", new ManualClock()));
+    let lastReason: unknown = new Error(why);
+    for (let times = 0; times < 3; times++) {
+      const { signal } = health.inUse;
+      health.leave(lastReason, 0, 1);
+      lastReason = signal.reason;
+      expect(health.report(false).left).toBe(why);
+      expect(String(lastReason).match(/first/g)).toHaveLength(1);
+    }
+  },
+);
 
 function twoMasters(first: State, second: State = "well") {
   const clock = new ManualClock();
