@@ -257,10 +257,15 @@ function pinOf(text: string, hash: string): Cid | undefined {
   }
 }
 
+const FORMS = "A bucket's address looks like file:///path/to/bucket, s3://bucket/prefix or https://host:port/bucket.";
+const S3_FORM =
+  "It looks like s3://bucket/prefix/path?endpoint=…&region=…: a path precedes the question mark. " +
+  "The settings are endpoint, region, style and auth.";
+
 function badAddress(text: string, why: string, cause?: unknown): SynclineError {
   const shown = JSON.stringify(text.replaceAll(/\/\/[^/?#]*@/g, "//…@"));
   return new SynclineError("bad_address", `${shown} ${why}.`, {
-    hint: "A bucket's address looks like file:///path/to/bucket, s3://bucket/prefix or https://host:port/bucket.",
+    hint: text.startsWith("s3://") ? S3_FORM : FORMS,
     cause,
   });
 }

@@ -84,7 +84,7 @@ async function checkEmpty(mountPoint: string): Promise<void> {
     const { code } = cause as NodeJS.ErrnoException;
     if (code === "ENOENT") {
       throw new SynclineError("no_such_path", `${escapeForPrint(mountPoint)} does not exist.`, {
-        hint: "Create the directory first: mkdir -p DIR.",
+        hint: `Create the directory first: mkdir -p ${escapeForPrint(mountPoint)}.`,
         cause,
       });
     }

@@ -209,7 +209,7 @@ export function notStored(
   const why = cause instanceof Error ? `: ${cause.message.replace(/\.$/, "")}` : "";
   const hint = cause instanceof SynclineError ? cause.hint : undefined;
   return new SynclineError("store_unreachable", `${address} did not confirm that it stored ${name}${why}.`, {
-    hint: hint ?? "Check the network and the storage. What is saved here is published once it answers.",
+    hint: hint ?? "Check the network and the storage. A mount publishes once it answers; run a command again then.",
     cause,
   });
 }

@@ -88,7 +88,15 @@ function addressUrl(text: string): URL {
   const exact = exactText(text);
   const url = URL.canParse(exact) ? new URL(exact) : undefined;
   const base = url === undefined ? text : Object.assign(new URL(url), { pathname: "/" }).href;
-  parseAddress(base);
+  try {
+    parseAddress(base);
+  } catch (error) {
+    if (!hasCode(error, "bad_address")) throw error;
+    // The address as it was given.
+    const { hint, cause } = error;
+    const message = error.message.replace(JSON.stringify(base), () => JSON.stringify(text));
+    throw new SynclineError("bad_address", message, { ...(hint !== undefined && { hint }), cause });
+  }
   return url ?? new URL(exact);
 }
 

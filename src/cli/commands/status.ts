@@ -91,7 +91,7 @@ function textOf(agent: AgentStatus & { readonly costs: Costs | null }): string {
   lines.push(...lostLines(agent), ...pinLines(agent));
   if (requests !== null) {
     const { put, list, get, delete: deleted, refused } = requests;
-    lines.push(`  requests   ${put} PUT, ${get} GET, ${list} LIST, ${deleted} DELETE to S3; ${refused} refused`);
+    lines.push(`  requests   ${put} PUT, ${get} GET, ${list} LIST, ${deleted} DELETE to S3; ${refused} lost to others`);
   }
   const masters = agent.masters ?? [];
   // The other lines already say whether a single master answers.
@@ -118,7 +118,7 @@ function textOf(agent: AgentStatus & { readonly costs: Costs | null }): string {
   if (more > 0) lines.push(`  left       … and ${printCount(more, "more path")}`);
   const newest = conflicts.at(-1);
   if (newest !== undefined) lines.push(`  conflicts  ${conflicts.length}, newest: ${printText(newest.path)}`);
-  if (lastError !== null) lines.push(`  problem    ${printText(lastError.message)}`);
+  if (lastError !== null) lines.push(`  problem    ${printText(lastError.message)} (${lastError.code})`);
   if (lastError !== null && lastError.hint !== null) lines.push(`             ${printText(lastError.hint)}`);
   const uncollected = collection?.error ?? null;
   if (uncollected !== null) lines.push(`  garbage    not collected: ${printText(uncollected.message)}`);

@@ -171,7 +171,7 @@ export class S3Client implements AsyncDisposable {
     return new SynclineError("store_unreachable", `The S3 server at ${this.#shownHost()} does not answer${why}.`, {
       hint: isUntrustedCause(cause)
         ? trustHint(cause)
-        : "Check the network and the endpoint. What is saved here is published once it answers.",
+        : "Check the network and the endpoint. A mount publishes once it answers; run a command again then.",
       cause,
     });
   }

@@ -148,7 +148,7 @@ test.each([
     cause: {
       code: "store_unreachable",
       message: expect.stringMatching(/^memory: did not confirm .*: 503 SlowDown\.$/),
-      hint: expect.stringContaining("published once it answers"),
+      hint: expect.stringContaining("publishes once it answers"),
     },
   });
 });

@@ -57,6 +57,12 @@ test("files that lack bytes are a problem, with the first of their names", async
   expect(await shown()).toContain("read as zeros there: removed since\n");
 });
 
+test("an error is a problem with its code, by which pages name it", async () => {
+  const lastError = { code: "root_rolled_back", message: "The root is older.", hint: "See the page." };
+  const shown = await agentThatAnswers(() => ({ ...statusWith(null), lastError }) as AgentStatus);
+  expect(await shown()).toContain("  problem    The root is older. (root_rolled_back)\n             See the page.\n");
+});
+
 test("of very many paths that are left, the first are listed, and all are counted", async () => {
   const left = Array.from({ length: 5_000 }, (_, index) => ({ path: `d/${index}`, why: "in the way" as const }));
   const report: SyncReport = {
