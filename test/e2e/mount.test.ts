@@ -374,6 +374,12 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       );
       expect(stopped()).toMatchObject([{ left: { files: 3, bytes: 3 * 1024, why: text(/./) } }]);
       expect(space.do("status")).toMatch(/pending +3 files, 3\.00 KiB are only on this machine: /);
+      const other = space.url("other-bucket");
+      space.do("init", other);
+      expect(space.run(["mount", other, dir, "--background"]).err).toContain(
+        `Unpublished changes of 3 files wait in the state of another address here: ${url}\n`,
+      );
+      space.do("unmount", dir);
       renameSync(`${bucketFolder()}-away`, bucketFolder());
       space.mount(url, dir);
       space.do("unmount", dir);

@@ -9,6 +9,7 @@ import { LOG_NAME, openLogFile } from "../../agent/state/log-file.ts";
 import { startAgentWithFolder } from "../../agent/folder/agent-with-folder.ts";
 import { startAgent } from "../../agent/start-agent.ts";
 import {
+  listMountStates,
   makeStateFolder,
   mountStatePath,
   openMountState,
@@ -24,6 +25,7 @@ import { openFolderBeside } from "./folder-door.ts";
 import { leftText } from "./held-deletions.ts";
 import { accessOf, MASTER_OPTIONS } from "../master-access.ts";
 import { sayUp } from "../../fuse/supervisor.ts";
+import { printCount, printText } from "../terminal/text.ts";
 import { refuseOtherState, supervisionOf, takesOver } from "./taking-over.ts";
 import { runUnattended } from "./unattended.ts";
 import type { Output } from "../terminal/output.ts";
@@ -63,12 +65,25 @@ export interface AgentRun {
 const START_PATIENCE_MS = 3_000;
 
 export async function runAgent(call: AgentCall, run: AgentRun): Promise<ExitStatus> {
+  if (!isBehind() && !takesOver(call.runtime)) sayOfOtherStates(call, run.facts);
   if (call.options.background === true) return runAgentBehind(call, run);
   try {
     return await runAgentHere(call, run);
   } catch (error) {
     sayFailed(error);
     throw error;
+  }
+}
+
+/** A state belongs to an address as it is spelled: with another one, what waits there is not seen. */
+function sayOfOtherStates({ options, output, runtime }: AgentCall, facts: StateFacts): void {
+  const root = stateRoot(runtime.env, options.state);
+  const own = mountStatePath(root, facts);
+  for (const { path, facts: other } of listMountStates(root)) {
+    const isOfThisPlace = path !== own && other.mount === facts.mount && other.door === facts.door;
+    if (!isOfThisPlace || other.left === undefined || other.left.files === 0) continue;
+    const [files, address] = [printCount(other.left.files, "file"), printText(other.address)];
+    output.notice(`Unpublished changes of ${files} wait in the state of another address here: ${address}`);
   }
 }
 
