@@ -1,6 +1,8 @@
 /** Runs one command line: parses it, runs the command, and turns the result into output and an exit status. */
 import { Command, CommanderError } from "commander";
+import { endingOf } from "../arbiter/postgres/statement-failed.ts";
 import { SynclineError } from "../base/errors.ts";
+import { failureOf } from "../base/failure.ts";
 import { type Program, readOptions, type Register } from "./command.ts";
 import { type ExitStatus, exitStatusOf } from "./exit-status.ts";
 import { COMMON_OPTIONS, commanderOption, resolveOptions } from "./options.ts";
@@ -20,7 +22,7 @@ export async function runCommandLine(
     return program.status;
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return 0;
-    const shown = error instanceof CommanderError ? usageError(error, program.root, args) : error;
+    const shown = error instanceof CommanderError ? usageError(error, program.root, args) : endOf(error);
     createOutput(runtime, program.style ?? (await styleOf(args, runtime))).error(shown);
     return exitStatusOf(shown);
   }
@@ -60,6 +62,13 @@ function createProgram(runtime: Runtime, commands: readonly Register[], version:
   const program: Program = { root, runtime, status: 0 };
   for (const register of commands) register(program);
   return program;
+}
+
+/** A master goes on without its arbiter, but a command ends with what the arbiter said. */
+function endOf(error: unknown): unknown {
+  const known = failureOf(error);
+  const ending = endingOf(known);
+  return ending === known ? error : ending;
 }
 
 function usageError(error: CommanderError, root: Command, args: readonly string[]): SynclineError {

@@ -1,3 +1,5 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { Client } from "pg";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import type { Arbiter } from "../../src/arbiter/arbiter.ts";
@@ -9,6 +11,9 @@ import { systemClock } from "../../src/base/clock.ts";
 import { hasCode } from "../../src/base/errors.ts";
 import type { Wallet } from "../../src/base/ids.ts";
 import { silentLog } from "../../src/base/log.ts";
+import { BucketRoots } from "../../src/master/roots/bucket-roots.ts";
+import { RootAlarm } from "../../src/master/roots/root-alarm.ts";
+import { MemoryBlockStores } from "../support/memory-owner-blocks.ts";
 import { addressOf } from "../support/moved-address.ts";
 import { postgresHere, PostgresServer } from "../support/postgres-server.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
@@ -172,6 +177,35 @@ describe.skipIf(postgresHere() === undefined)("PostgreSQL", () => {
     open.push(plain);
     expect(await plain.incarnation()).toBe(await arbiter.incarnation());
     expect(await plain.doubts()).toEqual([]);
+  });
+
+  test("while a role's password is changed, a master serves the roots that it knows, and goes on once it is let in", async () => {
+    const { url, arbiter: owner } = await fresh();
+    await admin.query("CREATE ROLE rotated LOGIN PASSWORD 'old'");
+    await using database = new Database(url, systemClock, silentLog);
+    await database.query("GRANT ALL ON ALL TABLES IN SCHEMA public TO rotated");
+    const rules = join(server.data, "pg_hba.conf");
+    writeFileSync(rules, `host all rotated all scram-sha-256\n${readFileSync(rules, "utf8")}`);
+    await admin.query("SELECT pg_reload_conf()");
+    const arbiter = await openPostgres(url.replace("postgres@", "rotated:old@"), systemClock, silentLog);
+    open.push(arbiter);
+    const bucket = { owner: `0x${"44".repeat(20)}` as Wallet, bucket: "b" };
+    await owner.roots.swap(bucket, undefined, rootCid("a"));
+    const stores = new MemoryBlockStores();
+    const ports = { clock: systemClock, log: silentLog };
+    const alarm = new RootAlarm(silentLog);
+    const roots = new BucketRoots({ ...ports, alarm, roots: arbiter.roots, stores, compareAndSwap: true });
+    expect(await roots.read(bucket)).toMatchObject({ stale: false });
+    await admin.query("ALTER ROLE rotated PASSWORD 'new'");
+    const cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'rotated'";
+    await admin.query(cut);
+    await expect.poll(() => roots.read(bucket)).toMatchObject({ stale: true, commit: rootCid("a") });
+    expect(await failure(arbiter.roots.swap(bucket, rootCid("a"), rootCid("b")))).toMatchObject({
+      code: "arbiter_unreachable",
+      message: expect.stringContaining("password authentication failed"),
+    });
+    await admin.query("ALTER ROLE rotated PASSWORD 'old'");
+    expect(await roots.read(bucket)).toMatchObject({ stale: false });
   });
 
   test("a backup of its disk that is put back shows by the beats alone", async () => {

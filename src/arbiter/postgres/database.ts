@@ -2,7 +2,8 @@
 import { Client, type ClientBase, Pool, type PoolClient } from "pg";
 import type { Clock } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
-import { describeError, type Log } from "../../base/log.ts";
+import type { Log } from "../../base/log.ts";
+import { PasswordMissing, sqlStateOf, StatementFailed } from "./statement-failed.ts";
 
 export type Row = Readonly<Record<string, unknown>>;
 
@@ -26,15 +27,26 @@ const GOODBYE_MS = 1_000;
 const SESSION = `SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 4;
   SET statement_timeout = ${STATEMENT_MS}`;
 
-/** A statement that failed. `unchanged`: the server said that it changed nothing, or was never asked. */
-export class StatementFailed extends SynclineError {
-  readonly unchanged: boolean;
-  constructor(address: string, cause: unknown, unchanged: boolean) {
-    super("arbiter_unreachable", `${address} did not answer: ${describeError(cause)}`, {
-      hint: "Check that PostgreSQL runs and can be reached, and that it lets this user in: the password goes into PGPASSWORD or ~/.pgpass. Roots and uploads wait for it.",
-      cause,
+/** `pg` leaves what fails to connect open: the server may wait a minute for a password, and the process for the server. */
+class ClosingClient extends Client {
+  override connect(): Promise<Client>;
+  override connect(callback: (error: Error | null) => void): void;
+  override connect(callback?: (error: Error | null) => void): Promise<Client> | void {
+    if (callback === undefined) {
+      return new Promise((resolve, reject) =>
+        this.connect((error) => (error === null ? resolve(this) : reject(error))),
+      );
+    }
+    super.connect((error: Error | null) => {
+      if (error === null) return callback(null);
+      this.connection.stream.destroy();
+      callback(this.#lacksPassword(error) ? new PasswordMissing(error) : error);
     });
-    this.unchanged = unchanged;
+  }
+
+  /** `pg` sends an empty password where the server does not take SCRAM. */
+  #lacksPassword(error: Error): boolean {
+    return !this.password && (sqlStateOf(error) === "28P01" || error.message.includes("client password must be"));
   }
 }
 
@@ -56,7 +68,7 @@ export class Database implements AsyncDisposable {
     this.#clock = clock;
     this.#log = log;
     const onConnect = this.#prepare as (client: ClientBase) => void;
-    this.#pool = new Pool({ ...this.#settings, max: CONNECTIONS, onConnect });
+    this.#pool = new Pool({ ...this.#settings, max: CONNECTIONS, onConnect, Client: ClosingClient });
     this.#pool.on("connect", (client) => this.#opened(client));
     // A connection that breaks while idle; the next call makes another one.
     this.#pool.on("error", (error) => this.#log.warn("a connection to the arbiter broke", { error: error.message }));
@@ -76,7 +88,8 @@ export class Database implements AsyncDisposable {
     } catch (cause) {
       const unchanged = changedNothing(cause);
       // A late answer must not be taken for the next statement's. A new connection may lead from a read-only server to the primary.
-      if (!unchanged || codeOf(cause) === READ_ONLY) broken = cause instanceof Error ? cause : new Error(String(cause));
+      if (!unchanged || sqlStateOf(cause) === READ_ONLY)
+        broken = cause instanceof Error ? cause : new Error(String(cause));
       throw new StatementFailed(this.address, cause, unchanged);
     } finally {
       client.release(broken);
@@ -85,14 +98,15 @@ export class Database implements AsyncDisposable {
 
   /** A connection of its own, for what lives as long as it; to be closed with `close`. */
   async connection(): Promise<Client> {
-    const client = new Client(this.#settings);
-    this.#opened(client);
+    let client: Client | undefined;
     try {
+      client = new ClosingClient(this.#settings);
+      this.#opened(client);
       await client.connect();
       await this.#prepare(client);
       return client;
     } catch (cause) {
-      await this.close(client);
+      if (client !== undefined) await this.close(client);
       throw this.#notConnected(cause);
     }
   }
@@ -139,7 +153,7 @@ export class Database implements AsyncDisposable {
     const results = [await client.query<{ standby: boolean }>(`${SESSION}; SELECT pg_is_in_recovery() AS standby`)];
     // Several statements have one result each.
     if (results.flat().at(-1)?.rows[0]?.standby === true)
-      throw new StatementFailed(this.address, "it is a standby", true);
+      throw new StatementFailed(this.address, new Error("it is a standby"), true);
   };
 
   #notConnected(cause: unknown): StatementFailed {
@@ -191,10 +205,5 @@ const READ_ONLY = "25006";
 const UNCHANGED = /^(0A|22|23|25|28|3D|3F|40001|40P01|42|53|54|55|57014)/;
 
 function changedNothing(cause: unknown): boolean {
-  const code = codeOf(cause);
-  return typeof code === "string" && code.length === 5 && UNCHANGED.test(code);
-}
-
-function codeOf(cause: unknown): unknown {
-  return typeof cause === "object" && cause !== null && "code" in cause ? cause.code : undefined;
+  return UNCHANGED.test(sqlStateOf(cause) ?? "");
 }

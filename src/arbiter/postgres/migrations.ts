@@ -4,7 +4,8 @@
  * `bucket_roots` is shared with other software, so it stays exactly as it is here.
  */
 import { SynclineError } from "../../base/errors.ts";
-import { type Database, StatementFailed } from "./database.ts";
+import type { Database } from "./database.ts";
+import { StatementFailed } from "./statement-failed.ts";
 
 interface Migration {
   readonly name: string;
@@ -125,8 +126,10 @@ async function running(name: string, work: () => Promise<unknown>): Promise<void
     await work();
   } catch (cause) {
     if (!(cause instanceof StatementFailed) || !cause.unchanged) throw cause;
-    throw new SynclineError("arbiter_unreachable", `Step ${name} failed, and nothing after it ran: ${cause.message}`, {
-      hint: "Mend what it names, then run it again: it goes on from there.",
+    const again = "run it again: it goes on from there.";
+    const hint = cause.ending === cause.code ? `Mend what it names, then ${again}` : `${cause.hint} Then ${again}`;
+    throw new SynclineError(cause.ending, `Step ${name} failed, and nothing after it ran: ${cause.message}`, {
+      hint,
       cause,
     });
   }

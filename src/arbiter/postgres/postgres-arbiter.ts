@@ -3,13 +3,14 @@ import type { Client } from "pg";
 import type { Clock } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
 import { LastingTrouble } from "../../base/lasting-trouble.ts";
-import { describeError, type Log } from "../../base/log.ts";
+import type { Log } from "../../base/log.ts";
 import type { BucketName } from "../../roots/root-store.ts";
 import type { Arbiter, JobLease, RevokedTokens, SeenMaster } from "../arbiter.ts";
 import { Database } from "./database.ts";
 import { migrationStates } from "./migrations.ts";
 import { PostgresPacks } from "./postgres-packs.ts";
 import { PostgresRoots } from "./postgres-roots.ts";
+import { StatementFailed } from "./statement-failed.ts";
 
 /** How soon a broken watch reconnects, and how often the holder of a job checks its connection. */
 const WATCH_AGAIN_MS = 1_000;
@@ -120,9 +121,7 @@ export class PostgresArbiter implements Arbiter {
       }
     } catch (cause) {
       await end();
-      throw new SynclineError("arbiter_unreachable", `${this.address} did not answer: ${describeError(cause)}`, {
-        cause,
-      });
+      throw new StatementFailed(this.address, cause, false);
     }
     const lose = () => lost.abort(new SynclineError("arbiter_unreachable", `The lease of ${job} was lost.`));
     client.on("end", lose);

@@ -15,7 +15,8 @@ import {
   type SwapOutcome,
   unlessCorrupt,
 } from "../../roots/root-store.ts";
-import { type Database, StatementFailed } from "./database.ts";
+import type { Database } from "./database.ts";
+import { StatementFailed } from "./statement-failed.ts";
 
 interface TableRow extends Record<string, unknown> {
   readonly bucket: string;

@@ -37,7 +37,7 @@ export const register = command({
   options: ["arbiter", "verify"],
   required: ["arbiter"],
   examples: ["syncline migrate-store /srv/master s3://packs/main --arbiter postgres://syncline@db.example/syncline"],
-  exits: [4, 6, 8],
+  exits: [4, 5, 6, 8],
   run: migrate,
 });
 

@@ -7,7 +7,7 @@ type MigrateCall = Call<"arbiter">;
 const EXAMPLE = "postgres://syncline@db.example:5432/syncline";
 
 export function register(program: Program): void {
-  const common = { options: ["arbiter"], required: ["arbiter"], exits: [4, 6] } as const;
+  const common = { options: ["arbiter"], required: ["arbiter"], exits: [4, 5, 6] } as const;
   addCommand(program, {
     ...common,
     name: "migrate up",

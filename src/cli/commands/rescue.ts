@@ -33,7 +33,7 @@ export const register = command({
     "syncline rescue s3://packs/main",
     `syncline rescue file:///srv/packs --arbiter ${EXAMPLE} --put --name photos=bafyr4ib4r5r6xnlrq6nvu7vcuq7wlrxcgo2wqaxq7h5mbcsbqxtxxkyfku`,
   ],
-  exits: [4, 6, 8],
+  exits: [4, 5, 6, 8],
   run: rescue,
 });
 

@@ -54,7 +54,7 @@ export const register = command({
     "syncline serve --data /srv/master --listen 0.0.0.0:3600 --tls-self-signed --host master.example --allow 0x17c5185167401ed00cf5f5b2fc97d9bbfdb7d025",
     "syncline serve --arbiter postgres://syncline@db.example/syncline --store s3://packs/main --allow 0x17c5185167401ed00cf5f5b2fc97d9bbfdb7d025",
   ],
-  exits: [4, 6, 8],
+  exits: [4, 5, 6, 8],
   run: serve,
 });
 

@@ -1,8 +1,9 @@
 /** What a broken connection to PostgreSQL does to its master. The server here says what a test needs, in PostgreSQL's protocol. */
 import { createServer, type Server, type Socket } from "node:net";
-import { expect, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { Database, withoutPassword } from "../../../src/arbiter/postgres/database.ts";
 import { PostgresArbiter } from "../../../src/arbiter/postgres/postgres-arbiter.ts";
+import { endingOf, StatementFailed } from "../../../src/arbiter/postgres/statement-failed.ts";
 import { systemClock } from "../../../src/base/clock.ts";
 import type { SynclineError } from "../../../src/base/errors.ts";
 import { silentLog } from "../../../src/base/log.ts";
@@ -64,6 +65,84 @@ test.each([
   server.close();
 });
 
+describe("a server that refuses", () => {
+  test.each([
+    [
+      "wants a password, and there is none",
+      wantsPassword,
+      { message: "PostgreSQL wants a password.", ending: "bad_token" },
+    ],
+    ["takes no empty password", refusing("28P01"), { message: "PostgreSQL wants a password.", ending: "bad_token" }],
+    [
+      "has no such database",
+      refusing("3D000"),
+      { message: expect.stringContaining("refused"), ending: "config_invalid" },
+    ],
+    [
+      "offers no encryption",
+      noEncryption,
+      { message: expect.stringContaining("encryption"), ending: "config_invalid" },
+    ],
+  ])("%s: no connection to it stays open", async (_, answer, error) => {
+    vi.stubEnv("PGPASSWORD", "");
+    vi.stubEnv("PGPASSFILE", "/nowhere");
+    onTestFinished(() => void vi.unstubAllEnvs());
+    const open = new Set<Socket>();
+    // Closes nothing by itself.
+    const server = createServer({ allowHalfOpen: true }, (socket) => {
+      open.add(socket);
+      let count = 0;
+      socket.on("error", () => {});
+      socket.on("data", () => void socket.write(answer(count++)));
+      socket.on("close", () => open.delete(socket));
+      socket.on("end", () => socket.end());
+    });
+    const tls = answer === noEncryption ? "?sslmode=verify-full" : "";
+    const url = `postgres://one@127.0.0.1:${await portOf(server)}/one${tls}`;
+    await using database = new Database(url, systemClock, silentLog);
+    const failed = { code: "arbiter_unreachable", unchanged: true, ...error };
+    for (let at = 0; at < 3; at++) {
+      await expect(database.query("SELECT")).rejects.toMatchObject(failed);
+      await expect(database.connection()).rejects.toMatchObject(failed);
+    }
+    await expect.poll(() => open.size).toBe(0);
+    server.close();
+  });
+
+  test.each([
+    ["28P01", "bad_token", /PGPASSWORD or ~\/\.pgpass/],
+    ["28000", "bad_token", /createuser one\b/],
+    ["42501", "bad_token", /ALTER DATABASE two OWNER TO one/],
+    ["3D000", "config_invalid", /createdb -O one two/],
+    ["57P03", "arbiter_unreachable", /log/],
+  ])("with %s ends a command with %s and says what to do", (code, ending, hint) => {
+    const cause = Object.assign(new Error("what it said"), { severity: "FATAL", code });
+    const error = new StatementFailed("postgres://one@host/two", cause, true);
+    expect(error).toMatchObject({ code: "arbiter_unreachable", ending, hint: expect.stringMatching(hint) });
+    expect(endingOf(error)).toMatchObject({ code: ending, message: expect.stringMatching(/refused.*what it said/) });
+    expect(error.hint).not.toContain("wait");
+  });
+
+  test("for want of encryption is told apart from one that does not know the user", () => {
+    const cause = Object.assign(
+      new Error('no pg_hba.conf entry for host "::1", user "a", database "b", no encryption'),
+      { severity: "FATAL", code: "28000" },
+    );
+    expect(new StatementFailed("postgres://a@host/b", cause, true).hint).toContain("sslmode=verify-full");
+  });
+});
+
+test("a certificate that cannot be read is a matter of the address", async () => {
+  await using database = new Database("postgres://one@host/one?sslrootcert=/nowhere/ca.pem", systemClock, silentLog);
+  const error = {
+    code: "arbiter_unreachable",
+    ending: "config_invalid",
+    message: expect.stringContaining("/nowhere/ca.pem"),
+  };
+  await expect(database.query("SELECT")).rejects.toMatchObject(error);
+  await expect(database.connection()).rejects.toMatchObject(error);
+});
+
 test("a server that falls silent does not keep a master that ends, nor its process", async () => {
   const isQuery = (data: Buffer) => data[0] === "Q".charCodeAt(0);
   const open = new Set<Socket>();
@@ -94,6 +173,21 @@ test("a server that falls silent does not keep a master that ends, nor its proce
   for (const socket of open) socket.destroy();
   server.close();
 });
+
+/** Asks for SCRAM, then for its second step. */
+function wantsPassword(at: number): Buffer {
+  const code = Buffer.alloc(4);
+  code.writeUInt32BE(at === 0 ? 10 : 11);
+  return message("R", Buffer.concat([code, Buffer.from(at === 0 ? "SCRAM-SHA-256\0\0" : "r=1,s=MQ==,i=4096")]));
+}
+
+function refusing(code: string): () => Buffer {
+  return () => message("E", Buffer.from(`SFATAL\0VFATAL\0C${code}\0Mno\0\0`));
+}
+
+function noEncryption(): Buffer {
+  return Buffer.from("N");
+}
 
 /** Open connections of this process, at either end. */
 function sockets(): number {

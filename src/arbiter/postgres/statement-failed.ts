@@ -1,0 +1,108 @@
+/** Why a statement failed in PostgreSQL, and what a person can do about it. Chosen by SQLSTATE where the server answered. */
+import { type ErrorCode, SynclineError } from "../../base/errors.ts";
+import { describeError } from "../../base/log.ts";
+
+/** Stands for the error of a connection for which there is no password. */
+export class PasswordMissing extends Error {
+  constructor(cause: unknown) {
+    super("no password", { cause });
+    this.name = "PasswordMissing";
+  }
+}
+
+/**
+ * The code is always `arbiter_unreachable`: a running master serves what it knows and tries again, whatever the reason, since
+ * a refused password may be one that is being changed.
+ */
+export class StatementFailed extends SynclineError {
+  /** The server said that it changed nothing, or was never asked. */
+  readonly unchanged: boolean;
+  /** The code for a command that this error ends. */
+  readonly ending: ErrorCode;
+
+  /** `address`: without the password. */
+  constructor(address: string, cause: unknown, unchanged: boolean) {
+    const { ending = "arbiter_unreachable", message, hint } = failureAt(address, cause);
+    super("arbiter_unreachable", message, { hint, cause });
+    this.unchanged = unchanged;
+    this.ending = ending;
+  }
+}
+
+/** The error as a command ends with it. Others are returned as they are. */
+export function endingOf(error: SynclineError): SynclineError {
+  if (!(error instanceof StatementFailed) || error.ending === error.code) return error;
+  const { ending, message, hint, cause } = error;
+  return new SynclineError(ending, message, { ...(hint !== undefined && { hint }), cause });
+}
+
+interface Failure {
+  readonly ending?: ErrorCode;
+  readonly message: string;
+  readonly hint: string;
+}
+
+function failureAt(address: string, cause: unknown): Failure {
+  const said = describeError(cause);
+  if (cause instanceof PasswordMissing) {
+    const message = "PostgreSQL wants a password.";
+    return { ending: "bad_token", message, hint: "Put it into PGPASSWORD, or into ~/.pgpass with mode 600." };
+  }
+  if (isUnreadableFile(cause)) {
+    const hint = "Correct sslrootcert, sslcert or sslkey in the address: each names a file in PEM.";
+    return { ending: "config_invalid", message: `${address}: a certificate cannot be read: ${said}`, hint };
+  }
+  if (cause instanceof Error && cause.message === NO_SSL) {
+    const hint = "Turn on ssl in postgresql.conf, or leave sslmode out of the address.";
+    return { ending: "config_invalid", message: `${address} does not offer encryption.`, hint };
+  }
+  const state = sqlStateOf(cause);
+  if (state === undefined) {
+    const hint = "Check that PostgreSQL runs and can be reached.";
+    return { message: `${address} cannot be used: ${said}`, hint };
+  }
+  const message = `${address} refused: ${said}`;
+  const { user, database } = namesIn(address);
+  switch (state) {
+    case "28P01":
+      return { ending: "bad_token", message, hint: "Check the user, and the password in PGPASSWORD or ~/.pgpass." };
+    case "28000":
+      return { ending: "bad_token", message, hint: UNENCRYPTED.test(said) ? WANTS_SSL : noLogin(user) };
+    case "42501": {
+      const hint = `Grant this user the rights, or make it the owner: \`ALTER DATABASE ${database} OWNER TO ${user}\`.`;
+      return { ending: "bad_token", message, hint };
+    }
+    case "3D000":
+      return { ending: "config_invalid", message, hint: `Create it: \`createdb -O ${user} ${database}\`.` };
+    default:
+      return { message, hint: "PostgreSQL's log may say more." };
+  }
+}
+
+const WANTS_SSL =
+  "If the server wants encryption, end the address with `?sslmode=verify-full`. Otherwise allow this user in pg_hba.conf.";
+const noLogin = (user: string) =>
+  `Check the user: \`createuser ${user}\` makes the role, and pg_hba.conf must let it in.`;
+/** In PostgreSQL's message about a missing line of pg_hba.conf, from 14 on and before. */
+const UNENCRYPTED = /no encryption|SSL off/;
+/** The message of `pg`. */
+const NO_SSL = "The server does not support SSL connections";
+
+/** The code of an answer, as in https://www.postgresql.org/docs/current/errcodes-appendix.html. Undefined: it is no answer. */
+export function sqlStateOf(cause: unknown): string | undefined {
+  if (!(cause instanceof Error) || !("severity" in cause) || !("code" in cause)) return undefined;
+  return typeof cause.code === "string" && cause.code.length === 5 ? cause.code : undefined;
+}
+
+/** For a shell, so only plain names. */
+function namesIn(address: string): { readonly user: string; readonly database: string } {
+  const { username, pathname } = new URL(address);
+  const plain = (text: string, instead: string) => (/^\w+$/.test(text) ? text : instead);
+  return { user: plain(username, "USER"), database: plain(pathname.slice(1), "DATABASE") };
+}
+
+/** `pg` reads the files that an address names for each connection. */
+function isUnreadableFile(cause: unknown): boolean {
+  if (!(cause instanceof Error)) return false;
+  return ("syscall" in cause && cause.syscall === "open") || ("code" in cause && cause.code === "EISDIR");
+}
