@@ -151,7 +151,7 @@ function openParts(options: MasterRules, open: (Disposable | AsyncDisposable)[])
   const { compareAndSwap = true } = options;
   const { roots, revocations, stores, rolledBack, others } = options.storage;
   const collect: MasterStorage["collect"] = (...call) => options.storage.collect(...call);
-  const alarm = new RootAlarm(log);
+  const alarm = new RootAlarm(log, options.storage.arbiter);
   for (const [owner, buckets] of rolledBack) alarm.raise(owner, buckets);
   const bucketRoots = new BucketRoots({ roots, stores, clock, log, alarm, compareAndSwap });
   const { gate } = bucketRoots;

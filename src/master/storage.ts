@@ -6,6 +6,8 @@ import type { BlockStores } from "./store/owner-blocks.ts";
 
 /** Disposing it closes everything. */
 export interface MasterStorage extends AsyncDisposable {
+  /** The arbiter's address; absent: the table is in the data folder. */
+  readonly arbiter?: string;
   /** The arbiter: the root of each bucket. */
   readonly roots: RootTable;
   readonly revocations: RevocationList;

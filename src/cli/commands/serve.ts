@@ -8,7 +8,7 @@ import { escapeForPrint } from "../../base/names.ts";
 import { parseWallet } from "../../crypto/wallet.ts";
 import { parseSessionKey } from "../../master/http/session-key.ts";
 import type { Master } from "../../master/master.ts";
-import { ROOTS_HINT } from "../../master/roots/root-alarm.ts";
+import { rootsHint } from "../../master/roots/root-alarm.ts";
 import { isLoopback } from "../../net/origin.ts";
 import { type Call, command } from "../command.ts";
 import { parseHostName } from "../host-name.ts";
@@ -91,7 +91,7 @@ async function serve(call: ServeCall): Promise<void> {
   const stopped = stopOnSignals(master, log);
   storage.others?.announce({ origin: master.origin, compareAndSwap, version: call.version });
   warn(call, allow, listen);
-  if (master.rolledBack.size > 0) call.output.notice(rolledBackText(master.rolledBack));
+  if (master.rolledBack.size > 0) call.output.notice(rolledBackText(master.rolledBack, options.arbiter));
   const { origin, metricsOrigin: metrics } = master;
   const { certificate } = listen;
   const counted = metrics === undefined ? "" : `, metrics at ${metrics}/metrics`;
@@ -196,8 +196,8 @@ function warn({ output, options, runtime }: ServeCall, allow: readonly Wallet[],
   }
 }
 
-function rolledBackText(owners: ReadonlySet<Wallet>): string {
-  return `The table of roots is older than the last known state of ${printCount(owners.size, "owner")} (${[...owners].slice(0, 3).join(", ")}). Nothing of theirs is collected. ${ROOTS_HINT}`;
+function rolledBackText(owners: ReadonlySet<Wallet>, arbiter: string | undefined): string {
+  return `The table of roots is older than the last known state of ${printCount(owners.size, "owner")} (${[...owners].slice(0, 3).join(", ")}). Nothing of theirs is collected. ${rootsHint(arbiter)}`;
 }
 
 /** The first signal stops in order; a second one does not wait for pending work. */

@@ -7,7 +7,7 @@ import { TimeSlice } from "../../base/time-slice.ts";
 import { allRoots, type RootRow, type RootTable } from "../../roots/root-store.ts";
 import { WALK_SLICE_MS, WALKS_BYTES } from "../limits.ts";
 import { checkComplete } from "../roots/completeness.ts";
-import { type RootAlarm, wentBack } from "../roots/root-alarm.ts";
+import type { RootAlarm } from "../roots/root-alarm.ts";
 import { type KnownRoots, rolledBack } from "../store/known-roots.ts";
 import type { Collecting, CollectionProgress } from "../store/owner-blocks.ts";
 import { protectBesidesReached } from "./protected-blocks.ts";
@@ -50,7 +50,7 @@ export class RootMarks {
     const buckets = rolledBack(before, await this.#roots()).map(({ bucket }) => bucket);
     if (buckets.length === 0) return alarm.clear(owner);
     alarm.raise(owner, buckets);
-    throw wentBack(buckets);
+    throw alarm.wentBack(buckets);
   }
 
   /** Marks what the current roots reach. Throws `store_corrupt` if that is missing or damaged. */

@@ -11,7 +11,7 @@ import { LastingTrouble } from "../../base/lasting-trouble.ts";
 import { describeError } from "../../base/log.ts";
 import type { Ports } from "../../base/ports.ts";
 import { type ObjectStore, putOver } from "../../objects/object-store.ts";
-import { ROOTS_HINT } from "../roots/root-alarm.ts";
+import { rootsHint } from "../roots/root-alarm.ts";
 import { BEATS_OBJECT, PAST_OBJECT } from "./pack-objects.ts";
 
 export interface AcceptedPastOptions extends Pick<Ports, "clock" | "log"> {
@@ -63,7 +63,7 @@ export class AcceptedPast implements Disposable {
    */
   async demand(): Promise<AbortSignal> {
     await this.check();
-    if (!this.isAccepted) throw pastChanged();
+    if (!this.isAccepted) throw this.#pastChanged();
     return this.#current.signal;
   }
 
@@ -91,7 +91,7 @@ export class AcceptedPast implements Disposable {
     log.error("the arbiter was restored or replaced: nothing is collected until it is accepted", {
       arbiter: arbiter.address,
     });
-    this.#current.abort(pastChanged());
+    this.#current.abort(this.#pastChanged());
     this.#current = new AbortController();
     this.onNew();
   }
@@ -133,6 +133,12 @@ export class AcceptedPast implements Disposable {
     return there && Buffer.from(there.bytes).toString("utf8");
   }
 
+  /** Does not name the arbiter: owners of buckets see this. */
+  #pastChanged(): SynclineError {
+    const message = "The master's arbiter was restored or replaced. Nothing is collected.";
+    return new SynclineError("root_rolled_back", message, { hint: rootsHint(this.#options.arbiter.address) });
+  }
+
   #every(ms: number, work: () => Promise<void>, trouble?: LastingTrouble): void {
     if (this.#ended) return;
     const { clock, log } = this.#options;
@@ -146,11 +152,4 @@ export class AcceptedPast implements Disposable {
 function countIn(bytes: Uint8Array): number {
   const text = Buffer.from(bytes).toString("utf8");
   return /^\d{1,15}$/.test(text) ? Number(text) : 0;
-}
-
-/** Does not name the arbiter: owners of buckets see this. */
-function pastChanged(): SynclineError {
-  return new SynclineError("root_rolled_back", "The master's arbiter was restored or replaced. Nothing is collected.", {
-    hint: ROOTS_HINT,
-  });
 }

@@ -77,7 +77,7 @@ async function accepted({ arbiter, objects }: SharedAuditOptions): Promise<DataD
   const what =
     text === undefined
       ? "the store names no arbiter: no master has used it"
-      : "the store belongs to another arbiter, or this one was restored and is not accepted yet";
+      : "the store belongs to another arbiter, or this one was restored: check both addresses, and after a restore start once with `syncline serve --accept-roots`";
   return [dataDamage("log", what)];
 }
 

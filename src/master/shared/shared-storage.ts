@@ -114,7 +114,7 @@ async function openParts(options: SharedStorageOptions, open: (Disposable | Asyn
   };
   const rolledBack = new Map<Wallet, readonly string[]>();
   if (!past.isAccepted) for (const owner of await arbiter.packs.owners()) rolledBack.set(owner, ALL);
-  return { roots: arbiter.roots, revocations, stores, rolledBack, collect, others };
+  return { arbiter: arbiter.address, roots: arbiter.roots, revocations, stores, rolledBack, collect, others };
 }
 
 /** The caches of this master know roots that the accepted table lacks. */

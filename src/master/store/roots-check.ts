@@ -7,7 +7,7 @@ import { SynclineError } from "../../base/errors.ts";
 import type { Wallet } from "../../base/ids.ts";
 import { type Databases, systemDatabases } from "../../objects/databases.ts";
 import { allRoots, type RootRow, type RootTable } from "../../roots/root-store.ts";
-import { ROOTS_HINT } from "../roots/root-alarm.ts";
+import { rootsHint } from "../roots/root-alarm.ts";
 import { BlockIndex, isUnreadable } from "./block-index.ts";
 import { rootsPath } from "./data-folder.ts";
 import { type KnownRoot, type KnownRoots, rolledBack } from "./known-roots.ts";
@@ -78,6 +78,6 @@ function lostTable(): SynclineError {
   return new SynclineError(
     "root_rolled_back",
     "The table of roots is lost: it lists no bucket, but owners have blocks.",
-    { hint: ROOTS_HINT },
+    { hint: rootsHint(undefined) },
   );
 }

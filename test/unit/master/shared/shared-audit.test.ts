@@ -119,9 +119,10 @@ describe("an audit of shared storage", () => {
     expect(await kinds()).toEqual(["log"]);
   });
 
-  test("a store of another arbiter is damage", async () => {
+  test("a store of another arbiter is damage, and names the way to accept it", async () => {
     world.arbiter.incarnation = async () => "another";
-    expect(await kinds()).toEqual(["log"]);
+    const { damage } = await audit();
+    expect(damage).toMatchObject([{ kind: "log", what: expect.stringContaining("syncline serve --accept-roots") }]);
   });
 
   test("a store that does not answer is an error, not damage", async () => {
