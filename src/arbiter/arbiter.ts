@@ -38,6 +38,8 @@ export interface Arbiter extends AsyncDisposable {
 
   /** Records that a master is running. */
   announce(master: SeenMaster): Promise<void>;
+  /** Records that a master has ended. */
+  withdraw(id: string): Promise<void>;
   /** The masters heard of in the last `seconds`. */
   masters(seconds: number): Promise<SeenMaster[]>;
 
@@ -52,6 +54,8 @@ export interface SeenMaster {
   readonly origin: string;
   readonly compareAndSwap: boolean;
   readonly version: string;
+  /** How long it keeps blocks that no root reaches; undefined: not known, as of masters of earlier versions. */
+  readonly leaseSeconds?: number | undefined;
 }
 
 /** Disposing it frees the job. */

@@ -127,11 +127,15 @@ export class SqliteArbiter implements Arbiter {
     this.#masters.set(master.id, { ...master, seenMs: this.#nowMs() });
   }
 
+  async withdraw(id: string): Promise<void> {
+    this.#masters.delete(id);
+  }
+
   async masters(seconds: number): Promise<SeenMaster[]> {
     const since = this.#nowMs() - seconds * 1000;
     return [...this.#masters.values()]
       .filter(({ seenMs }) => seenMs >= since)
-      .map(({ id, origin, compareAndSwap, version }) => ({ id, origin, compareAndSwap, version }));
+      .map(({ seenMs: _, ...master }) => master);
   }
 
   async doubts(): Promise<string[]> {

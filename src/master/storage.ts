@@ -29,8 +29,16 @@ export interface OtherMasters {
   onWentBack: (owners: readonly Wallet[]) => void;
   /** Calls `changed` soon after another master may have swapped a root. Only a hint: changes may be missed. */
   watch(changed: (name: BucketName) => void): Disposable;
+  /** To be called before the master serves. Throws `config_invalid` beside a master with another lease, and as the arbiter. */
+  join(master: Omit<ServingMaster, "origin">): Promise<void>;
   /** Makes this master known to the others, until the storage is closed. */
-  announce(master: { readonly origin: string; readonly compareAndSwap: boolean; readonly version: string }): void;
+  announce(master: ServingMaster): void;
+}
+
+export interface ServingMaster {
+  readonly origin: string;
+  readonly compareAndSwap: boolean;
+  readonly version: string;
 }
 
 /** Revoked tokens, by digest. */

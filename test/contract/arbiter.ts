@@ -188,6 +188,17 @@ export function arbiterContract(open: () => Promise<Arbiter>): void {
     await arbiter.announce({ ...master, id: "2", origin: "http://b", compareAndSwap: false });
     await arbiter.announce({ ...master, origin: "http://c" });
     expect((await arbiter.masters(60)).map(({ origin }) => origin).toSorted()).toEqual(["http://b", "http://c"]);
+    await arbiter.withdraw("2");
+    expect((await arbiter.masters(60)).map(({ id }) => id)).toEqual(["1"]);
+  });
+
+  test("a master's lease is listed with it, unless it is not known", async () => {
+    const arbiter = await open();
+    const master = { id: "1", origin: "http://a", compareAndSwap: true, version: "1.2.3-rc.1+build" };
+    await arbiter.announce(master);
+    await arbiter.announce({ ...master, id: "2", leaseSeconds: 86_400 });
+    const listed = (await arbiter.masters(60)).toSorted((one, other) => (one.id < other.id ? -1 : 1));
+    expect(listed).toEqual([master, { ...master, id: "2", leaseSeconds: 86_400 }]);
   });
 
   test("the incarnation stays the same", async () => {

@@ -169,22 +169,24 @@ export class PostgresArbiter implements Arbiter {
     }
   }
 
-  async announce({ id, origin, compareAndSwap, version }: SeenMaster): Promise<void> {
+  async announce({ id, origin, compareAndSwap, ...master }: SeenMaster): Promise<void> {
     const sql = `
       INSERT INTO syncline_masters (id, origin, cas, version, seen_at) VALUES ($1, $2, $3, $4, now())
       ON CONFLICT (id) DO UPDATE SET origin = excluded.origin, cas = excluded.cas, seen_at = now()`;
-    await this.#database.query(sql, [id, origin, compareAndSwap, version]);
+    await this.#database.query(sql, [id, origin, compareAndSwap, versionText(master)]);
     await this.#database.query("DELETE FROM syncline_masters WHERE seen_at < now() - interval '1 day'");
+  }
+
+  async withdraw(id: string): Promise<void> {
+    await this.#database.query("DELETE FROM syncline_masters WHERE id = $1", [id]);
   }
 
   async masters(seconds: number): Promise<SeenMaster[]> {
     const sql = `
       SELECT id, origin, cas, version FROM syncline_masters
       WHERE seen_at > now() - make_interval(secs => $1) ORDER BY origin`;
-    const rows = await this.#database.query<{ id: string; origin: string; cas: boolean; version: string }>(sql, [
-      seconds,
-    ]);
-    return rows.map(({ id, origin, cas, version }) => ({ id, origin, compareAndSwap: cas, version }));
+    const rows = await this.#database.query<MasterRow>(sql, [seconds]);
+    return rows.map(masterOf);
   }
 
   async doubts(): Promise<string[]> {
@@ -208,4 +210,22 @@ export class PostgresArbiter implements Arbiter {
     await Promise.all([...this.#ends].map((end) => end()));
     await this.#database[Symbol.asyncDispose]();
   }
+}
+
+interface MasterRow extends Record<string, unknown> {
+  readonly id: string;
+  readonly origin: string;
+  readonly cas: boolean;
+  readonly version: string;
+}
+
+/** The lease is build metadata of the version (https://semver.org/#spec-item-10), since the table has no column for it. */
+function versionText({ version, leaseSeconds }: Pick<SeenMaster, "version" | "leaseSeconds">): string {
+  return leaseSeconds === undefined ? version : `${version}+lease.${leaseSeconds}`;
+}
+
+function masterOf({ id, origin, cas: compareAndSwap, version: text }: MasterRow): SeenMaster {
+  const [, version, seconds] = /^(.*)\+lease\.(\d{1,15})$/.exec(text) ?? [];
+  if (version === undefined) return { id, origin, compareAndSwap, version: text };
+  return { id, origin, compareAndSwap, version, leaseSeconds: Number(seconds) };
 }

@@ -9,6 +9,7 @@ import { parseWallet } from "../../crypto/wallet.ts";
 import { parseSessionKey } from "../../master/http/session-key.ts";
 import type { Master } from "../../master/master.ts";
 import { rootsHint } from "../../master/roots/root-alarm.ts";
+import type { MasterStorage, ServingMaster } from "../../master/storage.ts";
 import { isLoopback } from "../../net/origin.ts";
 import { type Call, command } from "../command.ts";
 import { parseHostName } from "../host-name.ts";
@@ -69,6 +70,7 @@ async function serve(call: ServeCall): Promise<void> {
   const { clock, random } = runtime;
   const compareAndSwap = options.unsafeNoCas !== true;
   const storage = await openMasterStorage(call, log);
+  await joinOthers(storage, { compareAndSwap, version: call.version });
   const master = await startMaster({
     storage,
     listen,
@@ -112,6 +114,16 @@ async function serve(call: ServeCall): Promise<void> {
     `Serving ${printText(options.store ?? options.data ?? "")} at ${origin}${counted}. Press Ctrl-C to stop.${trust}`,
   );
   await stopped;
+}
+
+/** If it may not serve beside the other masters, the storage is closed. */
+async function joinOthers(storage: MasterStorage, self: Omit<ServingMaster, "origin">): Promise<void> {
+  try {
+    await storage.others?.join(self);
+  } catch (error) {
+    await storage[Symbol.asyncDispose]();
+    throw error;
+  }
 }
 
 type Listen = ReturnType<typeof listenOptions>;

@@ -1,20 +1,18 @@
 /** The storage of a master without state of its own: an arbiter, a store of packs, and a cache that may be deleted. */
 import type { Arbiter } from "../../arbiter/arbiter.ts";
-import type { Clock } from "../../base/clock.ts";
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { Wallet } from "../../base/ids.ts";
 import { MASTER_LEASE_MS } from "../../base/limits.ts";
-import { LastingTrouble } from "../../base/lasting-trouble.ts";
-import { describeError, type Log } from "../../base/log.ts";
+import { describeError } from "../../base/log.ts";
 import type { Ports } from "../../base/ports.ts";
-import type { Random } from "../../base/random.ts";
 import { closeAll } from "../../base/resources.ts";
 import type { Databases } from "../../objects/databases.ts";
 import { allRoots } from "../../roots/root-store.ts";
 import type { CollectionContext, CollectionReport } from "../gc/collection.ts";
-import type { MasterStorage, OtherMasters } from "../storage.ts";
+import type { MasterStorage } from "../storage.ts";
 import { AcceptedPast } from "./accepted-past.ts";
 import { PackAdoption } from "./adopt-packs.ts";
+import { Announcements } from "./announcements.ts";
 import { requireItsStore } from "./pack-log.ts";
 import type { MasterObjects } from "./pack-objects.ts";
 import { collectShared } from "./shared-collection.ts";
@@ -34,7 +32,6 @@ export interface SharedStorageOptions extends Ports {
   readonly acceptRoots?: boolean | undefined;
 }
 
-const ANNOUNCE_MS = 20_000;
 /** Stands for all buckets: an arbiter that went back may lack any. */
 const ALL = ["all"] as const;
 
@@ -97,7 +94,7 @@ async function openParts(options: SharedStorageOptions, open: (Disposable | Asyn
   for (const doubt of await arbiter.doubts()) log.warn(doubt);
   const revocations = await SharedRevocations.open(arbiter.revoked, clock, log);
   open.push(revocations);
-  others = new Announcements(arbiter, clock, log, random);
+  others = new Announcements({ arbiter, leaseSeconds: leaseMs / 1_000, clock, log, random });
   open.push(others);
   const collect = async (call: CollectionContext, owner: Wallet, dryRun: boolean): Promise<CollectionReport> => {
     const { onProgress, alarm } = call;
@@ -123,38 +120,6 @@ async function forgetNewerRoots(arbiter: Arbiter, stores: SharedStores): Promise
     const rows = await allRoots(arbiter.roots, owner);
     const blocks = await stores.of(owner);
     await blocks.repair.run(async () => blocks.cache.roots.accept(rows));
-  }
-}
-
-class Announcements implements OtherMasters, Disposable {
-  onWentBack: (owners: readonly Wallet[]) => void = () => {};
-  readonly #arbiter: Arbiter;
-  readonly #clock: Clock;
-  readonly #trouble: LastingTrouble;
-  readonly id: string;
-  #timer: Disposable | undefined;
-  #ended = false;
-
-  constructor(arbiter: Arbiter, clock: Clock, log: Log, random: Random) {
-    this.#arbiter = arbiter;
-    this.#clock = clock;
-    this.#trouble = new LastingTrouble("cannot announce this master", clock, log);
-    this.id = Buffer.from(random.bytes(16)).toString("hex");
-  }
-
-  watch(changed: Parameters<OtherMasters["watch"]>[0]): Disposable {
-    return this.#arbiter.watch(changed);
-  }
-
-  announce(master: Parameters<OtherMasters["announce"]>[0]): void {
-    if (this.#ended) return;
-    this.#timer = this.#clock.after(ANNOUNCE_MS, () => this.announce(master));
-    void this.#trouble.watch(() => this.#arbiter.announce({ ...master, id: this.id }));
-  }
-
-  [Symbol.dispose](): void {
-    this.#ended = true;
-    this.#timer?.[Symbol.dispose]();
   }
 }
 

@@ -86,6 +86,10 @@ export class ArbiterLink implements Arbiter {
     return this.#line.read(() => this.#options.arbiter.announce(master));
   }
 
+  withdraw(id: string): Promise<void> {
+    return this.#line.read(() => this.#options.arbiter.withdraw(id));
+  }
+
   masters(seconds: number): Promise<SeenMaster[]> {
     return this.#line.read(() => this.#options.arbiter.masters(seconds));
   }

@@ -2,7 +2,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Client } from "pg";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { commandsFor } from "../../../../src/cli/commands.ts";
 import { runCommandLine } from "../../../../src/cli/program.ts";
 import { commandTree, tailOf } from "../../../support/command-tree.ts";
@@ -31,6 +31,7 @@ describe.skipIf(postgresHere() === undefined)("an arbiter that refuses", () => {
     await admin.query("CREATE ROLE encrypted LOGIN");
     await admin.query("CREATE ROLE plain LOGIN");
     await admin.query("CREATE DATABASE owned OWNER plain");
+    await admin.query("CREATE DATABASE leases OWNER plain");
     await admin.query("CREATE DATABASE wanted OWNER wanted");
     await admin.end();
   });
@@ -42,10 +43,10 @@ describe.skipIf(postgresHere() === undefined)("an arbiter that refuses", () => {
   afterEach(() => void vi.unstubAllEnvs());
 
   const url = (user: string, database: string) => server.url.replace("postgres@", `${user}@`).replace(/\w+$/, database);
-  const run = async (name: string, arbiter: string) => {
+  const run = async (name: string, arbiter: string, ...more: string[]) => {
     const store = name.startsWith("migrate") ? [] : ["--store", `file://${join(folder, "packs")}`];
     const listen = name === "serve" ? ["--listen", "127.0.0.1:0", "--data", join(folder, `cache${++caches}`)] : [];
-    const args = [...name.split(" "), "--arbiter", arbiter, ...store, ...listen];
+    const args = [...name.split(" "), "--arbiter", arbiter, ...store, ...listen, ...more];
     const runtime = createFakeRuntime({});
     const status = await runCommandLine(args, runtime, await commandsFor(args), "1.2.3");
     return { status, err: runtime.err() };
@@ -105,5 +106,19 @@ describe.skipIf(postgresHere() === undefined)("an arbiter that refuses", () => {
 
   test("the owner of a database makes the tables", async () => {
     expect(await run("migrate up", url("plain", "owned"))).toEqual({ status: 0, err: "" });
+  });
+
+  test("serve beside a master with another lease ends with 2 and names that one", async () => {
+    const arbiter = url("plain", "leases");
+    expect(await run("migrate up", arbiter)).toEqual({ status: 0, err: "" });
+    const client = new Client({ connectionString: arbiter });
+    await client.connect();
+    onTestFinished(() => client.end());
+    const row = "INSERT INTO syncline_masters VALUES ('1', 'https://a.example', true, '1.2.3+lease.86400', now())";
+    await client.query(row);
+    const { status, err } = await run("serve", arbiter, "--lease", "30s");
+    expect({ status, err }).toMatchObject({ status: 2, err: expect.stringContaining("https://a.example") });
+    expect(err).toMatch(/--lease 24h, this one with 30s/);
+    expect((await client.query("SELECT id FROM syncline_masters")).rows).toEqual([{ id: "1" }]);
   });
 });

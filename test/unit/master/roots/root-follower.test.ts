@@ -89,6 +89,7 @@ function followed() {
       return { [Symbol.dispose]: () => (announce = () => {}) };
     },
     announce: () => {},
+    join: async () => {},
     onWentBack: () => {},
     id: "one",
   });
