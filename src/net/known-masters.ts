@@ -1,6 +1,6 @@
 /**
- * The masters that those of an address named last, one origin a line, for a start while the named ones are away. Files in a
- * folder of the state, named by a hash of the address's origins. Best effort: without it only the address's own are tried.
+ * The masters that those of an address last named, one origin a line: a start tries them, too, if its own are away. Files in
+ * a folder of the state, named by a hash of the address's origins. Best effort.
  */
 import { createHash } from "node:crypto";
 import { readFileSync, renameSync, writeFileSync } from "node:fs";

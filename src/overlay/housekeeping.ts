@@ -120,7 +120,7 @@ export class Housekeeping implements Disposable {
     return checkpointer.isDue || this.#hasManyRows || journal.wantsSpare;
   }
 
-  /** A checkpoint that is being written takes them all. */
+  /** Whether to write inode rows ahead of a checkpoint. One that is being written takes them all. */
   get #hasManyRows(): boolean {
     const { checkpointer, state } = this.#parts;
     return state.inodes.waiting > WAITING_INODES && !checkpointer.isWriting;

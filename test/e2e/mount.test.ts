@@ -377,7 +377,7 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       const other = space.url("other-bucket");
       space.do("init", other);
       expect(space.run(["mount", other, dir, "--background"]).err).toContain(
-        `Unpublished changes of 3 files wait in the state of another address here: ${url}\n`,
+        `3 files changed here are not published. Mount their address here for that: ${url}\n`,
       );
       space.do("unmount", dir);
       renameSync(`${bucketFolder()}-away`, bucketFolder());

@@ -27,7 +27,7 @@ const GOODBYE_MS = 1_000;
 const SESSION = `SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 4;
   SET statement_timeout = ${STATEMENT_MS}`;
 
-/** `pg` leaves what fails to connect open: the server may wait a minute for a password, and the process for the server. */
+/** `pg` leaves the socket open if connecting fails: the server may wait a minute for a password, and the process for it. */
 class ClosingClient extends Client {
   override connect(): Promise<Client>;
   override connect(callback: (error: Error | null) => void): void;

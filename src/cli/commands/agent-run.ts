@@ -82,8 +82,10 @@ function sayOfOtherStates({ options, output, runtime }: AgentCall, facts: StateF
   for (const { path, facts: other } of listMountStates(root)) {
     const isOfThisPlace = path !== own && other.mount === facts.mount && other.door === facts.door;
     if (!isOfThisPlace || other.left === undefined || other.left.files === 0) continue;
-    const [files, address] = [printCount(other.left.files, "file"), printText(other.address)];
-    output.notice(`Unpublished changes of ${files} wait in the state of another address here: ${address}`);
+    const are = other.left.files === 1 ? "is" : "are";
+    output.notice(
+      `${printCount(other.left.files, "file")} changed here ${are} not published. Mount their address here for that: ${printText(other.address)}`,
+    );
   }
 }
 

@@ -59,7 +59,7 @@ export class SqliteTables implements StateTables {
   #compacted = 0;
   /** Bytes of large values since then, and of what an earlier process left. */
   #logged: number;
-  /** Without a transaction of its own: a nested one would need space for temporary files. */
+  /** For use in an open transaction: a nested one would need space for temporary files. */
   readonly #write: (change: TableChange) => void;
   readonly #apply: (change: TableChange) => void;
 

@@ -68,7 +68,7 @@ export interface TableChange {
   readonly inodes: Iterable<InodeRow>;
   readonly removedInodes: Iterable<Ino>;
   readonly objects: Iterable<ObjectRow>;
-  /** Whether another epoch is in flight now: what `sealed` has of the one before goes first. */
+  /** Whether another epoch is in flight than before: the rows of that one are removed first. */
   readonly otherFlight: boolean;
   /** Objects of the epoch in flight as they were sealed, encoded: those that changed since. */
   readonly sealed: Iterable<readonly [Ino, Uint8Array]>;

@@ -2,7 +2,7 @@
  * Checkpoints: the overlay's state in the tables as of one journal frame. Frames up to it are no longer needed.
  *
  * A checkpoint writes only what changed since the last one. Its rows are the dirty objects, inodes, and one head with the
- * checkpoint's position. The epoch in flight has rows for what changed since it was sealed: all else is as in its objects.
+ * checkpoint's position. Of the epoch in flight it writes what changed since the seal: the rest is as in the dirty objects.
  */
 import type { ChangedObject, ChangeSet, ContentChange } from "../../fstree/change-set.ts";
 import type { FileId, Lamport } from "../../base/ids.ts";
@@ -17,7 +17,7 @@ import { readBaseRoot, writeBaseRoot } from "./journal-codec.ts";
 import type { BaseRoot } from "./journal-record.ts";
 import * as stored from "./stored-record.ts";
 
-/** With an epoch in flight, of which only what changed since has rows. Otherwise `WHOLE_VERSION`, which programs before it read. */
+/** For an epoch in flight with rows for what changed since the seal only. Otherwise `WHOLE_VERSION`, for earlier programs. */
 const FLIGHT_VERSION = 4;
 const WHOLE_VERSION = 3;
 /** Those that are read. */

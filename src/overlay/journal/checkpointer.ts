@@ -14,9 +14,9 @@ import type { Ino } from "../../base/ids.ts";
 import { RESERVED_INODES } from "../../base/limits.ts";
 import { NO_CHANGE, type StateTables, type TableChange } from "../disk/storage.ts";
 
-/** Rows are written in portions, and programs wait for one at a time. Of the journal's size at which a checkpoint is due. */
+/** A portion of rows, as a part of the journal's size at which a checkpoint is due. Programs wait for one at a time. */
 const PORTION = 1 / 16;
-/** A checkpoint is not due before the journal has this part of what the last one wrote. */
+/** A checkpoint is not due until the journal is as large as this part of what the last one wrote. */
 const LAST_SHARE = 1 / 2;
 
 /** The epoch in flight, 0 for none, and which of its objects have rows. */
@@ -45,7 +45,7 @@ export class Checkpointer {
   readonly #syncData: () => Promise<void>;
   readonly #answers: Answers;
   readonly #runs: SharedSync;
-  /** Whether the tables take a checkpoint, and nothing else. */
+  /** Whether a checkpoint is being written: the tables take nothing else meanwhile. */
   isWriting = false;
   /** Bytes that the last checkpoint wrote. */
   #lastBytes = 0;
@@ -148,7 +148,7 @@ export class Checkpointer {
     return { frame, saved, flight, change, nextIno: head.nextIno, objects };
   }
 
-  /** The objects in flight that changed since it was sealed and have no row yet. `saved`: all that changed since the last checkpoint. */
+  /** Objects in flight that changed since the seal and have no row yet. `saved`: all that changed since the last checkpoint. */
   #changedInFlight(saved: readonly Ino[]) {
     const { inFlight } = this.#state;
     const epoch = inFlight?.changes.epoch ?? 0;

@@ -66,7 +66,7 @@ function sealedObjects(
   for (const object of objects) {
     const row = rows.get(object.ino);
     rows.delete(object.ino);
-    // The row is right: another version of Syncline may not have saved this of the object.
+    // The row is right: earlier versions of Syncline did not always save this with the object.
     if (row !== undefined && row.id === undefined && object.epoch <= epoch && object.replaces !== row.replaces) {
       object.replaces = row.replaces;
       unsaved.add(object.ino);

@@ -59,7 +59,7 @@ async function happen(fs: VfsHarness, what: Event["event"]): Promise<void> {
   }
 }
 
-/** Others change the directory of all names, and a file if there is one. */
+/** Another agent makes a file, and changes "a" if it exists. */
 async function others(fs: VfsHarness): Promise<void> {
   const base = await fs.others(async (other) => {
     await other.make(`other-${fs.root.seq}`);

@@ -57,7 +57,7 @@ test("files that lack bytes are a problem, with the first of their names", async
   expect(await shown()).toContain("read as zeros there: removed since\n");
 });
 
-test("an error is a problem with its code, by which pages name it", async () => {
+test("an error is shown with its code, by which pages name it", async () => {
   const lastError = { code: "root_rolled_back", message: "The root is older.", hint: "See the page." };
   const shown = await agentThatAnswers(() => ({ ...statusWith(null), lastError }) as AgentStatus);
   expect(await shown()).toContain("  problem    The root is older. (root_rolled_back)\n             See the page.\n");
