@@ -5,16 +5,8 @@
 import { expect, test } from "vitest";
 import type { FileId, FileName, Ino } from "../../src/base/ids.ts";
 import { TABLES_LOG_ROWS } from "../../src/base/limits.ts";
-import type { InodeRow, ObjectRow, OverlayStorage, StateTables, TableChange } from "../../src/overlay/disk/storage.ts";
-
-const NOTHING: TableChange = {
-  inodes: [],
-  removedInodes: [],
-  objects: [],
-  otherFlight: false,
-  sealed: [],
-  head: undefined,
-};
+import { NO_CHANGE } from "../../src/overlay/disk/storage.ts";
+import type { InodeRow, ObjectRow, OverlayStorage, StateTables } from "../../src/overlay/disk/storage.ts";
 
 const row = (ino: number, id: number, name = "n"): InodeRow => ({
   ino: ino as Ino,
@@ -75,8 +67,8 @@ export function overlayStorageContract(create: () => (asOfNow?: boolean) => Over
   test("tables find rows by number and by id; giving an id to another number removes the old row", () => {
     const open = create();
     const tables = open().openTables();
-    tables.apply({ ...NOTHING, inodes: [row(2, 0xa), row(3, 0xb, "\xff name")] });
-    tables.apply({ ...NOTHING, inodes: [row(7, 0xa)], removedInodes: [3 as Ino] });
+    tables.apply({ ...NO_CHANGE, inodes: [row(2, 0xa), row(3, 0xb, "\xff name")] });
+    tables.apply({ ...NO_CHANGE, inodes: [row(7, 0xa)], removedInodes: [3 as Ino] });
     tables.close();
     const again = open().openTables();
     expect(again.inode(7 as Ino)).toEqual(row(7, 0xa));
@@ -92,7 +84,7 @@ export function overlayStorageContract(create: () => (asOfNow?: boolean) => Over
       undefined,
     ]);
     expect(again.greatestIno()).toBe(7);
-    again.apply({ ...NOTHING, inodes: [row(4, 0xc), row(5, 0xd), row(6, 0xe)] });
+    again.apply({ ...NO_CHANGE, inodes: [row(4, 0xc), row(5, 0xd), row(6, 0xe)] });
     expect(again.inosBelow(7 as Ino, 2)).toEqual([6, 5]);
     expect(again.inosBelow(5 as Ino, 2)).toEqual([4]);
     again.close();
@@ -103,7 +95,7 @@ export function overlayStorageContract(create: () => (asOfNow?: boolean) => Over
     const tables = open().openTables();
     expect([tables.greatestIno(), tables.head(), [...tables.objects()]]).toEqual([0, undefined, []]);
     tables.apply({
-      ...NOTHING,
+      ...NO_CHANGE,
       objects: [
         [2 as Ino, bytes(2)],
         [3 as Ino, bytes(3)],
@@ -112,7 +104,7 @@ export function overlayStorageContract(create: () => (asOfNow?: boolean) => Over
       head: bytes(1),
     });
     tables.apply({
-      ...NOTHING,
+      ...NO_CHANGE,
       objects: [
         [2 as Ino, bytes(22)],
         [3 as Ino, undefined],
@@ -121,7 +113,7 @@ export function overlayStorageContract(create: () => (asOfNow?: boolean) => Over
     await tables.sync();
     const read = (from: Iterable<Uint8Array>) => Array.from(from, (each) => [...each]);
     expect([read(tables.objects()), read(tables.sealed()), [...(tables.head() ?? [])]]).toEqual([[[22]], [[4]], [1]]);
-    tables.apply({ ...NOTHING, otherFlight: true });
+    tables.apply({ ...NO_CHANGE, otherFlight: true });
     expect(read(tables.sealed())).toEqual([]);
     tables.close();
   });
@@ -130,7 +122,7 @@ export function overlayStorageContract(create: () => (asOfNow?: boolean) => Over
     const open = create();
     const tables = open().openTables();
     const read = (from: StateTables) => Array.from(from.objects(), (each) => [...each]);
-    tables.apply({ ...NOTHING, objects: numbered(2, 3, 4), head: bytes(1) });
+    tables.apply({ ...NO_CHANGE, objects: numbered(2, 3, 4), head: bytes(1) });
     const portions: ObjectRow[][] = [
       [[2 as Ino, undefined], ...numbered(5)],
       [[3 as Ino, bytes(33)], ...numbered(6)],
@@ -139,7 +131,7 @@ export function overlayStorageContract(create: () => (asOfNow?: boolean) => Over
     const turn = async () => void between++;
     const failing = tables.applyInPortions(
       portions,
-      () => NOTHING,
+      () => NO_CHANGE,
       () => Promise.reject(new Error("between")),
     );
     await expect(failing).rejects.toThrow("between");
@@ -155,10 +147,10 @@ export function overlayStorageContract(create: () => (asOfNow?: boolean) => Over
     expect(read(tables)).toEqual([[2], [3], [4]]);
     await tables.applyInPortions(
       portions,
-      () => ({ ...NOTHING, objects: [[6 as Ino, bytes(66)]], head: bytes(7) }),
+      () => ({ ...NO_CHANGE, objects: [[6 as Ino, bytes(66)]], head: bytes(7) }),
       turn,
     );
-    await tables.applyInPortions([], () => NOTHING, turn);
+    await tables.applyInPortions([], () => NO_CHANGE, turn);
     expect([read(tables), [...(tables.head() ?? [])], between]).toEqual([[[33], [4], [5], [66]], [7], 4]);
     tables.close();
   });
@@ -167,11 +159,11 @@ export function overlayStorageContract(create: () => (asOfNow?: boolean) => Over
     const open = create();
     const tables = open().openTables();
     const objects = Array.from({ length: TABLES_LOG_ROWS }, (_, at) => [(at + 2) as Ino, bytes(at % 256)] as const);
-    tables.apply({ ...NOTHING, objects });
+    tables.apply({ ...NO_CHANGE, objects });
     tables.rewrite();
     await tables.sync();
     tables.compact();
-    tables.apply({ ...NOTHING, head: bytes(1) });
+    tables.apply({ ...NO_CHANGE, head: bytes(1) });
     tables.rewrite();
     const again = open(true).openTables();
     expect(Array.from(again.objects(), ([byte]) => byte)).toEqual(objects.map(([, [byte]]) => byte));

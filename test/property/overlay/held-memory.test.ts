@@ -2,10 +2,10 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { ERRNO } from "../../../src/base/errno.ts";
-import type { Ino } from "../../../src/base/ids.ts";
 import type { FileRecord } from "../../../src/format/files/record.ts";
 import { unitsOf } from "../../../src/overlay/long-values.ts";
 import type { OverlayState } from "../../../src/overlay/state.ts";
+import { type Chore, CHORES, doChore, forgetOrphans } from "../../support/vfs-chores.ts";
 import { VfsHarness } from "../../support/vfs-harness.ts";
 import { anyOperation, applyTo, type Operation } from "../../support/vfs-operations.ts";
 
@@ -15,12 +15,10 @@ const MOST = 60;
 const URGENT = 1.125;
 const UNIT = 2_048;
 
-type Event = { readonly event: "publish" | "seal" | "sealAnew" | "checkpoint" | "restart" | "forget" | "others" };
+type Event = { readonly event: Chore | "restart" | "others" };
 
 const names = fc.constantFrom("a", "b", "c");
-const event: fc.Arbitrary<Event> = fc.record({
-  event: fc.constantFrom("publish", "seal", "sealAnew", "checkpoint", "restart", "forget", "others"),
-});
+const event: fc.Arbitrary<Event> = fc.record({ event: fc.constantFrom(...CHORES, "restart", "others") });
 const attribute: fc.Arbitrary<Operation> = fc.record({
   op: fc.constant("setxattr" as const),
   path: names,
@@ -63,21 +61,8 @@ test("the count of unpublished objects and long values equals a recount, and nev
 });
 
 async function happen(fs: VfsHarness, { event: what }: Event): Promise<void> {
-  switch (what) {
-    case "publish":
-      return fs.publish();
-    case "seal":
-    case "sealAnew":
-      return void fs.vfs.seal(what === "sealAnew");
-    case "checkpoint":
-      return fs.vfs.checkpoint();
-    case "restart":
-      return fs.restart();
-    case "forget":
-      return forgetOrphans(fs);
-    case "others":
-      return others(fs);
-  }
+  if (what === "restart") return fs.restart();
+  return what === "others" ? others(fs) : doChore(fs, what);
 }
 
 /** Others set attributes of the same files. */
@@ -88,12 +73,6 @@ async function others(fs: VfsHarness): Promise<void> {
     if (isSet !== 0) await other.run((vfs) => vfs.setAttributes(ino, { mode: 0o700 }));
   });
   fs.vfs.adopt(base);
-}
-
-function forgetOrphans(fs: VfsHarness): void {
-  const orphans: Ino[] = [];
-  fs.vfs.watchOrphans((ino) => orphans.push(ino));
-  for (const ino of orphans) fs.vfs.forget(ino);
 }
 
 /** Objects, their kept rows, and each of the different values that they hold: now, in the base, and in the epoch in flight. */

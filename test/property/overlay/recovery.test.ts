@@ -1,21 +1,19 @@
 /** A start finds the state that the process before it had: every changed object, and the epoch in flight as it was sealed. */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import type { Ino } from "../../../src/base/ids.ts";
 import { encodeSealed, writeObject } from "../../../src/overlay/journal/checkpoint.ts";
 import { ByteWriter } from "../../../src/overlay/data/bytes.ts";
 import type { DirtyObject } from "../../../src/overlay/dirty-object.ts";
 import type { OverlayState } from "../../../src/overlay/state.ts";
+import { type Chore, CHORES, doChore } from "../../support/vfs-chores.ts";
 import { VfsHarness } from "../../support/vfs-harness.ts";
 import { anyOperation, applyTo, type Operation } from "../../support/vfs-operations.ts";
 
 const HEAVY = process.env["SYNCLINE_TEST_ALL"] !== undefined;
 
-type Event = { readonly event: "publish" | "seal" | "sealAnew" | "checkpoint" | "forget" | "others" };
+type Event = { readonly event: Chore | "others" };
 
-const event: fc.Arbitrary<Event> = fc.record({
-  event: fc.constantFrom("publish", "seal", "sealAnew", "checkpoint", "forget", "others"),
-});
+const event: fc.Arbitrary<Event> = fc.record({ event: fc.constantFrom(...CHORES, "others") });
 const names = fc.constantFrom("a", "b", "c");
 const step: fc.Arbitrary<Operation | Event> = fc.oneof(
   { weight: 4, arbitrary: anyOperation },
@@ -32,7 +30,10 @@ test("a start after a kill finds what the process had, however checkpoints, seal
     fc.asyncProperty(fc.array(run, { minLength: 1, maxLength: 4 }), async (runs) => {
       const fs = await VfsHarness.create({ checkpointBytes: 4096 });
       for (const steps of runs) {
-        for (const each of steps) await ("event" in each ? happen(fs, each.event) : applyTo(fs, each));
+        for (const each of steps) {
+          if (!("event" in each)) await applyTo(fs, each);
+          else await (each.event === "others" ? others(fs) : doChore(fs, each.event));
+        }
         fs.vfs.persist();
         const before = contentsOf(fs.objects.overlay.state);
         fs.restart();
@@ -43,22 +44,6 @@ test("a start after a kill finds what the process had, however checkpoints, seal
   );
 });
 
-async function happen(fs: VfsHarness, what: Event["event"]): Promise<void> {
-  switch (what) {
-    case "publish":
-      return fs.publish();
-    case "seal":
-    case "sealAnew":
-      return void fs.vfs.seal(what === "sealAnew");
-    case "checkpoint":
-      return fs.vfs.checkpoint();
-    case "forget":
-      return forgetOrphans(fs);
-    case "others":
-      return others(fs);
-  }
-}
-
 /** Another agent makes a file, and changes "a" if it exists. */
 async function others(fs: VfsHarness): Promise<void> {
   const base = await fs.others(async (other) => {
@@ -66,12 +51,6 @@ async function others(fs: VfsHarness): Promise<void> {
     await applyTo(other, { op: "write", path: "a", offset: 0, bytes: new Uint8Array([fs.root.seq]) });
   });
   fs.vfs.adopt(base);
-}
-
-function forgetOrphans(fs: VfsHarness): void {
-  const orphans: Ino[] = [];
-  fs.vfs.watchOrphans((ino) => orphans.push(ino));
-  for (const ino of orphans) fs.vfs.forget(ino);
 }
 
 function objectRow(object: DirtyObject): Uint8Array {

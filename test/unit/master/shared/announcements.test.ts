@@ -12,6 +12,7 @@ import { systemDatabases } from "../../../../src/objects/databases.ts";
 import { MemoryMasterObjects } from "../../../../src/simulate/master/memory-master-objects.ts";
 import { CommitChain } from "../../../support/commit-chain.ts";
 import { ManualClock } from "../../../support/manual-clock.ts";
+import { kept } from "../../../support/kept-arbiter.ts";
 
 const DAY = 86_400;
 const SELF = { compareAndSwap: true, version: "1.2.3" };
@@ -122,17 +123,6 @@ function world() {
     return storage;
   };
   return { clock, arbiter, open };
-}
-
-/** Not closed by the storages that share it. */
-function kept(arbiter: SqliteArbiter): SqliteArbiter {
-  return new Proxy(arbiter, {
-    get(target, name) {
-      if (name === Symbol.asyncDispose) return async () => {};
-      const value: unknown = Reflect.get(target, name);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-  });
 }
 
 function collect(storage: MasterStorage, clock: ManualClock) {

@@ -19,6 +19,7 @@ import { MemoryMasterObjects } from "../../../../src/simulate/master/memory-mast
 import { RestorableArbiter } from "../../../support/restorable-arbiter.ts";
 import { temporaryFolder } from "../../../support/temporary-folder.ts";
 import { alice, startTestMaster, type TestMaster } from "../../../support/test-master.ts";
+import { kept } from "../../../support/kept-arbiter.ts";
 
 const BEAT_MS = 60_000;
 let chain: CommitChain;
@@ -428,17 +429,6 @@ function world() {
       acceptRoots,
     });
   return { clock, arbiter, objects, leaseSeconds, open };
-}
-
-/** Not closed by the storages that share it. */
-function kept(arbiter: SqliteArbiter): SqliteArbiter {
-  return new Proxy(arbiter, {
-    get(target, name) {
-      if (name === Symbol.asyncDispose) return async () => {};
-      const value: unknown = Reflect.get(target, name);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-  });
 }
 
 async function publish(storage: MasterStorage, from?: MadeCommit): Promise<MadeCommit> {
