@@ -151,7 +151,7 @@ export function overlayStorageContract(create: () => (asOfNow?: boolean) => Over
       turn,
     );
     await tables.applyInPortions([], () => NO_CHANGE, turn);
-    expect([read(tables), [...(tables.head() ?? [])], between]).toEqual([[[33], [4], [5], [66]], [7], 4]);
+    expect([read(tables), [...(tables.head() ?? [])], between]).toEqual([[[33], [4], [5], [66]], [7], 2]);
     tables.close();
   });
 

@@ -136,9 +136,9 @@ export class SqliteTables implements StateTables {
   ): Promise<void> {
     attempt(() => this.#db.exec("BEGIN IMMEDIATE"));
     try {
-      for (const objects of portions) {
+      for (const [index, objects] of portions.entries()) {
+        if (index > 0) await between();
         attempt(() => this.#write({ ...NO_CHANGE, objects }));
-        await between();
       }
       const change = rest();
       attempt(() => {

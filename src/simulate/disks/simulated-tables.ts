@@ -111,10 +111,10 @@ export class SimulatedTables implements StateTables {
     between: () => Promise<void>,
   ): Promise<void> {
     const objects: ObjectRow[] = [];
-    for (const portion of portions) {
-      this.#before("apply");
+    for (const [index, portion] of portions.entries()) {
+      if (index > 0) await between();
+      if (index < portions.length - 1) this.#before("apply");
       for (const [ino, bytes] of portion) objects.push([ino, bytes?.slice()]);
-      await between();
     }
     const change = rest();
     this.apply({ ...change, objects: [...objects, ...change.objects] });
