@@ -54,7 +54,7 @@ export interface SeenMaster {
   readonly origin: string;
   readonly compareAndSwap: boolean;
   readonly version: string;
-  /** How long it keeps blocks that no root reaches; undefined: not known, as of masters of earlier versions. */
+  /** How long it keeps blocks that no root reaches. Undefined: masters of earlier versions do not tell. */
   readonly leaseSeconds?: number | undefined;
 }
 

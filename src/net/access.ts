@@ -14,7 +14,7 @@ export interface MasterAccess {
   readonly insecure: boolean;
   /** How long calls wait for a master that does not answer. Absent: they do not wait, since the caller retries. */
   readonly patience?: Patience | undefined;
-  /** Where to keep which masters others named. Absent: nowhere. */
+  /** The folder for the names of masters that others named. Absent: they are not kept. */
   readonly mastersFolder?: string | undefined;
   /** Limits everything that this thread sends to and receives from servers. */
   readonly limit?: RateLimit | undefined;

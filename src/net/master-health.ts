@@ -45,7 +45,7 @@ export class MasterHealth {
   /** A probe failed again. Streams stay: with all masters away, calls may go here. */
   stayLeft(why: unknown, nowMs: number, pauseMs: number): void {
     const reason = why instanceof Error ? why.message : String(why);
-    // A call that ended because the master was left says so.
+    // The error of a call that ended because the master was left begins with that.
     this.#left = reason.replace(`${this.master.address} was left: `, "");
     this.#leftMs = nowMs;
     this.#dueMs = nowMs + pauseMs;

@@ -32,7 +32,7 @@ export interface MastersTools {
   readonly random: Random;
   /** Connects to a master that another one named. Throws `bad_address` where a bearer must not be sent. */
   readonly connect: (origin: string) => Master;
-  /** Those that were named before. */
+  /** The masters that were named before this start. */
   readonly known?: KnownMasters | undefined;
 }
 

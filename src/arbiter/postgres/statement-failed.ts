@@ -2,7 +2,7 @@
 import { type ErrorCode, SynclineError } from "../../base/errors.ts";
 import { describeError } from "../../base/log.ts";
 
-/** Stands for the error of a connection for which there is no password. */
+/** A connection failed for want of a password. */
 export class PasswordMissing extends Error {
   constructor(cause: unknown) {
     super("no password", { cause });
@@ -17,7 +17,7 @@ export class PasswordMissing extends Error {
 export class StatementFailed extends SynclineError {
   /** The server said that it changed nothing, or was never asked. */
   readonly unchanged: boolean;
-  /** The code for a command that this error ends. */
+  /** The code with which a command ends if it meets this error. */
   readonly ending: ErrorCode;
 
   /** `address`: without the password. */
@@ -94,14 +94,14 @@ export function sqlStateOf(cause: unknown): string | undefined {
   return typeof cause.code === "string" && cause.code.length === 5 ? cause.code : undefined;
 }
 
-/** For a shell, so only plain names. */
+/** For use in a shell: only plain names. */
 function namesIn(address: string): { readonly user: string; readonly database: string } {
   const { username, pathname } = new URL(address);
   const plain = (text: string, instead: string) => (/^\w+$/.test(text) ? text : instead);
   return { user: plain(username, "USER"), database: plain(pathname.slice(1), "DATABASE") };
 }
 
-/** `pg` reads the files that an address names for each connection. */
+/** For each connection, `pg` reads the files that the address names. */
 function isUnreadableFile(cause: unknown): boolean {
   if (!(cause instanceof Error)) return false;
   return ("syscall" in cause && cause.syscall === "open") || ("code" in cause && cause.code === "EISDIR");

@@ -92,7 +92,7 @@ function addressUrl(text: string): URL {
     parseAddress(base);
   } catch (error) {
     if (!hasCode(error, "bad_address")) throw error;
-    // The address as it was given.
+    // Quotes the address as it was given.
     const { hint, cause } = error;
     const message = error.message.replace(JSON.stringify(base), () => JSON.stringify(text));
     throw new SynclineError("bad_address", message, { ...(hint !== undefined && { hint }), cause });

@@ -29,7 +29,7 @@ export class ExtentList {
     for (const chunk of this.#rest ?? []) yield* chunk;
   }
 
-  /** The extents from the one that holds this offset onwards. */
+  /** The extents in order, beginning with the one at this offset. */
   *from(offset: number): Generator<Extent> {
     let index = this.#chunkOf(offset);
     let at = indexIn(this.#chunk(index), offset);

@@ -68,9 +68,9 @@ export interface TableChange {
   readonly inodes: Iterable<InodeRow>;
   readonly removedInodes: Iterable<Ino>;
   readonly objects: Iterable<ObjectRow>;
-  /** Whether another epoch is in flight than before: the rows of that one are removed first. */
+  /** Whether the epoch in flight is another one than before, whose rows are removed first. */
   readonly otherFlight: boolean;
-  /** Objects of the epoch in flight as they were sealed, encoded: those that changed since. */
+  /** Objects that changed since the epoch in flight was sealed, encoded as they were then. */
   readonly sealed: Iterable<readonly [Ino, Uint8Array]>;
   /** The checkpoint's position. Undefined: unchanged. */
   readonly head: Uint8Array | undefined;

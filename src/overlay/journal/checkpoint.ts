@@ -17,7 +17,7 @@ import { readBaseRoot, writeBaseRoot } from "./journal-codec.ts";
 import type { BaseRoot } from "./journal-record.ts";
 import * as stored from "./stored-record.ts";
 
-/** For an epoch in flight with rows for what changed since the seal only. Otherwise `WHOLE_VERSION`, for earlier programs. */
+/** Only what changed since the seal of the epoch in flight has rows. Otherwise `WHOLE_VERSION`, which earlier programs read. */
 const FLIGHT_VERSION = 4;
 const WHOLE_VERSION = 3;
 /** Those that are read. */

@@ -14,7 +14,7 @@ import type { Ino } from "../../base/ids.ts";
 import { RESERVED_INODES } from "../../base/limits.ts";
 import { NO_CHANGE, type StateTables, type TableChange } from "../disk/storage.ts";
 
-/** A portion of rows, as a part of the journal's size at which a checkpoint is due. Programs wait for one at a time. */
+/** How large a portion of rows is, as a part of the journal at which a checkpoint is due. Programs wait for one at a time. */
 const PORTION = 1 / 16;
 /** A checkpoint is not due until the journal is as large as this part of what the last one wrote. */
 const LAST_SHARE = 1 / 2;

@@ -66,8 +66,8 @@ export async function putAll(applier: Puts, puts: readonly Put[]): Promise<Failu
 }
 
 /**
- * Puts them one by one. Stops once FULL_PUTS did not fit: the rest will not fit either. Ends if a written file has no room
- * for its name: only the log then tells what was done, and any later step would clear it.
+ * Puts them one by one. Stops once FULL_PUTS did not fit: the rest will not fit either. Also stops if a written file has
+ * no room for its name: only the log then tells what was done, and any later step would clear it.
  */
 async function putEach(applier: Puts, puts: readonly Put[]): Promise<Failure | undefined> {
   let refused = 0;

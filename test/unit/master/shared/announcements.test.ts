@@ -1,4 +1,4 @@
-/** Masters with one arbiter that keep unreached blocks for different times. */
+/** Masters that share an arbiter but have different leases. */
 import { beforeAll, expect, onTestFinished, test } from "vitest";
 import { SqliteArbiter } from "../../../../src/arbiter/sqlite-arbiter.ts";
 import type { Wallet } from "../../../../src/base/ids.ts";
