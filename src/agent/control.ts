@@ -118,7 +118,7 @@ export async function askAgent<Call extends ControlRequest["call"]>(
     const answer = JSON.parse(await exchange(socket, JSON.stringify(request))) as Answer;
     if (!("error" in answer)) return answer.ok as Awaited<ReturnType<Required<ControlAnswers>[Call]>>;
     const { code, message, hint } = answer.error;
-    throw new SynclineError(code, message, hint === undefined ? {} : { hint });
+    throw new SynclineError(code, message, { hint });
   } finally {
     hurry?.[Symbol.dispose]();
     socket.destroy();
@@ -240,9 +240,8 @@ function notInCache(what: "pinned" | "freed"): SynclineError {
 }
 
 function failure(error: unknown): Failure {
-  const known = failureOf(error);
-  const hint = known.hint === undefined ? {} : { hint: known.hint };
-  return { error: { code: known.code, message: known.message, ...hint } };
+  const { code, message, hint } = failureOf(error);
+  return { error: { code, message, ...(hint !== undefined && { hint }) } };
 }
 
 /** Throws `usage` for an invalid request. */

@@ -5,7 +5,6 @@ import { closeAll } from "../base/resources.ts";
 import type { Beginning } from "../overlay/beginnings.ts";
 import { createDataReader } from "../overlay/data/data-reader.ts";
 import type { BaseRoot } from "../overlay/journal/journal-record.ts";
-import { trustOf } from "../net/access.ts";
 import type { Agent, AgentOptions } from "./agent.ts";
 import type { BackgroundCollection } from "./threads/background-collection.ts";
 import { startCollecting } from "./threads/start-collecting.ts";
@@ -14,9 +13,8 @@ import { mountOf, type DoorReport } from "./doors/doors.ts";
 import { drain, type Drained } from "./publishing/drain.ts";
 import { type EarlyCutting, openEarlyCutting } from "./publishing/early-cutting.ts";
 import type { FilesystemThread } from "./threads/filesystem-thread.ts";
-import { firstBase } from "./state/first-base.ts";
 import { type FlushEnd, FlushSchedule } from "./publishing/flush-schedule.ts";
-import { collectGarbage, IdleRelease, objectsInMemory, releaseMemory } from "../runtime/memory.ts";
+import { collectGarbage, IdleRelease, releaseMemory } from "../runtime/memory.ts";
 import { answersOf, endProcess } from "./threads/hand-over.ts";
 import { HeldBase } from "./state/held-base.ts";
 import type { AgentBucket } from "./writing-bucket.ts";
@@ -27,9 +25,9 @@ import { Pause } from "./state/pause.ts";
 import { Publisher } from "./publishing/publisher.ts";
 import { flushReport, statusReport, type AgentStatus, type FlushReport } from "./reports.ts";
 import type { PendingReport, UnmountReport } from "./reports.ts";
-import { cacheDirOf, noteEnded } from "./state/state-dir.ts";
-import type { WorkerSetup } from "./threads/threads.ts";
+import { noteEnded } from "./state/state-dir.ts";
 import { WarmUp } from "./threads/warm-up.ts";
+import { workerSetup } from "./threads/worker-setup.ts";
 
 /** Writes between the last flush and the unmount get this long, even when the time is up. */
 const LAST_FLUSH_MS = 2_000;
@@ -98,7 +96,7 @@ export class RunningAgent implements Agent {
   async start(prepared: Promise<void>): Promise<void> {
     const { stateDir, doors, address, clock, log, onStep, answers = (own) => own } = this.#options;
     onStep?.("reading the newest root");
-    const setup = await this.#workerSetup();
+    const setup = await workerSetup(this.#options, this.#opened.bucket, this.#writer === undefined);
     onStep?.("reading local changes");
     const { base, held } = await this.#thread.call("open", setup);
     // The thread may end meanwhile.
@@ -216,25 +214,6 @@ export class RunningAgent implements Agent {
     return (this.#collection = startCollecting(this.#options, this.#opened.bucket.genesis, seq, () =>
       this.#idleRelease.note(),
     ));
-  }
-
-  async #workerSetup(): Promise<WorkerSetup> {
-    const { address, stateDir, readTimeoutMs, cacheBytes, unpublished } = this.#options;
-    return {
-      address,
-      stateDir,
-      cacheDir: cacheDirOf(stateDir),
-      cacheBytes,
-      unpublished,
-      unpublishedObjects: objectsInMemory(),
-      readOnly: this.#writer === undefined,
-      readTimeoutMs,
-      publishedDurability: this.#options.publishedDurability,
-      trust: trustOf(this.#options.access),
-      genesis: this.#opened.bucket.genesis.bytes,
-      base: await firstBase(this.#opened.bucket, this.#options),
-      supervision: this.#options.supervision,
-    };
   }
 
   #pauseChanged(isPaused: boolean): void {

@@ -7,12 +7,19 @@ export class SynclineError extends Error {
   readonly code: ErrorCode;
   /** What the person can do about it, as a full sentence; absent if nothing helps. */
   readonly hint: string | undefined;
+  /** The code with which a command ends. Differs from `code` where a service that runs on tries again all the same. */
+  readonly ending: ErrorCode;
 
-  constructor(code: ErrorCode, message: string, options: { hint?: string; cause?: unknown } = {}) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { hint?: string | undefined; cause?: unknown; ending?: ErrorCode | undefined } = {},
+  ) {
     super(message, { cause: options.cause });
     this.name = "SynclineError";
     this.code = code;
     this.hint = options.hint;
+    this.ending = options.ending ?? code;
   }
 }
 

@@ -16,10 +16,7 @@ export function failureOf(error: unknown): SynclineError {
     });
   }
   const hint = WAYS_OUT.get(systemCodeOf(first) ?? "");
-  return new SynclineError("local_io_failed", refusal(first), {
-    ...(hint === undefined ? {} : { hint }),
-    cause: first,
-  });
+  return new SynclineError("local_io_failed", refusal(first), { hint, cause: first });
 }
 
 /** "notes.txt: no such file or directory (ENOENT, open)."; of the addon: "notes.txt: openat2: Permission denied." */

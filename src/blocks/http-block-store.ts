@@ -107,7 +107,7 @@ export class HttpBlockStore implements BlockStore {
     } catch (error) {
       if (!hasCode(error, "arbiter_unreachable")) throw error;
       const { message, hint } = error;
-      throw new SynclineError("store_unreachable", message, { ...(hint !== undefined && { hint }), cause: error });
+      throw new SynclineError("store_unreachable", message, { hint, cause: error });
     }
   }
 

@@ -63,7 +63,7 @@ export function pinnedUrl({ url, pinnedGenesis }: BucketAddress): string {
 export function parseAddress(text: string): BucketAddress {
   const { address, path } = splitAddress(text);
   if (path.length === 0) return address;
-  throw badAddress(text, `is a path inside the bucket ${address.url}`);
+  throw new BadAddress(text, `is a path inside the bucket ${address.url}`);
 }
 
 /**
@@ -81,9 +81,9 @@ export function splitAddress(text: string): { readonly address: BucketAddress; r
     case "s3":
       return { address: parseS3Address(text), path: [] };
     case "":
-      throw badAddress(text, "is not a URL");
+      throw new BadAddress(text, "is not a URL");
     default:
-      throw badAddress(text, `has the unknown scheme ${scheme}://`);
+      throw new BadAddress(text, `has the unknown scheme ${scheme}://`);
   }
 }
 
@@ -105,10 +105,10 @@ function parseFolderAddress(text: string): FolderAddress {
   try {
     url = new URL(exactText(text));
   } catch (cause) {
-    throw badAddress(text, "is not a URL", cause);
+    throw new BadAddress(text, "is not a URL", cause);
   }
   if (url.search !== "" || url.username !== "")
-    throw badAddress(text, "has a query or a user name, which file:// does not allow");
+    throw new BadAddress(text, "has a query or a user name, which file:// does not allow");
   const pinnedGenesis = pinOf(text, url.hash);
   try {
     const path = resolve(fileURLToPath(url));
@@ -122,7 +122,7 @@ function parseFolderAddress(text: string): FolderAddress {
       pinnedGenesis,
     };
   } catch (cause) {
-    throw badAddress(text, cause instanceof Error ? `is invalid: ${cause.message}` : "is invalid", cause);
+    throw new BadAddress(text, cause instanceof Error ? `is invalid: ${cause.message}` : "is invalid", cause);
   }
 }
 
@@ -134,7 +134,7 @@ function parseS3Address(text: string): S3Address {
   const [, bucket = "", path = "", search = "", hash = ""] =
     /^s3:\/\/([^/?#]*)([^?#]*)(\?[^#]*)?(#.*)?$/is.exec(text) ?? [];
   if (!/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(bucket)) {
-    throw badAddress(
+    throw new BadAddress(
       text,
       bucket.includes("@") ? "holds a key: put it into AWS_ACCESS_KEY_ID" : "has no valid S3 bucket name",
     );
@@ -142,18 +142,18 @@ function parseS3Address(text: string): S3Address {
   const settings = new URLSearchParams(search);
   for (const name of settings.keys()) {
     if (!S3_SETTINGS.some((known) => known === name))
-      throw badAddress(text, `has the unknown setting ${JSON.stringify(name)}`);
+      throw new BadAddress(text, `has the unknown setting ${JSON.stringify(name)}`);
   }
   const parts = path.split("/").filter((part) => part !== "");
   const wrong = parts.find((part) => !S3_PART.test(part) || part === "." || part === "..");
   if (wrong !== undefined)
-    throw badAddress(text, `has a prefix that not every S3 server takes, ${JSON.stringify(wrong)}`);
+    throw new BadAddress(text, `has a prefix that not every S3 server takes, ${JSON.stringify(wrong)}`);
   const endpoint = endpointOf(text, settings.get("endpoint"));
   const region = settings.get("region") || undefined;
-  if (region !== undefined && !isRegion(region)) throw badAddress(text, "has an invalid region");
+  if (region !== undefined && !isRegion(region)) throw new BadAddress(text, "has an invalid region");
   const style = choice(text, settings, "style", endpoint === undefined ? ["virtual", "path"] : ["path", "virtual"]);
   const auth = choice(text, settings, "auth", ["keys", "wallet"]);
-  if (auth === "wallet" && endpoint === undefined) throw badAddress(text, "needs an endpoint for auth=wallet");
+  if (auth === "wallet" && endpoint === undefined) throw new BadAddress(text, "needs an endpoint for auth=wallet");
   // A bucket has one spelling: settings in one order, without those that are the default.
   const shown = [
     ...(endpoint === undefined ? [] : [`endpoint=${endpoint}`]),
@@ -180,12 +180,12 @@ function parseS3Address(text: string): S3Address {
 function endpointOf(text: string, endpoint: string | null): string | undefined {
   if (endpoint === null || endpoint === "") return undefined;
   const whole = /^https?:\/\//i.test(endpoint) ? endpoint : `https://${endpoint}`;
-  if (!URL.canParse(whole)) throw badAddress(text, "has an endpoint that is not a URL");
+  if (!URL.canParse(whole)) throw new BadAddress(text, "has an endpoint that is not a URL");
   const url = new URL(whole);
   if (url.username !== "" || url.password !== "") {
-    throw badAddress(text, "holds a key, which belongs into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY");
+    throw new BadAddress(text, "holds a key, which belongs into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY");
   }
-  if (url.pathname !== "/" || url.search !== "") throw badAddress(text, "has an endpoint with a path");
+  if (url.pathname !== "/" || url.search !== "") throw new BadAddress(text, "has an endpoint with a path");
   return url.origin;
 }
 
@@ -198,7 +198,7 @@ function choice<Value extends string>(
 ): Value {
   const given = settings.get(name);
   const chosen = given === null ? choices[0] : choices.find((known) => known === given);
-  if (chosen === undefined) throw badAddress(text, `needs ${name} to be ${choices.join(" or ")}`);
+  if (chosen === undefined) throw new BadAddress(text, `needs ${name} to be ${choices.join(" or ")}`);
   return chosen;
 }
 
@@ -206,16 +206,16 @@ function choice<Value extends string>(
 function splitMasterAddress(text: string): { address: MasterAddress; path: string[] } {
   const [, scheme = "", hosts = "", rest = ""] = /^(https?:\/\/)([^/?#]*)(.*)$/is.exec(text) ?? [];
   const origins = [...new Set(hosts.split(",").map((host) => originOf(text, scheme, host)))];
-  if (origins.length > MAX_MASTERS) throw badAddress(text, `names more than ${MAX_MASTERS} masters`);
+  if (origins.length > MAX_MASTERS) throw new BadAddress(text, `names more than ${MAX_MASTERS} masters`);
   // Not relative to the origin: "//x" would name another host.
   const url = new URL(`${origins[0]}/${exactText(rest.replace(/^\/+/, ""))}`);
-  if (url.search !== "") throw badAddress(text, "has a query string");
+  if (url.search !== "") throw new BadAddress(text, "has a query string");
   const segments = url.pathname.split("/").filter((segment) => segment !== "");
   const owner = /^0x[0-9a-f]{40}$/i.test(segments[0] ?? "") ? parseWallet(segments[0] ?? "") : undefined;
   const [bucket = "", ...path] = owner === undefined ? segments : segments.slice(1);
-  if (bucket === "") throw badAddress(text, "names no bucket: add /NAME after the host");
+  if (bucket === "") throw new BadAddress(text, "names no bucket: add /NAME after the host");
   if (!isBucketName(bucket)) {
-    throw badAddress(
+    throw new BadAddress(
       text,
       "has an invalid bucket name: use at most 63 of a-z, 0-9, . _ - and begin with a letter or digit",
     );
@@ -241,10 +241,10 @@ function originOf(text: string, scheme: string, host: string): string {
   try {
     url = new URL(`${scheme}${host}`);
   } catch (cause) {
-    throw badAddress(text, `has an invalid host, ${JSON.stringify(host)}`, cause);
+    throw new BadAddress(text, `has an invalid host, ${JSON.stringify(host)}`, cause);
   }
   if (url.username !== "" || url.password !== "") {
-    throw badAddress(text, "contains a user name or password; put it in the environment or a keystore");
+    throw new BadAddress(text, "contains a user name or password; put it in the environment or a keystore");
   }
   return url.origin;
 }
@@ -253,7 +253,7 @@ function pinOf(text: string, hash: string): Cid | undefined {
   try {
     return hash.length > 1 ? parseCid(hash.slice(1)) : undefined;
   } catch (cause) {
-    throw badAddress(text, "has an invalid genesis after #", cause);
+    throw new BadAddress(text, "has an invalid genesis after #", cause);
   }
 }
 
@@ -262,10 +262,13 @@ const S3_FORM =
   "It looks like s3://bucket/prefix/path?endpoint=…&region=…: a path precedes the question mark. " +
   "The settings are endpoint, region, style and auth.";
 
-function badAddress(text: string, why: string, cause?: unknown): SynclineError {
-  const shown = JSON.stringify(text.replaceAll(/\/\/[^/?#]*@/g, "//…@"));
-  return new SynclineError("bad_address", `${shown} ${why}.`, {
-    hint: text.startsWith("s3://") ? S3_FORM : FORMS,
-    cause,
-  });
+/** `why` follows the address in the message. Its password is not shown. */
+export class BadAddress extends SynclineError {
+  readonly why: string;
+
+  constructor(text: string, why: string, cause?: unknown) {
+    const shown = JSON.stringify(text.replaceAll(/\/\/[^/?#]*@/g, "//…@"));
+    super("bad_address", `${shown} ${why}.`, { hint: text.startsWith("s3://") ? S3_FORM : FORMS, cause });
+    this.why = why;
+  }
 }

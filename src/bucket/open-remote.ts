@@ -153,16 +153,14 @@ export async function openAtMaster(
 ): Promise<HttpRemote> {
   const { access, local, clock, random, onStaleRoot } = options;
   if (access === undefined) throw new SynclineError("bad_token", `${url} needs a wallet, but none is available.`);
-  const { tlsCa, insecure, limit, mastersFolder } = access;
-  const [{ MasterConnection }, { knownMasters }, { SendingRate }, { Masters }, { PatientMaster }, { HttpRemote }] =
-    await Promise.all([
-      import("../net/master-connection.ts"),
-      import("../net/known-masters.ts"),
-      import("../net/sending-rate.ts"),
-      import("../net/masters.ts"),
-      import("../net/patient-master.ts"),
-      import("./http/http-remote.ts"),
-    ]);
+  const { tlsCa, insecure, limit } = access;
+  const [{ MasterConnection }, { SendingRate }, { Masters }, { PatientMaster }, { HttpRemote }] = await Promise.all([
+    import("../net/master-connection.ts"),
+    import("../net/sending-rate.ts"),
+    import("../net/masters.ts"),
+    import("../net/patient-master.ts"),
+    import("./http/http-remote.ts"),
+  ]);
   // This machine's line is slow to all masters alike.
   const rate = new SendingRate(clock);
   const { silenceMs } = access.patience ?? {};
@@ -171,8 +169,7 @@ export async function openAtMaster(
     return new MasterConnection(origin, { bearer, clock, tlsCa, insecure, limit, rate, silenceMs });
   };
   const name = { owner: owner ?? "", bucket };
-  const known = mastersFolder === undefined ? undefined : knownMasters(mastersFolder, origins);
-  const masters = new Masters(origins.map(connect), clock, { random, connect, known });
+  const masters = new Masters(origins.map(connect), clock, { random, connect, known: access.known?.(origins) });
   const { patience } = access;
   const master = patience === undefined ? masters : new PatientMaster(masters, { ...patience, clock, random });
   return new HttpRemote({ address: url, master, name, local, onStaleRoot, clock, random });

@@ -3,7 +3,7 @@
  * trusts.
  */
 import { X509Certificate } from "node:crypto";
-import { join } from "node:path";
+import { knownMasters } from "../agent/state/known-masters.ts";
 import { rootFile } from "../agent/state/root-file.ts";
 import { stateRoot } from "../agent/state/state-dir.ts";
 import { RootWitness } from "../bucket/root-witness.ts";
@@ -31,7 +31,7 @@ export function accessOf(call: Call<MasterOption>, limit?: Rates): MasterAccess 
     sessionToken: runtime.env["SYNCLINE_TOKEN"] || undefined,
     tlsCa: options.tlsCa === undefined ? undefined : certificatesOf(options.tlsCa, runtime.files),
     insecure: options.insecure,
-    mastersFolder: join(stateRoot(runtime.env, options.state), "masters"),
+    known: knownMasters(stateRoot(runtime.env, options.state)),
     limit,
     clock: runtime.clock,
   });

@@ -1,6 +1,5 @@
 /** Runs one command line: parses it, runs the command, and turns the result into output and an exit status. */
 import { Command, CommanderError } from "commander";
-import { endingOf } from "../arbiter/postgres/statement-failed.ts";
 import { SynclineError } from "../base/errors.ts";
 import { failureOf } from "../base/failure.ts";
 import { type Program, readOptions, type Register } from "./command.ts";
@@ -64,11 +63,10 @@ function createProgram(runtime: Runtime, commands: readonly Register[], version:
   return program;
 }
 
-/** A master goes on without its arbiter, but a command ends with what the arbiter said. */
+/** An error of ours with the code that a command ends with. Others are returned as they are. */
 function endOf(error: unknown): unknown {
-  const known = failureOf(error);
-  const ending = endingOf(known);
-  return ending === known ? error : ending;
+  const { code, ending, message, hint, cause } = failureOf(error);
+  return ending === code ? error : new SynclineError(ending, message, { hint, cause });
 }
 
 function usageError(error: CommanderError, root: Command, args: readonly string[]): SynclineError {

@@ -2,6 +2,7 @@
 import type { Clock } from "../base/clock.ts";
 import { RateLimit, type Rates } from "../base/rate-limit.ts";
 import type { WalletSigner } from "../crypto/wallet.ts";
+import type { KnownMasters } from "./masters.ts";
 import type { Patience } from "./patience.ts";
 import { sessionBearer, walletBearer, type Bearer } from "./bearer.ts";
 
@@ -14,20 +15,20 @@ export interface MasterAccess {
   readonly insecure: boolean;
   /** How long calls wait for a master that does not answer. Absent: they do not wait, since the caller retries. */
   readonly patience?: Patience | undefined;
-  /** The folder for the names of masters that others named. Absent: they are not kept. */
-  readonly mastersFolder?: string | undefined;
+  /** The masters that those of an address named, in any order. Absent: they are not kept. */
+  readonly known?: ((origins: readonly string[]) => KnownMasters) | undefined;
   /** Limits everything that this thread sends to and receives from servers. */
   readonly limit?: RateLimit | undefined;
 }
 
 /** What another thread needs to call servers. It gets its tokens from this thread. */
-export interface Trust extends Pick<MasterAccess, "tlsCa" | "insecure" | "mastersFolder"> {
+export interface Trust extends Pick<MasterAccess, "tlsCa" | "insecure"> {
   /** Each thread has its own limit, at these rates. */
   readonly rates: Rates | undefined;
 }
 
-export function trustOf({ tlsCa, insecure, mastersFolder, limit }: MasterAccess): Trust {
-  return { tlsCa, insecure, mastersFolder, rates: limit?.rates };
+export function trustOf({ tlsCa, insecure, limit }: MasterAccess): Trust {
+  return { tlsCa, insecure, rates: limit?.rates };
 }
 
 export function trustedAccess(bearer: MasterAccess["bearer"], { rates, ...trust }: Trust, clock: Clock): MasterAccess {
@@ -41,15 +42,15 @@ export interface AccessOptions {
   readonly sessionToken?: string | undefined;
   readonly tlsCa?: string | undefined;
   readonly insecure?: boolean | undefined;
-  readonly mastersFolder?: string | undefined;
+  readonly known?: MasterAccess["known"];
   readonly limit?: Rates | undefined;
   readonly clock: Clock;
 }
 
 export function masterAccess(options: AccessOptions): MasterAccess {
-  const { wallet, sessionToken, tlsCa, insecure = false, mastersFolder, limit, clock } = options;
+  const { wallet, sessionToken, tlsCa, insecure = false, known, limit, clock } = options;
   const make = () => (sessionToken === undefined ? walletBearer(wallet, clock) : sessionBearer(sessionToken));
-  return { bearer: eachOnce(make), tlsCa, insecure, mastersFolder, limit: limit && new RateLimit(clock, limit) };
+  return { bearer: eachOnce(make), tlsCa, insecure, known, limit: limit && new RateLimit(clock, limit) };
 }
 
 /** One bearer per origin, made on first request. */

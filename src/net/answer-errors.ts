@@ -26,8 +26,7 @@ export function errorOf(origin: string, refusal: Refusal): SynclineError {
   const { status, message } = refusal;
   const code = codeOf(refusal);
   const words = message === "" ? `The master answered with status ${status}.` : message;
-  const hint = HINTS[code];
-  return new SynclineError(code, `${origin}: ${words}`, hint === undefined ? {} : { hint });
+  return new SynclineError(code, `${origin}: ${words}`, { hint: HINTS[code] });
 }
 
 const MAX_CODE = 64;

@@ -35,18 +35,13 @@ export class MasterHealth {
     this.stayLeft(why, nowMs, pauseMs);
     this.#samples = 0;
     this.#averageMs = undefined;
-    const { address } = this.master;
-    const left = this.#left ?? "";
-    const message = left.startsWith(address) ? left : `${address} was left: ${left}`;
-    this.inUse.abort(new SynclineError("store_unreachable", message));
+    this.inUse.abort(new MasterLeft(this.master.address, this.#left ?? ""));
     this.inUse = new AbortController();
   }
 
   /** A probe failed again. Streams stay: with all masters away, calls may go here. */
   stayLeft(why: unknown, nowMs: number, pauseMs: number): void {
-    const reason = why instanceof Error ? why.message : String(why);
-    // The error of a call that ended because the master was left begins with that.
-    this.#left = reason.replace(`${this.master.address} was left: `, "");
+    this.#left = why instanceof MasterLeft ? why.reason : why instanceof Error ? why.message : String(why);
     this.#leftMs = nowMs;
     this.#dueMs = nowMs + pauseMs;
     this.times++;
@@ -81,5 +76,15 @@ export class MasterHealth {
   report(used: boolean): MasterReport {
     const latencyMs = this.#averageMs === undefined ? null : Math.round(this.#averageMs * 10) / 10;
     return { address: this.master.address, used, left: this.#left ?? null, latencyMs };
+  }
+}
+
+/** Ends the calls to a master that is left. */
+class MasterLeft extends SynclineError {
+  readonly reason: string;
+
+  constructor(address: string, reason: string) {
+    super("store_unreachable", reason.startsWith(address) ? reason : `${address} was left: ${reason}`);
+    this.reason = reason;
   }
 }

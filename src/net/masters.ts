@@ -25,7 +25,6 @@ import {
   type MasterReport,
   type MasterRequest,
 } from "./master-connection.ts";
-import type { KnownMasters } from "./known-masters.ts";
 import { MasterHealth } from "./master-health.ts";
 
 export interface MastersTools {
@@ -34,6 +33,12 @@ export interface MastersTools {
   readonly connect: (origin: string) => Master;
   /** The masters that were named before this start. */
   readonly known?: KnownMasters | undefined;
+}
+
+/** What was noted is read by the next start. */
+export interface KnownMasters {
+  read(): readonly string[];
+  note(origins: readonly string[]): void;
 }
 
 export class Masters implements Master {

@@ -200,8 +200,7 @@ function asObject(value: unknown): Record<string, unknown> {
 
 function asArbiterError(error: unknown): unknown {
   if (!hasCode(error, "store_unreachable")) return error;
-  const hint = error.hint === undefined ? {} : { hint: error.hint };
-  return new SynclineError("arbiter_unreachable", error.message, { ...hint, cause: error });
+  return new SynclineError("arbiter_unreachable", error.message, { hint: error.hint, cause: error });
 }
 
 function malformed(address: string, cause?: unknown): SynclineError {

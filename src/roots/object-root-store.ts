@@ -94,8 +94,7 @@ export class ObjectRootStore implements RootStore {
       return await work();
     } catch (cause) {
       if (!hasCode(cause, "store_unreachable")) throw cause;
-      const hint = cause.hint === undefined ? {} : { hint: cause.hint };
-      throw new SynclineError("arbiter_unreachable", cause.message, { ...hint, cause });
+      throw new SynclineError("arbiter_unreachable", cause.message, { hint: cause.hint, cause });
     }
   }
 

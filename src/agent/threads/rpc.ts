@@ -79,5 +79,5 @@ async function answer(port: Port, methods: Methods, { id, name = "", value }: Me
 }
 
 function asError({ code = "internal", value, hint }: Message): SynclineError {
-  return new SynclineError(code, String(value), hint === undefined ? {} : { hint });
+  return new SynclineError(code, String(value), { hint });
 }

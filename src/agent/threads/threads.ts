@@ -24,6 +24,8 @@ import type { SharedBytes } from "./shared-bytes.ts";
 export interface WorkerSetup {
   readonly address: string;
   readonly stateDir: string;
+  /** Folder of all states. */
+  readonly stateRoot: string;
   readonly cacheDir: string;
   readonly cacheBytes: number;
   /** Counts the bytes in data files, if `cacheBytes` also limits them. */

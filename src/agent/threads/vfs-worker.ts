@@ -10,7 +10,7 @@ import type { Bucket } from "../../bucket/bucket.ts";
 import { recentNames } from "../../bucket/machines.ts";
 import type { Log, LogFields } from "../../base/log.ts";
 import { systemRandom } from "../../base/random.ts";
-import { eachOnce, type MasterAccess, type Trust, trustedAccess } from "../../net/access.ts";
+import { eachOnce, type MasterAccess, trustedAccess } from "../../net/access.ts";
 import { keptBearer, RENEW_AHEAD_MS } from "../../net/bearer.ts";
 import { loadAhead } from "../../net/pool.ts";
 import { DiskStorage } from "../../overlay/disk/disk-storage.ts";
@@ -29,6 +29,7 @@ import { IdleRelease, releaseGarbage } from "../../runtime/memory.ts";
 import { serveFirst } from "../../runtime/priority.ts";
 import { releasingReader } from "./releasing-reader.ts";
 import { EpochExchange } from "../publishing/epoch-exchange.ts";
+import { knownMasters } from "../state/known-masters.ts";
 import { pinnedDirOf } from "../state/state-dir.ts";
 import { openBucket, type OpenedBucket } from "../open-bucket.ts";
 import { OpenDoors } from "../doors/open-doors.ts";
@@ -77,7 +78,7 @@ function serve(port: MessagePort): void {
     loaded: () => {},
     async open(setup) {
       const doubted = (pack: PackName) => tell({ event: "doubted", pack });
-      serving = await openFilesystem(setup, log, accessThrough(main.call, setup.trust), idleRelease, doubted);
+      serving = await openFilesystem(setup, log, accessThrough(main.call, setup), idleRelease, doubted);
       const { vfs } = serving;
       vfs.onDirty((reason) => tell({ event: "dirty", reason }));
       vfs.onBegun((file) => tell({ event: "begun", file }));
@@ -250,7 +251,7 @@ async function machineName(bucket: Bucket, writer: WriterId): Promise<string> {
 }
 
 /** Tokens come from the main thread, which keeps each for minutes beyond this. */
-function accessThrough(call: Caller<MainMethods>, trust: Trust): MasterAccess {
+function accessThrough(call: Caller<MainMethods>, { trust, stateRoot }: WorkerSetup): MasterAccess {
   const bearer = eachOnce((origin) => {
     const kept = keptBearer(systemClock, TOKEN_KEPT_MS, () => call("token", origin));
     const refused = (token: string) => {
@@ -260,7 +261,7 @@ function accessThrough(call: Caller<MainMethods>, trust: Trust): MasterAccess {
     };
     return { token: () => kept.token(), refused };
   });
-  return trustedAccess(bearer, trust, systemClock);
+  return { ...trustedAccess(bearer, trust, systemClock), known: knownMasters(stateRoot) };
 }
 
 const TOKEN_KEPT_MS = RENEW_AHEAD_MS / 2;

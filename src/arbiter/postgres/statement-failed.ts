@@ -17,23 +17,13 @@ export class PasswordMissing extends Error {
 export class StatementFailed extends SynclineError {
   /** The server said that it changed nothing, or was never asked. */
   readonly unchanged: boolean;
-  /** The code with which a command ends if it meets this error. */
-  readonly ending: ErrorCode;
 
   /** `address`: without the password. */
   constructor(address: string, cause: unknown, unchanged: boolean) {
-    const { ending = "arbiter_unreachable", message, hint } = failureAt(address, cause);
-    super("arbiter_unreachable", message, { hint, cause });
+    const { message, ...said } = failureAt(address, cause);
+    super("arbiter_unreachable", message, { ...said, cause });
     this.unchanged = unchanged;
-    this.ending = ending;
   }
-}
-
-/** The error as a command ends with it. Others are returned as they are. */
-export function endingOf(error: SynclineError): SynclineError {
-  if (!(error instanceof StatementFailed) || error.ending === error.code) return error;
-  const { ending, message, hint, cause } = error;
-  return new SynclineError(ending, message, { ...(hint !== undefined && { hint }), cause });
 }
 
 interface Failure {

@@ -75,8 +75,7 @@ export class NewestIndex {
       });
     } catch (cause) {
       if (!hasCode(cause, "arbiter_unreachable")) throw cause;
-      const hint = cause.hint === undefined ? {} : { hint: cause.hint };
-      throw new SynclineError("store_unreachable", cause.message, { ...hint, cause });
+      throw new SynclineError("store_unreachable", cause.message, { hint: cause.hint, cause });
     }
   }
 

@@ -5,7 +5,7 @@ import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { FileName } from "../../base/ids.ts";
 import { nameFromBytes, nameToBytes } from "../../base/names.ts";
 import { orElse, unlessSync } from "../../base/unless.ts";
-import { exactText, parseAddress, pinnedUrl, splitAddress } from "../../bucket/address.ts";
+import { BadAddress, exactText, parseAddress, pinnedUrl, splitAddress } from "../../bucket/address.ts";
 import { bucketInS3, openRemote, type RemoteOptions } from "../../bucket/open-remote.ts";
 import { ROOT_OBJECT } from "../../format/blocks/object-name.ts";
 import type { MasterAccess } from "../../net/access.ts";
@@ -91,11 +91,8 @@ function addressUrl(text: string): URL {
   try {
     parseAddress(base);
   } catch (error) {
-    if (!hasCode(error, "bad_address")) throw error;
     // Quotes the address as it was given.
-    const { hint, cause } = error;
-    const message = error.message.replace(JSON.stringify(base), () => JSON.stringify(text));
-    throw new SynclineError("bad_address", message, { ...(hint !== undefined && { hint }), cause });
+    throw error instanceof BadAddress ? new BadAddress(text, error.why, error.cause) : error;
   }
   return url ?? new URL(exact);
 }

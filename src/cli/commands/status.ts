@@ -67,10 +67,8 @@ async function ask(
   } catch (error) {
     if (hasCode(error, "no_agent")) return undefined;
     if (!hasCode(error, "time_out")) throw error;
-    const hint = error.hint === undefined ? {} : { hint: error.hint };
-    return {
-      silent: new SynclineError("time_out", `${printText(state.mount)}: ${error.message}`, { ...hint, cause: error }),
-    };
+    const { message, hint } = error;
+    return { silent: new SynclineError("time_out", `${printText(state.mount)}: ${message}`, { hint, cause: error }) };
   }
 }
 
