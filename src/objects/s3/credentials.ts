@@ -103,6 +103,10 @@ async function fromProfile(env: Environment): Promise<Credentials | undefined> {
   if (accessKeyId === undefined || secretAccessKey === undefined) {
     const name = env["AWS_PROFILE"];
     if (!name) return undefined;
+    if (profile.size === 0)
+      throw new SynclineError("bad_token", `There is no AWS profile ${name}.`, {
+        hint: `Correct AWS_PROFILE, or make the profile with \`aws configure --profile ${name}\`.`,
+      });
     throw new SynclineError("bad_token", `The AWS profile ${name} has no access key.`, {
       hint: "Profiles with aws_access_key_id and aws_secret_access_key are supported.",
     });

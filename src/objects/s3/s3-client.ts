@@ -171,14 +171,15 @@ export class S3Client implements AsyncDisposable {
     return new SynclineError("store_unreachable", `The S3 server at ${this.#shownHost()} does not answer${why}.`, {
       hint: isUntrustedCause(cause)
         ? trustHint(cause)
-        : "Check the network and the endpoint. A mount publishes once it answers; run a command again then.",
+        : "Check the network and the endpoint (http or https?). A mount publishes once it answers; run a command again then.",
       cause,
     });
   }
 
   /** What an answer that nobody expected means, as an error. */
   refusal(answer: S3Answer, what: string): SynclineError {
-    return refusalOf(answer, what, this.#shownHost(), this.#options.bucket);
+    const { bucket, bearer } = this.#options;
+    return refusalOf(answer, what, { host: this.#shownHost(), bucket, wallet: bearer !== undefined });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -2,9 +2,19 @@
 import { SynclineError } from "../../base/errors.ts";
 import type { S3Answer } from "./s3-request.ts";
 
-export function refusalOf({ status, error }: S3Answer, what: string, host: string, bucket: string): SynclineError {
+/** `wallet`: a wallet's bearer signed the request. */
+export function refusalOf(
+  { status, error }: S3Answer,
+  what: string,
+  { host, bucket, wallet }: { readonly host: string; readonly bucket: string; readonly wallet: boolean },
+): SynclineError {
   const said = [error?.code, error?.message].filter((text) => text !== undefined && text !== "").join(": ");
   const message = `${host} refused ${what} (${status}${said === "" ? "" : ` ${said}`}).`;
+  // A server that takes no bearers may call the request anonymous, or its header malformed.
+  if (wallet && (status === 400 || status === 401 || status === 403))
+    return new SynclineError("bad_token", message, {
+      hint: "If this server takes no wallets, leave auth=wallet out of the address, and set access keys.",
+    });
   switch (error?.code) {
     case "NoSuchBucket":
       return new SynclineError("store_failed", `${host} has no S3 bucket ${bucket}.`, {
@@ -36,7 +46,10 @@ export function refusalOf({ status, error }: S3Answer, what: string, host: strin
     default: {
       if (status === 507) return new SynclineError("disk_full", message);
       if (status === 401 || status === 403) return new SynclineError("bad_token", message);
-      return new SynclineError("store_failed", message);
+      return new SynclineError("store_failed", message, {
+        // An S3 server gives a reason.
+        hint: said === "" ? "Check the endpoint: does it speak http or https?" : undefined,
+      });
     }
   }
 }
