@@ -1,5 +1,6 @@
 /** A pool of connections to PostgreSQL, and what its errors say about a statement. */
-import { Client, type ClientBase, Pool, type PoolClient } from "pg";
+import { readFileSync } from "node:fs";
+import { Client, type ClientBase, type ClientConfig, Pool, type PoolClient } from "pg";
 import type { Clock } from "../../base/clock.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
@@ -27,8 +28,19 @@ const GOODBYE_MS = 1_000;
 const SESSION = `SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 4;
   SET statement_timeout = ${STATEMENT_MS}`;
 
-/** `pg` leaves the socket open if connecting fails: the server may wait a minute for a password, and the process for it. */
-class ClosingClient extends Client {
+/**
+ * `pg` leaves the socket open if connecting fails: the server may wait a minute for a password, and the process for it. Its
+ * constructor throws if a certificate cannot be read, which its pool does not expect: here, connecting fails.
+ */
+class SafeClient extends Client {
+  readonly #unreadable: Error | undefined;
+
+  constructor(settings: ClientConfig = {}) {
+    const unreadable = unreadableFile(settings.connectionString);
+    super(unreadable === undefined ? settings : {});
+    this.#unreadable = unreadable;
+  }
+
   override connect(): Promise<Client>;
   override connect(callback: (error: Error | null) => void): void;
   override connect(callback?: (error: Error | null) => void): Promise<Client> | void {
@@ -37,6 +49,8 @@ class ClosingClient extends Client {
         this.connect((error) => (error === null ? resolve(this) : reject(error))),
       );
     }
+    const unreadable = this.#unreadable;
+    if (unreadable !== undefined) return process.nextTick(callback, unreadable);
     super.connect((error: Error | null) => {
       if (error === null) return callback(null);
       this.connection.stream.destroy();
@@ -68,7 +82,7 @@ export class Database implements AsyncDisposable {
     this.#clock = clock;
     this.#log = log;
     const onConnect = this.#prepare as (client: ClientBase) => void;
-    this.#pool = new Pool({ ...this.#settings, max: CONNECTIONS, onConnect, Client: ClosingClient });
+    this.#pool = new Pool({ ...this.#settings, max: CONNECTIONS, onConnect, Client: SafeClient });
     this.#pool.on("connect", (client) => this.#opened(client));
     // A connection that breaks while idle; the next call makes another one.
     this.#pool.on("error", (error) => this.#log.warn("a connection to the arbiter broke", { error: error.message }));
@@ -100,7 +114,7 @@ export class Database implements AsyncDisposable {
   async connection(): Promise<Client> {
     let client: Client | undefined;
     try {
-      client = new ClosingClient(this.#settings);
+      client = new SafeClient(this.#settings);
       this.#opened(client);
       await client.connect();
       await this.#prepare(client);
@@ -176,6 +190,21 @@ export class Database implements AsyncDisposable {
       keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
       application_name: "syncline",
     };
+  }
+}
+
+/** Why a file that the address names cannot be read. */
+function unreadableFile(url: string | undefined): Error | undefined {
+  if (url === undefined) return undefined;
+  const { searchParams } = new URL(url);
+  try {
+    for (const name of ["sslrootcert", "sslcert", "sslkey"]) {
+      const path = searchParams.get(name);
+      if (path) readFileSync(path);
+    }
+    return undefined;
+  } catch (error) {
+    return error as Error;
   }
 }
 

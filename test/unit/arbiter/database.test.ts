@@ -1,5 +1,7 @@
 /** What a broken connection to PostgreSQL does to its master. The server here says what a test needs, in PostgreSQL's protocol. */
+import { rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
+import { join } from "node:path";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { Database, withoutPassword } from "../../../src/arbiter/postgres/database.ts";
 import { PostgresArbiter } from "../../../src/arbiter/postgres/postgres-arbiter.ts";
@@ -8,6 +10,7 @@ import { systemClock } from "../../../src/base/clock.ts";
 import type { SynclineError } from "../../../src/base/errors.ts";
 import { silentLog } from "../../../src/base/log.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
+import { temporaryFolder } from "../../support/temporary-folder.ts";
 
 const AUTHENTICATED = message("R", Buffer.alloc(4));
 const READY = message("Z", Buffer.from("I"));
@@ -141,6 +144,30 @@ test("a certificate that cannot be read is a matter of the address", async () =>
   };
   await expect(database.query("SELECT")).rejects.toMatchObject(error);
   await expect(database.connection()).rejects.toMatchObject(error);
+});
+
+test("a certificate that vanishes under a busy master fails its statements, also those that wait for a connection", async () => {
+  const certificate = join(await temporaryFolder(), "ca.pem");
+  writeFileSync(certificate, "any");
+  const asked = new Set<Socket>();
+  const server = createServer((socket) => {
+    let isStarted = false;
+    socket.on("error", () => {});
+    socket.on("data", (data) => {
+      if (!isStarted) socket.write(Buffer.concat([AUTHENTICATED, READY]));
+      else if (data.includes("pg_is_in_recovery")) socket.write(Buffer.concat([DONE, READY]));
+      else asked.add(socket);
+      isStarted = true;
+    });
+  });
+  const url = `postgres://one@127.0.0.1:${await portOf(server)}/one?sslmode=disable&sslrootcert=${certificate}`;
+  await using database = new Database(url, systemClock, silentLog);
+  const failed = Array.from({ length: 12 }, () => database.query("SELECT").catch((error: unknown) => error));
+  await expect.poll(() => asked.size).toBe(8);
+  rmSync(certificate);
+  for (const socket of asked) socket.destroy();
+  for (const error of await Promise.all(failed)) expect(error).toBeInstanceOf(StatementFailed);
+  server.close();
 });
 
 test("a server that falls silent does not keep a master that ends, nor its process", async () => {
