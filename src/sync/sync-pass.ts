@@ -12,6 +12,7 @@ import { ChunkCache } from "../content/chunk-cache.ts";
 import { UnitRules } from "../fstree/merge/units/unit-rules.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import { noteArrived } from "./apply/arrived.ts";
+import { forgetLost } from "./apply/ignored-sources.ts";
 import type { DiskPath } from "./disk/disk.ts";
 import { forgetFilesBefore, missingMass, noteFilesBefore, type HeldDeletions } from "./deletion-limit.ts";
 import { DEFAULT_POLICY } from "../format/commits/policy.ts";
@@ -20,8 +21,7 @@ import { makeDurable } from "./scan/durable.ts";
 import { standOnFirst } from "./publish/record-published.ts";
 import { recoverEpoch } from "./publish/recover-epoch.ts";
 import type { PassContext, PassResult } from "./pass-result.ts";
-import { rulesInBucket } from "./scan/bucket-rules.ts";
-import { NO_RULES, readRules, type IgnoreRules } from "./scan/ignore-rules.ts";
+import { PassRules } from "./scan/pass-rules.ts";
 import { findChanges } from "./scan/find-changes.ts";
 import { matchKeepingMissing } from "./scan/keep-missing.ts";
 import { LeftOut, type LeftReason } from "./scan/left-out.ts";
@@ -73,14 +73,14 @@ class SyncPass {
   readonly #portion: Most;
   /** What was sent in portions before the full scan. */
   #early: PortionsSent | undefined;
-  #rules: IgnoreRules = NO_RULES;
-  #bucketRules = "";
+  readonly #rules: PassRules;
   #policy = DEFAULT_POLICY;
   #again: boolean;
 
   constructor(context: PassContext, isDryRun = false) {
     this.#context = context;
     this.#isDryRun = isDryRun;
+    this.#rules = new PassRules(context);
     this.#portion = context.portion ?? WHOLE_PORTION;
     this.#again = context.again ?? false;
     this.#nodes = new NodeStore(context.bucket.blocks, { capacityBytes: PUBLISH_NODE_CACHE_BYTES });
@@ -100,9 +100,10 @@ class SyncPass {
       await noteExchanged(db);
       if (accept === true) await resetFolder(db, bucket, log);
     }
-    this.#rules = await this.#rulesNow();
+    await this.#rules.read();
     const head = await this.#head();
-    await this.#readRules(head);
+    await this.#rules.readComing(this.#nodes, head);
+    this.#again ||= this.#rules.haveChanged;
     await standOnFirst(db, this.#nodes, head);
     this.#policy = await bucket.policy(head);
     const isAsKnown = (path: DiskPath, entry: Pick<Entry, "record">) => this.#isAsKnown(path, entry);
@@ -110,6 +111,7 @@ class SyncPass {
     await noteArrived({ db, disk, nodes: this.#nodes, isAsKnown, nowNs: () => clock.nowNs() });
     for (let attempt = 0; ; attempt++) {
       const all = await this.#scan();
+      this.#rules.keep();
       const isSure = all.unsure.length === 0;
       const deleted = isSure ? all.local.deletedFiles : [];
       const mass = await missingMass(db, this.#nodes, deleted, this.#policy.guard);
@@ -121,19 +123,6 @@ class SyncPass {
       if (attempt === ATTEMPTS) throw unstable();
       if (published === "late") await this.#recover(await this.#head());
     }
-  }
-
-  #rulesNow(): Promise<IgnoreRules> {
-    return readRules(this.#context.disk, this.#context.hidden, this.#bucketRules);
-  }
-
-  async #readRules(head: VerifiedCommit): Promise<void> {
-    const { db } = this.#context;
-    this.#bucketRules = await rulesInBucket(this.#context, this.#nodes, head);
-    this.#rules = await this.#rulesNow();
-    if (db.fact("rules") === this.#rules.digest) return;
-    this.#again = true;
-    db.setFact("rules", this.#rules.digest);
   }
 
   async #head(): Promise<VerifiedCommit> {
@@ -181,9 +170,13 @@ class SyncPass {
     const { db, disk, bucket, clock } = this.#context;
     const [lookedNs, beganMs] = [clock.nowNs(), clock.monotonicMs()];
     const isApart = (path: DiskPath) => isSyncedApart(db, disk, bucket.genesis.cid, path);
-    const walked = await walk(disk, this.#rules, db, most, isApart);
+    const walked = await walk(disk, this.#rules.now, db, most, isApart);
     if (!this.#isDryRun) await this.#stillThere();
-    const matching = db.reading(() => match(db, walked, this.#rules, walked.isCut));
+    let matching = db.reading(() => match(db, walked, this.#rules, walked.isCut));
+    if (matching.lostUnseen.length > 0) {
+      await forgetLost(db, matching.lostUnseen);
+      matching = db.reading(() => match(db, walked, this.#rules, walked.isCut));
+    }
     return { walked, matching, lookedNs, beganMs };
   }
 
@@ -231,7 +224,7 @@ class SyncPass {
       {
         ...this.#context,
         sent: this.#context.progress?.sent,
-        rules: this.#rules,
+        rules: this.#rules.now,
         limits: this.#portion,
         unstable: this.#leftOut.paths(),
         stillThere: () => this.#stillThere(),
@@ -249,7 +242,7 @@ class SyncPass {
   /** "again": files changed while being read, or could not be read. */
   async #publish(scanned: Scanned, approved: boolean, mayRepeat: boolean): Promise<Published | "again" | "late"> {
     this.#context.progress?.sending?.(totalsOf(scanned.local));
-    const context = { ...this.#context, rules: this.#rules, sent: this.#context.progress?.sent, approved };
+    const context = { ...this.#context, rules: this.#rules.now, sent: this.#context.progress?.sent, approved };
     const published = await (this.#isDryRun ? dryRunScan : publishScan)(context, this.#nodes, scanned);
     if (published === "late" || !("changed" in published)) return published;
     this.#leftOut.add(published.unreadable, "cannot be read");
@@ -267,7 +260,7 @@ class SyncPass {
     const base = db.base();
     if (base === undefined) return this.#result(scanned, { conflicts, figures, held: missing });
     const { tree } = base;
-    const [rules, units] = [this.#rules, new UnitRules(this.#policy.units)];
+    const [rules, units] = [this.#rules.now, new UnitRules(this.#policy.units)];
     const content = new ChunkCache(bucket.blocks, { capacityBytes: PUBLISH_CHUNK_CACHE_BYTES });
     const { plan, held, applied } = await showRoot(
       {
@@ -301,7 +294,7 @@ class SyncPass {
     db.setFact("awaited", scanned.awaited);
     if (held === undefined) db.setFact("shown", String(base.seq));
     if (held === undefined && missing === undefined) forgetFilesBefore(db);
-    const hasNewRules = (await this.#rulesNow()).digest !== this.#rules.digest;
+    const hasNewRules = await this.#rules.areOutdated();
     return this.#result(scanned, { conflicts, figures, plan, applied, hasNewRules, held: missing ?? held });
   }
 

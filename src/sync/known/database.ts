@@ -335,6 +335,7 @@ export type FactKey =
   | "late"
   | "compare all"
   | "rules"
+  | "rules source"
   | "exchanged"
   | "shown"
   | "awaited"

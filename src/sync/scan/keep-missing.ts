@@ -4,15 +4,14 @@
  */
 import { placeText } from "../../fstree/object-rows.ts";
 import type { SyncDatabase } from "../known/database.ts";
-import type { IgnoreRules } from "./ignore-rules.ts";
-import { match, type Matching } from "./match.ts";
+import { match, type Matching, type ScanRules } from "./match.ts";
 import type { Found, Walked } from "./walk.ts";
 
 /** Leaves out new objects at the places of missing ones: they wait until the name is free. */
 export function matchKeepingMissing(
   db: SyncDatabase,
   walked: Walked,
-  rules: IgnoreRules,
+  rules: ScanRules,
 ): { readonly walked: Walked; readonly matching: Matching } {
   for (let seen = walked; ;) {
     const matching = match(db, seen, rules, true);

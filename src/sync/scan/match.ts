@@ -3,7 +3,7 @@
  * identity, and so do files that an editor rewrites under their old name.
  */
 import { groupBy } from "../../base/collections.ts";
-import type { FileId, FileName, Ino } from "../../base/ids.ts";
+import type { FileId, Ino } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
 import type { Place } from "../../fstree/object-rows.ts";
 import { placeText } from "../../fstree/object-rows.ts";
@@ -15,7 +15,7 @@ import type { IgnoreRules } from "./ignore-rules.ts";
 import { KnownEntries } from "../known/known-entries.ts";
 import { PARKED_ID } from "../disk/paths.ts";
 import { isSameInode, isUntouched } from "../known/seen.ts";
-import { within, type Found, type Walked } from "./walk.ts";
+import { foundAt, within, type Found, type Walked } from "./walk.ts";
 
 /** An object on the disk, or one that is entirely gone. */
 export interface LocalObject {
@@ -41,21 +41,37 @@ export interface Matching {
   ofId(id: FileId): LocalObject | undefined;
 }
 
+/** A whole folder, matched. */
+export interface Matched extends Matching {
+  /**
+   * Names that are gone, and were ignored at the last scan: the bucket keeps what is removed at an ignored path. The database
+   * must forget them before anything is published.
+   */
+  readonly lostUnseen: readonly Entry[];
+}
+
+/** The ignore rules of a scan, and of the last one. */
+export interface ScanRules {
+  readonly now: IgnoreRules;
+  readonly last: IgnoreRules;
+}
+
 /** `keepsMissing`: keeps the names of objects that were not found anywhere. */
-export function match(db: SyncDatabase, walked: Walked, rules: IgnoreRules, keepsMissing = false): Matching {
+export function match(db: SyncDatabase, walked: Walked, rules: ScanRules, keepsMissing = false): Matched {
   const matcher = new Matcher(db, walked, rules);
   matcher.matchAll();
   matcher.findMissing(keepsMissing);
   return matcher;
 }
 
-class Matcher implements Matching {
+class Matcher implements Matched {
   readonly root: LocalObject;
   readonly objectOf = new Map<Found, LocalObject>();
   readonly objects: LocalObject[] = [];
+  readonly lostUnseen: Entry[] = [];
   readonly #known: KnownEntries;
   readonly #walked: Walked;
-  readonly #rules: IgnoreRules;
+  readonly #rules: ScanRules;
   readonly #byId = new Map<FileId, LocalObject>();
   /** What was found, by inode. Built on first use: a folder's first scan does not need it. */
   #byIno: ReadonlyMap<bigint, readonly Found[]> | undefined;
@@ -73,7 +89,7 @@ class Matcher implements Matching {
   /** Places that the system tells nothing of. */
   readonly #unknown = new Set<string>();
 
-  constructor(db: SyncDatabase, walked: Walked, rules: IgnoreRules) {
+  constructor(db: SyncDatabase, walked: Walked, rules: ScanRules) {
     this.#known = new KnownEntries(db, walked.settled);
     this.#walked = walked;
     this.#rules = rules;
@@ -104,6 +120,7 @@ class Matcher implements Matching {
       const hasMoved = entry.record.type === "directory" && known !== undefined && known.found.length > 0;
       const isMissing = known === undefined || known.found.length === 0;
       const isKept = !hasMoved && ((keepsMissing && isMissing) || this.#isOutOfSight(entry, known));
+      if (!isKept && !hasMoved && this.#wasIgnored(entry) && !this.#hasLeft(entry, known)) this.lostUnseen.push(entry);
       if (known !== undefined && !isKept) continue;
       const object = known ?? this.#add(entry.id, []);
       if (isKept) object.kept.push(entry);
@@ -256,14 +273,21 @@ class Matcher implements Matching {
   }
 
   #isOutOfSight(entry: Entry, known: LocalObject | undefined): boolean {
-    const onlyNames = () => known?.found.filter(({ stat }) => isOnlyName(stat, entry)) ?? [];
+    const onlyNames = known?.found.filter(({ stat }) => isOnlyName(stat, entry)) ?? [];
     // An object whose only name is in sight is not out of sight.
-    if (this.#isBelowClosed(entry)) return onlyNames().length === 0;
-    const above = this.#pathOf(entry.parent, 0);
-    if (above === undefined) return false;
-    if (!this.#rules.ignores([...above, entry.name], entry.record.type === "directory")) return false;
-    // What was moved out of an ignored path has left it. What was removed there stays in the bucket.
-    return !onlyNames().some((found) => known?.entries.every((at) => !this.#isAt(found, at)));
+    if (this.#isBelowClosed(entry)) return onlyNames.length === 0;
+    return isIgnored(this.#rules.now, this.#pathOf(entry.parent, 0), entry) && !this.#hasLeft(entry, known);
+  }
+
+  /** Whether it was moved out of an ignored path, and so has left it. What was removed there stays in the bucket. */
+  #hasLeft(entry: Entry, known: LocalObject | undefined): boolean {
+    const onlyNames = known?.found.filter(({ stat }) => isOnlyName(stat, entry)) ?? [];
+    return onlyNames.some((found) => known?.entries.every((at) => !this.#isAt(found, at)));
+  }
+
+  /** Whether the last scan ignored it. A directory above it may have another path now. */
+  #wasIgnored(entry: Entry): boolean {
+    return isIgnored(this.#rules.last, this.#lastPathOf(entry.parent, 0), entry);
   }
 
   /** Also if what is there is unknown. */
@@ -286,6 +310,19 @@ class Matcher implements Matching {
     const above = this.#pathOf(entry.parent, depth + 1);
     return above === undefined ? undefined : [...above, entry.name];
   }
+
+  /** A directory's path when last synced. */
+  #lastPathOf(id: FileId, depth: number): DiskPath | undefined {
+    if (id === ROOT_ID) return [];
+    const [entry] = this.#known.byId(id);
+    if (entry === undefined || depth > MAX_DEPTH) return undefined;
+    const above = this.#lastPathOf(entry.parent, depth + 1);
+    return above === undefined ? undefined : [...above, entry.name];
+  }
+}
+
+function isIgnored(rules: IgnoreRules, above: DiskPath | undefined, { name, record }: Entry): boolean {
+  return above !== undefined && rules.ignores([...above, name], record.type === "directory");
 }
 
 /**
@@ -296,24 +333,6 @@ function isThere({ record, seen }: Entry, stat: DiskStat): boolean {
   const isSame = isSameInode(seen, stat) || isUntouched(seen, { ...stat, ino: seen.ino });
   return record.type === stat.type && isSame;
 }
-
-function foundAt(root: Found, path: DiskPath): Found | undefined {
-  return path.reduce<Found | undefined>((at, name) => at && childOf(at, name), root);
-}
-
-function childOf(directory: Found, name: FileName): Found | undefined {
-  const { children } = directory;
-  if (children.length <= FEW) return children.find((each) => each.name === name);
-  let named = childrenByName.get(directory);
-  if (named === undefined) {
-    named = new Map(children.map((each) => [each.name, each]));
-    childrenByName.set(directory, named);
-  }
-  return named.get(name);
-}
-
-/** Indexes of large directories, built on demand. What was found does not change. */
-const childrenByName = new WeakMap<Found, ReadonlyMap<FileName, Found>>();
 
 function isOnlyName({ ino, type, links }: DiskStat, { seen }: Entry): boolean {
   return ino === seen.ino && (type === "directory" || links === 1);

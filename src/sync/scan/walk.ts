@@ -16,6 +16,7 @@ import {
 } from "../disk/disk.ts";
 import { OWN_FOLDER } from "../disk/paths.ts";
 import type { IgnoreRules } from "./ignore-rules.ts";
+import { FEW } from "./entries-of-object.ts";
 import { tooLarge } from "./too-large.ts";
 
 /** An object that exists. */
@@ -155,6 +156,25 @@ export function foundAs(
 ): Found {
   return { path, stat, parent, name, children, closed, unknown };
 }
+
+/** What a walk found at a path. */
+export function foundAt(root: Found, path: DiskPath): Found | undefined {
+  return path.reduce<Found | undefined>((at, name) => at && childOf(at, name), root);
+}
+
+function childOf(directory: Found, name: FileName): Found | undefined {
+  const { children } = directory;
+  if (children.length <= FEW) return children.find((each) => each.name === name);
+  let named = childrenByName.get(directory);
+  if (named === undefined) {
+    named = new Map(children.map((each) => [each.name, each]));
+    childrenByName.set(directory, named);
+  }
+  return named.get(name);
+}
+
+/** Indexes of large directories, built on demand. What was found does not change. */
+const childrenByName = new WeakMap<Found, ReadonlyMap<FileName, Found>>();
 
 class Walker {
   readonly special: DiskPath[] = [];

@@ -60,7 +60,7 @@ test(
           for (const what of whats) await done(each, what, `version ${actions++}`);
           each.disk.tick(tick);
           if (isRemounted) each.disk.renumber();
-          const rules = text === "" ? NO_RULES : await parseRules(text);
+          const rules = text === "" ? NO_RULES : await parseRules([text]);
           const undo = hinder(each, closed, mounted);
           const passing = await comesTo(world, each, rules, each.db);
           expect(passing.text).toEqual((await comesTo(world, each, rules)).text);
@@ -86,7 +86,7 @@ async function comesTo(
 ): Promise<{ text: string; settled: number }> {
   const lookedNs = disk.nowNs();
   const walked = await walk(disk, rules, before);
-  const matching = match(db, walked, rules);
+  const matching = match(db, walked, { now: rules, last: rules });
   const options = { disk, content: bucket.contentConfig, attention: { modeMask: 0o1777, owners: false }, lookedNs };
   const local = await findChanges(matching, { ...options, block: async () => new Uint8Array(), unstable: new Set() });
   // Numbers of inodes are those of one scan.

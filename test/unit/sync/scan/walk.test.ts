@@ -19,7 +19,7 @@ async function settled() {
 
 /** Paths that a scan tells of, and its objects that were found. */
 async function told({ disk, db }: SyncedFolder, rules = NO_RULES): Promise<string[]> {
-  const matching = match(db, await walk(disk, rules, db), rules);
+  const matching = match(db, await walk(disk, rules, db), { now: rules, last: rules });
   const found = matching.objects.flatMap((object) => object.found.map((each) => each.path.join("/")));
   const gone = matching.objects.filter((object) => object.found.length + object.kept.length === 0);
   return [...found, ...gone.map(({ entries }) => `${entries[0]?.name} is gone`)].filter(
@@ -61,7 +61,7 @@ test("a scan lists the contents of a new directory that took a moved one's name"
 
 test("a scan lists a directory in which something is ignored since", async () => {
   const { a } = await settled();
-  const rules = await parseRules("/c/d/1\n");
+  const rules = await parseRules(["/c/d/1\n"]);
   expect((await told(a, rules)).sort()).toEqual(["c", "c/d", "c/d/2"]);
 });
 

@@ -1,0 +1,86 @@
+/** What was removed at an ignored path stays in the bucket, also once the path is ignored no longer. */
+import { expect, test } from "vitest";
+import { parseRules } from "../../../src/sync/scan/ignore-rules.ts";
+import { bucketTree, path, settle, twoFolders } from "../../support/sync-world.ts";
+
+const RULES = path(".synclineignore");
+const ALL = ["archive/1", "archive/2", "archive/3", "archive/in/4"];
+
+/** Two folders that have an archive, which the first one ignores. */
+async function ignoredArchive() {
+  const { world, a, b } = await twoFolders();
+  for (const directory of ["archive", "archive/in"]) a.disk.make(path(directory));
+  for (const file of ALL) a.disk.write(path(file), file);
+  await settle(world);
+  a.disk.write(RULES, "archive/\n");
+  await settle(world);
+  const bucket = async (below: string) =>
+    [...(await bucketTree(world.bucket)).keys()].filter((name) => name.startsWith(below)).sort();
+  return { world, a, b, bucket };
+}
+
+test.each(["here", "elsewhere"])("its rule is removed %s after a pass: all comes back", async (where) => {
+  const { world, a, b, bucket } = await ignoredArchive();
+  for (const file of ALL) a.disk.remove(path(file));
+  for (const directory of ["archive/in", "archive"]) a.disk.remove(path(directory));
+  await settle(world);
+  (where === "here" ? a : b).disk.remove(RULES);
+  await settle(world);
+  expect(await bucket("archive/")).toEqual(expect.arrayContaining(ALL));
+  for (const { disk } of [a, b]) expect([...disk.tree().keys()]).toEqual(expect.arrayContaining(ALL));
+});
+
+test("its rule is removed in the same pass: all comes back, and what is removed afterwards goes", async () => {
+  const { world, a, b, bucket } = await ignoredArchive();
+  for (const file of ["archive/1", "archive/in/4"]) a.disk.remove(path(file));
+  a.disk.remove(RULES);
+  await settle(world);
+  expect(await bucket("archive/")).toEqual(expect.arrayContaining(ALL));
+  expect([...a.disk.tree().keys()]).toEqual(expect.arrayContaining(ALL));
+  a.disk.remove(path("archive/1"));
+  await settle(world);
+  expect(await bucket("archive/1")).toEqual([]);
+  expect(b.disk.tree().has("archive/1")).toBe(false);
+});
+
+test("its directory is moved out of the ignored path: what had gone from it comes back there", async () => {
+  const { world, a, b, bucket } = await ignoredArchive();
+  a.disk.remove(path("archive/1"));
+  await settle(world);
+  a.disk.remove(path("archive/in/4"));
+  a.disk.move(path("archive"), path("photos"));
+  await settle(world);
+  const moved = ALL.map((name) => name.replace("archive", "photos"));
+  expect(await bucket("photos/")).toEqual(expect.arrayContaining(moved));
+  for (const { disk } of [a, b]) expect([...disk.tree().keys()]).toEqual(expect.arrayContaining(moved));
+});
+
+test("it was moved away: it keeps its identity, and does not come back", async () => {
+  const { world, a, bucket } = await ignoredArchive();
+  a.disk.move(path("archive/1"), path("1"));
+  a.disk.remove(RULES);
+  expect((await a.sync()).local.map(({ action }) => action)).toContain("moved");
+  expect(await bucket("archive/1")).toEqual([]);
+  expect((await bucketTree(world.bucket)).get("1")).toBe("archive/1");
+});
+
+test("an earlier version kept only a digest of the rules: what is gone when they change may have been ignored", async () => {
+  const { world, a, bucket } = await ignoredArchive();
+  a.disk.remove(path("archive/1"));
+  const { digest } = await parseRules(["archive/\n"]);
+  expect(a.db.fact("rules")).toBe(digest);
+  a.db.setFact("rules source", undefined);
+  a.disk.remove(RULES);
+  await settle(world);
+  expect(await bucket("archive/")).toEqual(expect.arrayContaining(ALL));
+});
+
+test("an upgrade alone brings nothing back", async () => {
+  const { world, a, bucket } = await ignoredArchive();
+  a.disk.write(path("plain"), "1");
+  await settle(world);
+  a.db.setFact("rules source", undefined);
+  a.disk.remove(path("plain"));
+  await settle(world);
+  expect(await bucket("plain")).toEqual([]);
+});
