@@ -13,8 +13,7 @@ import { resolvePath } from "../fstree/fs-reader.ts";
 import { type PublishContext, publishEpoch, type PublishOptions } from "./publish.ts";
 import type { PublishOutcome } from "./publish/outcome.ts";
 import { type Draft, DraftTree } from "./writer/draft-tree.ts";
-import type { Stretch } from "../content/chunker.ts";
-import type { FileSource } from "./writer/file-source.ts";
+import { dataOf, type FileSource } from "./writer/file-source.ts";
 import { isADirectoryError, noSuchPath, notADirectory } from "./writer/path-errors.ts";
 import { type RestoreCounts, Restorer } from "./writer/restore.ts";
 
@@ -142,6 +141,11 @@ export class BucketWriter implements AsyncDisposable {
     return draft.ino;
   }
 
+  /** Undoes `putData`, as for a file that is gone by now. False, and nothing is done, if that is not simple. */
+  takeBack(ino: Ino): Promise<boolean> {
+    return this.#draft.takeBack(ino);
+  }
+
   /** Makes a symlink, also in place of a file or another symlink. Throws `is_a_directory`, `not_a_directory`. */
   async putSymlink(path: Path, target: string, attributes: NewAttributes): Promise<void> {
     const { directory, name } = await this.#parentOf(path, attributes);
@@ -230,7 +234,10 @@ export class BucketWriter implements AsyncDisposable {
     return restorer.counts;
   }
 
-  /** Publishes all edits and a policy change as one commit; retries for a while if others are faster. Call it once. */
+  /**
+   * Publishes all edits and a policy change as one commit; retries for a while if others are faster. Call it once, or
+   * again after the data could not be read.
+   */
   async publish(note = "", { policy, data: given }: WriterPublication = {}): Promise<PublishOutcome> {
     const context = this.#publishing;
     if (context === undefined) throw new SynclineError("internal", "A dry run cannot be published.");
@@ -240,13 +247,7 @@ export class BucketWriter implements AsyncDisposable {
       lamport: (this.#base.body.seq + 1) as Lamport,
       ...this.#draft.changes(),
     };
-    const data: DataReader = {
-      readData: (ino, epoch, ...part) => this.#sources.get(ino)?.read(...part) ?? read(given, ino, epoch, ...part),
-      seen: async (ino, size) => {
-        const source = this.#sources.get(ino);
-        return source === undefined ? given?.seen?.(ino, size) : source.seen?.(size);
-      },
-    };
+    const data = dataOf(this.#sources, given);
     const options: PublishOptions = { note, sources: [...this.#restored], ...(policy === undefined ? {} : { policy }) };
     let outcome = await publishEpoch(context, changes, data, options);
     for (let round = 1; round < WRITER_ROUNDS && outcome.kind === "queued"; round++) {
@@ -323,11 +324,6 @@ export class BucketWriter implements AsyncDisposable {
     const source = { nodes: this.#nodes, tree: from.body.tree, path };
     return new Restorer(this.#draft, source, this.#context.clock.nowNs());
   }
-}
-
-function read(data: DataReader | undefined, ...range: Parameters<DataReader["readData"]>): Promise<Stretch> {
-  if (data === undefined) throw new SynclineError("internal", `Inode ${range[0]} has no data.`);
-  return data.readData(...range);
 }
 
 /** Whether a file may take another's id. All names of that one then show it, as they must for its own conflict copy. */

@@ -112,6 +112,25 @@ export class DraftTree {
     this.#change(draft.ino).content = content;
   }
 
+  /**
+   * Undoes the changes of a file's record and content. False, and nothing is done, if it has other names than its first, or
+   * took a name from another object.
+   */
+  async takeBack(ino: Ino): Promise<boolean> {
+    const draft = this.#change(ino);
+    const [only, ...others] = draft.names;
+    if (only === undefined || others.length > 0) return false;
+    if (draft.base === undefined) {
+      const parent = this.#ids.get(only.parent);
+      const before = parent && (await readDentry(this.#nodes, this.#tree, { parent, name: only.name }));
+      if (before !== undefined) return false;
+      draft.names = [];
+      this.#setEntry(only.parent, only.name, undefined);
+    } else draft.record = draft.base.record;
+    draft.content = { kind: "same" };
+    return true;
+  }
+
   /** All changes, in the form of an epoch. */
   changes(): { objects: ChangedObject[]; directories: Map<Ino, FileId> } {
     const objects: ChangedObject[] = [];

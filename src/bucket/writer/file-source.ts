@@ -2,9 +2,10 @@
 import { type FileHandle, open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { SynclineError } from "../../base/errors.ts";
+import type { Ino } from "../../base/ids.ts";
 import type { Stretch } from "../../content/chunker.ts";
 import { SPOOL_MEMORY_BYTES } from "../../base/limits.ts";
-import type { SeenFile } from "../../fstree/change-set.ts";
+import type { DataReader, SeenFile } from "../../fstree/change-set.ts";
 import { readUpTo, startOf, writeParts } from "../../objects/disk.ts";
 
 export interface FileSource extends AsyncDisposable {
@@ -16,6 +17,22 @@ export interface FileSource extends AsyncDisposable {
   read(offset: number, length: number, target?: Uint8Array): Promise<Stretch>;
   /** As `seen` of a data reader. */
   seen?(size: number): Promise<SeenFile | undefined>;
+}
+
+/** The bytes of files that have a source, and of the others those of `given`. */
+export function dataOf(sources: ReadonlyMap<Ino, FileSource>, given: DataReader | undefined): DataReader {
+  return {
+    async readData(ino, epoch, ...part) {
+      const source = sources.get(ino);
+      if (source !== undefined) return source.read(...part);
+      if (given === undefined) throw new SynclineError("internal", `Inode ${ino} has no data.`);
+      return given.readData(ino, epoch, ...part);
+    },
+    async seen(ino, size) {
+      const source = sources.get(ino);
+      return source === undefined ? given?.seen?.(ino, size) : source.seen?.(size);
+    },
+  };
 }
 
 export function sourceOfBytes(bytes: Uint8Array): FileSource {

@@ -15,7 +15,7 @@ import { hasStat, type DiskEntry, type DiskPath, type DiskStat, type SyncDisk } 
 import { pathText } from "../../sync/disk/paths.ts";
 import { openToRead, statOf } from "../../sync/disk/portable-disk.ts";
 import { ONLY_READ_ONLY, usualMode } from "../../sync/disk/windows-modes.ts";
-import { CopiedData, reading } from "../../sync/scan/copied-data.ts";
+import { CopiedData, isGone, reading } from "../../sync/scan/copied-data.ts";
 import { PortionRoom } from "../../sync/scan/portion-room.ts";
 import { SteadyFile } from "../../sync/scan/steady-file.ts";
 import { foundAs, NO_CHILDREN, type Found, type Most } from "../../sync/scan/walk.ts";
@@ -42,6 +42,8 @@ export class CopyIn implements AsyncDisposable {
   sent = 0;
   /** Files that kept changing while they were read, by their paths below the source; "" is the source itself. */
   readonly unsteady: string[] = [];
+  /** What was removed before it could be read, by its path below the source. */
+  readonly vanished: string[] = [];
   readonly #options: CopyInOptions;
   readonly #portions: PortionWriter;
   #tree: OpenTree | undefined;
@@ -85,13 +87,32 @@ export class CopyIn implements AsyncDisposable {
     const sources = this.#sources;
     this.#sources = new Map();
     await using data = this.#tree && new CopiedData(this.#tree.disk, sources, this.#options.moved);
-    const published = await this.#portions.publish(data && { data });
+    const published = await this.#publishLeft(data);
     for (const path of data?.unsteady.values() ?? []) this.unsteady.push(pathText(path));
     this.bytes += data?.grown ?? 0;
     if (this.#single?.file.isUnsteady === true) this.unsteady.push("");
     this.bytes += this.#single === undefined ? 0 : this.#single.file.size - this.#single.size;
     this.sent = this.files;
     return published;
+  }
+
+  /** Publishes without the files that are gone when they are to be read. */
+  async #publishLeft(data: CopiedData | undefined): Promise<PublishedPortions> {
+    for (;;) {
+      try {
+        return await this.#portions.publish(data && { data });
+      } catch (error) {
+        const gone = [...(data?.vanished ?? [])];
+        if (gone.length === 0) throw error;
+        data?.vanished.clear();
+        for (const [ino, { path, stat }] of gone) {
+          if (!(await this.#writer.takeBack(ino))) throw error;
+          this.vanished.push(pathText(path));
+          this.files--;
+          this.bytes -= stat.size;
+        }
+      }
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -119,7 +140,8 @@ export class CopyIn implements AsyncDisposable {
   async #directory(directory: Found, target: Path, isWhole: boolean): Promise<void> {
     const { units } = this.#opened();
     const { path, stat } = directory;
-    const entries = await this.#entriesOf(path);
+    const entries = await this.#unlessGone(path, () => this.#entriesOf(path));
+    if (entries === undefined) return;
     await this.#writer.makeDirectory(target, attributesOf(stat));
     let files = entries.filter((entry) => entry.stat.type !== "directory");
     while (files.length > 0) {
@@ -161,7 +183,8 @@ export class CopyIn implements AsyncDisposable {
     const path = directory.path.concat(name);
     const target = [...above, name];
     if (stat.type === "symlink") {
-      const leadsTo = await reading(path, () => this.#opened().disk.readLink(path));
+      const leadsTo = await this.#unlessGone(path, () => reading(path, () => this.#opened().disk.readLink(path)));
+      if (leadsTo === undefined) return;
       await this.#writer.putSymlink(target, leadsTo, attributesOf(stat));
       this.#count(0);
     } else if (stat.type === "file") await this.#file(directory, path, stat, target);
@@ -180,6 +203,17 @@ export class CopyIn implements AsyncDisposable {
     this.#sources.set(ino, foundAs({ path, stat, parent: directory, name }, NO_CHILDREN, false));
     if (stat.links > 1) this.#linked.set(identity, target);
     this.#count(stat.size);
+  }
+
+  /** Undefined, and noted, if nothing is at the path any more. */
+  async #unlessGone<Result>(path: DiskPath, work: () => Promise<Result>): Promise<Result | undefined> {
+    try {
+      return await work();
+    } catch (error) {
+      if (path.length === 0 || !isGone(error)) throw error;
+      this.vanished.push(pathText(path));
+      return undefined;
+    }
   }
 
   /** Whether the file is still as it was put: between two portions, others may replace or remove it. */

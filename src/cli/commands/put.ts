@@ -52,11 +52,12 @@ async function put(call: Call<"recursive" | BucketOption>): Promise<void> {
   const { writer } = session;
   const note = noteOf(`put ${source}`);
   countBuffers();
-  const { root, files, bytes, skipped, conflicts, figures, unsteady } =
+  const { root, files, bytes, skipped, conflicts, figures, unsteady, vanished } =
     source === "-" || (await isStream(source))
       ? await putStream(call, writer, path, note)
       : await putFiles(call, session, { given: path.names, target: await targetOf(writer, path, source) }, note);
   if (skipped > 0) output.notice(`Skipped ${skipped} fifos, sockets and devices.`);
+  if (vanished.length > 0) output.notice(`Left out what was removed meanwhile: ${listed(vanished)}.`);
   noteConflicts(output, conflicts);
   const counts = { files, bytes, skipped, ...figures, conflicts };
   const value = { root: root.commit, version: root.version, ...counts };
@@ -66,18 +67,22 @@ async function put(call: Call<"recursive" | BucketOption>): Promise<void> {
 
 /** As tar reports it: the bucket has these files, perhaps with bytes of several moments. */
 function keptChanging(paths: readonly string[]): SynclineError {
-  const names = paths.slice(0, SHOWN).map(escapeForPrint);
-  if (paths.length > SHOWN) names.push(printCount(paths.length - SHOWN, "more file"));
   const isOne = paths.length === 1;
-  const message = `${names.join(", ")} kept changing while ${isOne ? "it was" : "they were"} read.`;
+  const message = `${listed(paths)} kept changing while ${isOne ? "it was" : "they were"} read.`;
   return new SynclineError("precondition_failed", message, {
     hint: `The bucket has what was read last. Put ${isOne ? "it" : "them"} again once no program writes to ${isOne ? "it" : "them"}.`,
   });
 }
 
+function listed(paths: readonly string[]): string {
+  const names = paths.slice(0, SHOWN).map(escapeForPrint);
+  if (paths.length > SHOWN) names.push(`${paths.length - SHOWN} more`);
+  return names.join(", ");
+}
+
 const SHOWN = 10;
 
-type Put = PublishedPortions & Pick<CopyIn, "files" | "bytes" | "skipped" | "unsteady">;
+type Put = PublishedPortions & Pick<CopyIn, "files" | "bytes" | "skipped" | "unsteady" | "vanished">;
 
 async function putFiles(
   { args, options, output }: Call<"recursive" | BucketOption>,
@@ -98,8 +103,8 @@ async function putFiles(
   try {
     await copy.copy(args[0] ?? "", target, options.recursive === true);
     const published = await copy.publish();
-    const { files, skipped, unsteady } = copy;
-    return { ...published, files, bytes: copy.bytes, skipped, unsteady };
+    const { files, skipped, unsteady, vanished } = copy;
+    return { ...published, files, bytes: copy.bytes, skipped, unsteady, vanished };
   } catch (error) {
     if (copy.sent > 0) {
       const sent = printCount(copy.sent, "file");
@@ -148,7 +153,8 @@ async function putStream(
   const [uid, gid] = [process.getuid?.() ?? 0, process.getgid?.() ?? 0];
   await writer.putFile(target, stream, { mode: 0o644, uid, gid });
   const { root, conflicts, figures } = requirePublished(await writer.publish(note));
-  return { root, conflicts: conflicts.length, figures, files: 1, bytes: stream.size, skipped: 0, unsteady: [] };
+  const nothing = { skipped: 0, unsteady: [], vanished: [] };
+  return { root, conflicts: conflicts.length, figures, files: 1, bytes: stream.size, ...nothing };
 }
 
 /** If the path is or is spelled as a directory, the source keeps its name in it; "dir/." means the contents of dir. */

@@ -3,6 +3,7 @@ import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { Ino } from "../../base/ids.ts";
 import { describeError } from "../../base/log.ts";
 import { escapeForPrint } from "../../base/names.ts";
+import { failedWith } from "../../base/system-errors.ts";
 import type { Stretch } from "../../content/chunker.ts";
 import { stretchLength } from "../../content/write.ts";
 import type { DataReader, SeenFile } from "../../fstree/change-set.ts";
@@ -15,6 +16,8 @@ import type { Found } from "./walk.ts";
 export class CopiedData implements DataReader, AsyncDisposable {
   /** Files that were still changing when they were read for the last time. */
   readonly unsteady = new Map<Ino, DiskPath>();
+  /** Files that were gone when they were to be read. */
+  readonly vanished = new Map<Ino, Found>();
   readonly #disk: SyncDisk;
   readonly #sources: ReadonlyMap<Ino, Found>;
   readonly #wasRead: (bytes: number) => void;
@@ -46,8 +49,7 @@ export class CopiedData implements DataReader, AsyncDisposable {
     // A file that is longer by now is read only in part.
     const whole = ahead?.stat.size === length ? ahead : undefined;
     if (whole !== undefined) this.#whole.set(ino, whole.stat);
-    const read = () => this.#fileOf(ino, source).read(offset, length, target);
-    const bytes = whole?.bytes ?? (await reading(source.path, read));
+    const bytes = whole?.bytes ?? (await this.#read(ino, source, offset, length, target));
     this.#wasRead(stretchLength(bytes));
     return bytes;
   }
@@ -70,6 +72,15 @@ export class CopiedData implements DataReader, AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#ahead[Symbol.asyncDispose]();
     for (const ino of Array.from(this.#files.keys())) await this.#close(ino);
+  }
+
+  async #read(ino: Ino, source: Found, ...range: Parameters<SteadyFile["read"]>): Promise<Stretch> {
+    try {
+      return await reading(source.path, () => this.#fileOf(ino, source).read(...range));
+    } catch (error) {
+      if (isGone(error)) this.vanished.set(ino, source);
+      throw error;
+    }
   }
 
   #sourceOf(ino: Ino): Found {
@@ -95,6 +106,11 @@ export class CopiedData implements DataReader, AsyncDisposable {
     this.#files.delete(ino);
     await file?.[Symbol.asyncDispose]();
   }
+}
+
+/** Whether `reading` failed because nothing is at the path any more. */
+export function isGone(error: unknown): boolean {
+  return hasCode(error, "local_io_failed") && failedWith(error.cause, "ENOENT", "ENOTDIR");
 }
 
 /** Turns the disk's errors into `local_io_failed` with the path. */

@@ -55,7 +55,7 @@ async function world(things: number) {
     });
     await copy.copy(source, TARGET, true);
     const published = await copy.publish();
-    return { ...published, files: copy.files, bytes: copy.bytes, unsteady: copy.unsteady };
+    return { ...published, files: copy.files, bytes: copy.bytes, unsteady: copy.unsteady, vanished: copy.vanished };
   };
   /** Paths in each commit, oldest first. */
   const states = async () => {
@@ -351,6 +351,35 @@ test("a file that is rewritten while it is being read is read again", async () =
   expect(paths["tree/a.bin"] === "c".repeat(2_000_000)).toBe(true);
   expect((await record("a.bin"))?.mtimeNs).toBe(statSync(join(source, "a.bin"), { bigint: true }).mtimeNs);
   expect(unsteady).toEqual([]);
+});
+
+test("what is removed before it is read is left out: a file, a link, a directory", async () => {
+  const { bucket, put, write, source } = await world(100);
+  for (const path of ["kept.txt", "gone.txt", "below/1.txt", "below/2.txt"]) write(path);
+  symlinkSync("kept.txt", join(source, "link"));
+  mkdirSync(join(source, "empty"));
+  const { vanished, files, bytes } = await put(
+    afterListing(0, () => {
+      for (const name of ["gone.txt", "link", "below"]) rmSync(join(source, name), { recursive: true });
+    }),
+  );
+  const paths = await pathsOf(bucket, (await bucket.head()).commit.body.tree);
+  expect(Object.keys(paths).sort()).toEqual(["tree", "tree/empty", "tree/kept.txt"]);
+  expect(vanished.sort()).toEqual(["below", "gone.txt", "link"]);
+  expect([files, bytes]).toEqual([1, "kept.txt".length]);
+});
+
+test("what is removed before it is read stays in the bucket as it was put before", async () => {
+  const { bucket, put, write, source } = await world(100);
+  write("gone.txt", "earlier");
+  write("kept.txt", "earlier");
+  await put();
+  write("gone.txt", "later, and longer");
+  write("kept.txt", "later, and longer");
+  const { vanished } = await put(afterListing(0, () => rmSync(join(source, "gone.txt"))));
+  const paths = await pathsOf(bucket, (await bucket.head()).commit.body.tree);
+  expect([paths["tree/gone.txt"], paths["tree/kept.txt"]]).toEqual(["earlier", "later, and longer"]);
+  expect(vanished).toEqual(["gone.txt"]);
 });
 
 test("a file that never stops growing is published as far as it was, and named", async () => {
