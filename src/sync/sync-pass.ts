@@ -30,7 +30,8 @@ import { totalsOf, type LocalChanges } from "./scan/local-changes.ts";
 import { hasRecord } from "./scan/local-content.ts";
 import { resetFolder } from "./start-over.ts";
 import { claimFolder, ensureOwnFolders, isSyncedApart, openFolder, requireMarker } from "./known/marker.ts";
-import { match, type Matching } from "./scan/match.ts";
+import { match } from "./scan/match.ts";
+import type { Matching } from "./scan/matching.ts";
 import { lookUntilCertain, type Looked } from "./scan/missed.ts";
 import { returnParked, showParked } from "./apply/parked.ts";
 import { showRoot } from "./apply/show.ts";
@@ -106,6 +107,7 @@ class SyncPass {
     this.#again ||= this.#rules.haveChanged;
     await standOnFirst(db, this.#nodes, head);
     this.#policy = await bucket.policy(head);
+    this.#rules.units = new UnitRules(this.#policy.units);
     const isAsKnown = (path: DiskPath, entry: Pick<Entry, "record">) => this.#isAsKnown(path, entry);
     await this.#recover(head);
     await noteArrived({ db, disk, nodes: this.#nodes, isAsKnown, nowNs: () => clock.nowNs() });
@@ -212,7 +214,7 @@ class SyncPass {
     try {
       const options = { disk, content, attention, block, unstable: this.#leftOut, leave, lookedNs };
       const local = await findChanges(matching, options);
-      return withoutUnits(local, matching, new UnitRules(this.#policy.units), this.#leftOut.paths());
+      return withoutUnits(local, matching, this.#rules.units, this.#leftOut.paths());
     } finally {
       // The caller closes the disk after a failed pass.
       await durable;
@@ -260,7 +262,7 @@ class SyncPass {
     const base = db.base();
     if (base === undefined) return this.#result(scanned, { conflicts, figures, held: missing });
     const { tree } = base;
-    const [rules, units] = [this.#rules.now, new UnitRules(this.#policy.units)];
+    const { now: rules, units } = this.#rules;
     const content = new ChunkCache(bucket.blocks, { capacityBytes: PUBLISH_CHUNK_CACHE_BYTES });
     const { plan, held, applied } = await showRoot(
       {

@@ -749,7 +749,7 @@ function commandDecoders(): Decoder[] {
       refuses: code("precondition_failed"),
       // The library's regular expressions.
       fixedBytes: 4 << 20,
-      decode: async (bytes) => nothing((await parseRules([Buffer.from(bytes).toString("utf8")])).ignores(path, false)),
+      decode: async (bytes) => nothing((await parseRules(Buffer.from(bytes).toString("utf8"))).ignores(path, false)),
     },
   ];
 }

@@ -106,7 +106,7 @@ export class CopyIn implements AsyncDisposable {
         if (gone.length === 0) throw error;
         data?.vanished.clear();
         for (const [ino, { path, stat }] of gone) {
-          if (!(await this.#writer.takeBack(ino))) throw error;
+          if (this.#isInUnit(path) || !(await this.#writer.takeBack(ino))) throw error;
           this.vanished.push(pathText(path));
           this.files--;
           this.bytes -= stat.size;
@@ -210,10 +210,16 @@ export class CopyIn implements AsyncDisposable {
     try {
       return await work();
     } catch (error) {
-      if (path.length === 0 || !isGone(error)) throw error;
+      if (path.length === 0 || !isGone(error) || this.#isInUnit(path)) throw error;
       this.vanished.push(pathText(path));
       return undefined;
     }
+  }
+
+  /** A part of a repository or a database may not be missing, nor be older than the rest. */
+  #isInUnit(path: DiskPath): boolean {
+    const { units } = this.#opened();
+    return path.some((name) => units.isTree(name)) || path.slice(-1).some((name) => units.mainsOf(name).length > 0);
   }
 
   /** Whether the file is still as it was put: between two portions, others may replace or remove it. */

@@ -112,10 +112,6 @@ class Planner {
     const placed = countBy(sorted);
     const puts = sorted.map((put) => (placed.get(put.target.id) === 1 ? put : oneOfSeveral(put)));
     for (const entry of this.#context.db.children(PARKED_ID)) this.#gone.set(placeText(entry), entry);
-    for (const entry of this.#gone.values()) {
-      if (!(await this.#isIgnoredInTree(entry))) continue;
-      for (const child of this.#context.db.children(entry.id)) this.#gone.set(placeText(child), child);
-    }
     const removals = [...this.#gone.values()].flatMap((entry) => this.#removal(entry, placed));
     return { puts, removals: removals.sort((a, b) => b.path.length - a.path.length), left: this.#left };
   }
@@ -182,13 +178,6 @@ class Planner {
     const what = isThere ? "change" : known ? "move" : "add";
     const isNew = entry === undefined && !known;
     this.#puts.push({ place: { parent: place.parent, name: place.name }, target, path, what, isNew });
-  }
-
-  /** Whether it is a directory that the tree has at an ignored path. Its entries are gone with it, but not unsettled. */
-  async #isIgnoredInTree({ id, record }: Entry): Promise<boolean> {
-    if (record.type !== "directory") return false;
-    const path = await this.#pathInTree(id);
-    return path !== undefined && this.#context.rules.ignores(path, true);
   }
 
   /** Any change there would have made the place "waiting". */

@@ -23,7 +23,7 @@ import { looksSame } from "../known/seen.ts";
 import { STUCK } from "../known/unsettled.ts";
 import type { IgnoreRules } from "../scan/ignore-rules.ts";
 import type { LocalChanges } from "../scan/local-changes.ts";
-import type { Matching } from "../scan/match.ts";
+import type { Matching } from "../scan/matching.ts";
 import { foundAs, lookBelow, NO_CHILDREN, type Found } from "../scan/walk.ts";
 import { TouchedUnits } from "./touched-units.ts";
 

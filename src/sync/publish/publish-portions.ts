@@ -9,7 +9,7 @@ import { PARKED_ID } from "../disk/paths.ts";
 import type { PassProgress } from "../pass-result.ts";
 import { countNew } from "../scan/count-new.ts";
 import type { LocalChanges } from "../scan/local-changes.ts";
-import type { Matching } from "../scan/match.ts";
+import type { Matching } from "../scan/matching.ts";
 import type { Looked } from "../scan/missed.ts";
 import { Portions } from "../scan/portion.ts";
 import type { Most } from "../scan/walk.ts";

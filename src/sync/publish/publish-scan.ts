@@ -17,7 +17,7 @@ import { changeSetOf, nextEpoch, publishLocal, type EpochContext } from "./epoch
 import type { IgnoreRules } from "../scan/ignore-rules.ts";
 import type { LocalChanges } from "../scan/local-changes.ts";
 import { LocalData } from "../scan/local-content.ts";
-import type { Matching } from "../scan/match.ts";
+import type { Matching } from "../scan/matching.ts";
 import { recordPublished, standOn, type Recorded } from "./record-published.ts";
 import { forgetSent, forgetUnderWay, hasLateCome, mayHaveBeenSent } from "./sent-epochs.ts";
 import { failureOf } from "../pass-failure.ts";

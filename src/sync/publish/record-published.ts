@@ -11,7 +11,7 @@ import type { FileType } from "../../format/files/record.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import type { SyncDatabase } from "../known/database.ts";
 import type { LocalChanges } from "../scan/local-changes.ts";
-import type { LocalObject, Matching } from "../scan/match.ts";
+import type { LocalObject, Matching } from "../scan/matching.ts";
 import type { Found } from "../scan/walk.ts";
 
 /** The result of an epoch. */

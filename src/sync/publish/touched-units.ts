@@ -8,7 +8,7 @@ import type { NodeStore } from "../../tree/node-store.ts";
 import { PARKED_ID } from "../disk/paths.ts";
 import type { SyncDatabase } from "../known/database.ts";
 import type { LocalChanges } from "../scan/local-changes.ts";
-import type { Matching } from "../scan/match.ts";
+import type { Matching } from "../scan/matching.ts";
 import { familyOf } from "../scan/unit-paths.ts";
 import type { Found } from "../scan/walk.ts";
 

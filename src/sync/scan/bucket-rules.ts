@@ -1,6 +1,6 @@
 /**
- * The ignore rules of the bucket, for a folder that has not received them yet. Without them, the pass that brings them would
- * publish what they exclude.
+ * The ignore rules of the bucket, for a folder that has not received them yet. Without them, its first pass would publish
+ * what they exclude.
  */
 import { ROOT_ID } from "../../base/ids.ts";
 import { PUBLISH_CHUNK_CACHE_BYTES } from "../../base/limits.ts";
@@ -9,27 +9,25 @@ import type { VerifiedCommit } from "../../bucket/verified-commit.ts";
 import { ChunkCache } from "../../content/chunk-cache.ts";
 import { readContent } from "../../content/read.ts";
 import { lookup } from "../../fstree/fs-reader.ts";
-import { sameContent } from "../../fstree/merge/objects.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import { IGNORE_FILE } from "../disk/paths.ts";
 import type { SyncDatabase } from "../known/database.ts";
 import { MAX_RULES_LENGTH, requireFile } from "./ignore-rules.ts";
 
 /**
- * The text of a root's rules; undefined if it has none, or the folder has had them. Throws as reading the bucket does:
- * nothing is synced while the rules are unknown.
+ * The text of a root's rules; "" if it has none, or the folder has had them. Throws as reading the bucket does: nothing is
+ * synced while the rules are unknown.
  */
 export async function rulesInBucket(
   { db, bucket }: { readonly db: SyncDatabase; readonly bucket: Pick<Bucket, "blocks"> },
   nodes: NodeStore,
   { body }: VerifiedCommit,
-): Promise<string | undefined> {
+): Promise<string> {
   const place = { parent: ROOT_ID, name: IGNORE_FILE };
-  const known = db.at(place)?.record;
+  // If the folder has lost them, somebody removed them.
+  if (db.at(place) !== undefined) return "";
   const { record } = (await lookup(nodes, body.tree, place)) ?? {};
-  if (record === undefined) return undefined;
-  // If the folder has lost them since, somebody removed them.
-  if (known?.type === record.type && sameContent(known.content, record.content)) return undefined;
+  if (record === undefined) return "";
   requireFile(record.type, "in the bucket");
   const source = new ChunkCache(bucket.blocks, { capacityBytes: PUBLISH_CHUNK_CACHE_BYTES });
   // One byte more than is accepted shows that it is too long.

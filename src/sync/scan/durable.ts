@@ -7,7 +7,7 @@ import { failedWith } from "../../base/system-errors.ts";
 import type { FileType } from "../../format/files/record.ts";
 import type { DiskPath, SyncDisk } from "../disk/disk.ts";
 import { hasSeen } from "./entries-of-object.ts";
-import type { Matching } from "./match.ts";
+import type { Matching } from "./matching.ts";
 import { NOT_LISTED, type Found } from "./walk.ts";
 
 /**

@@ -15,7 +15,7 @@ import type { Action, LocalChange, LocalChanges, Look, Observed } from "./local-
 import { contentOnDisk, isUnreadable } from "./local-content.ts";
 import type { LeftReason } from "./left-out.ts";
 import { LocalNames } from "./local-names.ts";
-import type { LocalObject, Matching } from "./match.ts";
+import type { LocalObject, Matching } from "./matching.ts";
 import { digestOfXattrs, isUntouched, seenOf, type Seen } from "../known/seen.ts";
 import { tooLarge } from "./too-large.ts";
 import type { Found } from "./walk.ts";

@@ -13,7 +13,7 @@ import type { DiskPath, SyncDisk } from "../disk/disk.ts";
 import { IGNORE_FILE, OWN_FOLDER, pathText } from "../disk/paths.ts";
 
 export interface IgnoreRules {
-  /** Digest of the rules' texts, to detect changes. */
+  /** Digest of the rules' text, to detect changes. */
   readonly digest: string;
   /** For `rulesFrom`, by which a later pass has them again. */
   readonly source: string;
@@ -22,30 +22,25 @@ export interface IgnoreRules {
 }
 
 /** As in most folders: only the folder's own directory is ignored. */
-export const NO_RULES = rulesOf([], [], []);
+export const NO_RULES = rulesOf("", undefined, []);
 
-/**
- * The folder's rules, and those of the bucket that it is about to receive: either are enough to ignore a path. Throws
- * `precondition_failed` if they cannot be read, as through a link.
- */
+/** The folder's rules, or `otherwise` if it has none. Throws `precondition_failed` if they cannot be read, as through a link. */
 export async function readRules(
   disk: SyncDisk,
   hidden: readonly DiskPath[] | undefined,
-  coming: string | undefined,
+  otherwise: string,
 ): Promise<IgnoreRules> {
-  return parseRules([await readText(disk), coming], hidden);
+  return parseRules((await readText(disk)) ?? otherwise, hidden);
 }
 
 /** Undefined: this is no source. */
 export async function rulesFrom(source: string): Promise<IgnoreRules | undefined> {
-  const isTexts = (value: unknown): value is string[] =>
-    Array.isArray(value) && value.every((each) => typeof each === "string");
   const value = orElse(undefined, () => JSON.parse(source) as Readonly<Record<string, unknown>> | null);
-  const { texts, hidden } = value ?? {};
-  if (!isTexts(texts) || !isTexts(hidden)) return undefined;
+  const { text, hidden } = value ?? {};
+  if (typeof text !== "string" || !Array.isArray(hidden)) return undefined;
   return parseRules(
-    texts,
-    hidden.map((path) => path.split("/") as FileName[]),
+    text,
+    hidden.map((path) => String(path).split("/") as FileName[]),
   );
 }
 
@@ -83,21 +78,13 @@ export function requireFile(type: FileType, where: "here" | "in the bucket"): vo
  * `hidden`: paths also ignored, with everything below. Text without rules skips matching, which takes a quarter of a walk's
  * time. Throws `precondition_failed` for rules that are not text, or too long to match.
  */
-export async function parseRules(
-  texts: readonly (string | undefined)[],
-  hidden: readonly DiskPath[] = [],
-): Promise<IgnoreRules> {
-  const rules = [...new Set(texts)].filter((text) => text !== undefined).filter((text) => !isEmpty(text));
-  for (const text of rules) check(text);
-  if (rules.length === 0) return rulesOf([], [], hidden);
+export async function parseRules(text: string, hidden: readonly DiskPath[] = []): Promise<IgnoreRules> {
+  const isEmpty = text.split(/\r?\n/).every((line) => line.trim() === "" || line.startsWith("#"));
+  if (isEmpty) return rulesOf(text, undefined, hidden);
+  check(text);
   const { default: ignore } = await import("ignore");
   // Names that differ in case are different here, as in a bucket.
-  const matchers = rules.map((text) => ignore({ ignorecase: false, allowRelativePaths: true }).add(text));
-  return rulesOf(rules, matchers, hidden);
-}
-
-function isEmpty(text: string): boolean {
-  return text.split(/\r?\n/).every((line) => line.trim() === "" || line.startsWith("#"));
+  return rulesOf(text, ignore({ ignorecase: false, allowRelativePaths: true }).add(text), hidden);
 }
 
 /** The longest path (Linux: PATH_MAX), and far more rules than anybody writes. Rules become regular expressions. */
@@ -122,20 +109,19 @@ function check(text: string): void {
 }
 
 function rulesOf(
-  texts: readonly string[],
-  matchers: readonly { ignores(path: string): boolean }[],
+  text: string,
+  rules: { ignores(path: string): boolean } | undefined,
   hidden: readonly DiskPath[],
 ): IgnoreRules {
-  const hiddenTexts = hidden.map(pathText);
-  const whole = [...(texts.length === 0 ? [""] : texts), ...hiddenTexts].join("\0");
+  const whole = [text, ...hidden.map(pathText)].join("\0");
   return {
     digest: Buffer.from(blake3(Buffer.from(whole, "utf8"))).toString("hex", 0, 16),
-    source: JSON.stringify({ texts, hidden: hidden.map((path) => path.join("/")) }),
+    source: JSON.stringify({ text, hidden: hidden.map((path) => path.join("/")) }),
     ignores(path, isDirectory) {
       if (path.length === 0) return false;
       // Covers synced folders within this one, too.
       if (path.includes(OWN_FOLDER) || hidden.some((each) => isIn(path, each))) return true;
-      return matchers.some((rules) => rules.ignores(isDirectory ? `${pathText(path)}/` : pathText(path)));
+      return rules !== undefined && rules.ignores(isDirectory ? `${pathText(path)}/` : pathText(path));
     },
   };
 }

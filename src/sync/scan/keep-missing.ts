@@ -4,7 +4,8 @@
  */
 import { placeText } from "../../fstree/object-rows.ts";
 import type { SyncDatabase } from "../known/database.ts";
-import { match, type Matching, type ScanRules } from "./match.ts";
+import { match, type ScanRules } from "./match.ts";
+import type { Matching } from "./matching.ts";
 import type { Found, Walked } from "./walk.ts";
 
 /** Leaves out new objects at the places of missing ones: they wait until the name is free. */

@@ -6,7 +6,7 @@ import type { FileId } from "../../base/ids.ts";
 import type { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
 import type { DiskPath } from "../disk/disk.ts";
 import type { LocalChanges } from "./local-changes.ts";
-import type { LocalObject, Matching } from "./match.ts";
+import type { LocalObject, Matching } from "./matching.ts";
 import { unitPathsOf } from "./unit-paths.ts";
 
 /** A scan's changes, without those in units that any of these paths belongs to: they stay as they are in the bucket. */

@@ -3,7 +3,7 @@ import type { FileId, Ino } from "../../base/ids.ts";
 import type { ChangedObject } from "../../fstree/change-set.ts";
 import type { Entry } from "../known/entry.ts";
 import type { Seen } from "../known/seen.ts";
-import type { LocalObject } from "./match.ts";
+import type { LocalObject } from "./matching.ts";
 import type { Found } from "./walk.ts";
 
 export type Action = "added" | "changed" | "moved" | "deleted";

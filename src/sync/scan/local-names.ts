@@ -4,7 +4,7 @@ import type { ChangedObject } from "../../fstree/change-set.ts";
 import type { Place } from "../../fstree/object-rows.ts";
 import { PARKED_ID } from "../disk/paths.ts";
 import type { Entry } from "../known/entry.ts";
-import { entryFor, type LocalObject, type Matching } from "./match.ts";
+import { entryFor, type LocalObject, type Matching } from "./matching.ts";
 import type { Found } from "./walk.ts";
 
 type Name = ChangedObject["names"][number];

@@ -5,41 +5,19 @@
 import { groupBy } from "../../base/collections.ts";
 import type { FileId, Ino } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
+import type { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
 import type { Place } from "../../fstree/object-rows.ts";
 import { placeText } from "../../fstree/object-rows.ts";
 import type { SyncDatabase } from "../known/database.ts";
 import type { DiskPath, DiskStat } from "../disk/disk.ts";
 import type { Entry } from "../known/entry.ts";
-import { entryAt, entryOfInode, FEW } from "./entries-of-object.ts";
+import { FEW } from "./entries-of-object.ts";
 import type { IgnoreRules } from "./ignore-rules.ts";
+import type { LocalObject, Matching } from "./matching.ts";
 import { KnownEntries } from "../known/known-entries.ts";
 import { PARKED_ID } from "../disk/paths.ts";
 import { isSameInode, isUntouched } from "../known/seen.ts";
 import { foundAt, within, type Found, type Walked } from "./walk.ts";
-
-/** An object on the disk, or one that is entirely gone. */
-export interface LocalObject {
-  /** Unique among the objects of one scan. */
-  readonly ino: Ino;
-  /** Undefined: it is new. */
-  readonly id: FileId | undefined;
-  /** All names that it had when last synced. */
-  readonly entries: readonly Entry[];
-  /** Where it was found. */
-  readonly found: Found[];
-  /** Names that may not be gone: ignored, in a directory that cannot be read, or parked. */
-  readonly kept: Place[];
-}
-
-export interface Matching {
-  readonly root: LocalObject;
-  /** The object of each name found; the root's is `root`. */
-  readonly objectOf: ReadonlyMap<Found, LocalObject>;
-  /** Parents before their entries; missing objects come last. */
-  readonly objects: readonly LocalObject[];
-  /** The object with this id, if it was found or is missing. */
-  ofId(id: FileId): LocalObject | undefined;
-}
 
 /** A whole folder, matched. */
 export interface Matched extends Matching {
@@ -50,10 +28,11 @@ export interface Matched extends Matching {
   readonly lostUnseen: readonly Entry[];
 }
 
-/** The ignore rules of a scan, and of the last one. */
+/** The ignore rules of a scan, and of the last one, and which files are units. */
 export interface ScanRules {
   readonly now: IgnoreRules;
   readonly last: IgnoreRules;
+  readonly units: UnitRules;
 }
 
 /** `keepsMissing`: keeps the names of objects that were not found anywhere. */
@@ -113,6 +92,7 @@ class Matcher implements Matched {
 
   /** Finds the database's entries that are not on the disk: gone, or out of sight. */
   findMissing(keepsMissing: boolean): void {
+    const kept = new Set<Entry>();
     for (const entry of this.#known.all) {
       const known = this.#byId.get(entry.id);
       if (known !== undefined && this.#isFoundAt(known, entry)) continue;
@@ -120,11 +100,28 @@ class Matcher implements Matched {
       const hasMoved = entry.record.type === "directory" && known !== undefined && known.found.length > 0;
       const isMissing = known === undefined || known.found.length === 0;
       const isKept = !hasMoved && ((keepsMissing && isMissing) || this.#isOutOfSight(entry, known));
-      if (!isKept && !hasMoved && this.#wasIgnored(entry) && !this.#hasLeft(entry, known)) this.lostUnseen.push(entry);
+      if (!hasMoved && !keepsMissing && this.#isLost(entry, known, isKept)) this.lostUnseen.push(entry);
+      if (isKept) kept.add(entry);
       if (known !== undefined && !isKept) continue;
       const object = known ?? this.#add(entry.id, []);
       if (isKept) object.kept.push(entry);
     }
+    // Without its directory, nothing at an ignored path is there, either.
+    for (const { id } of this.lostUnseen) {
+      for (const entry of this.#known.children(id)) if (kept.delete(entry)) this.lostUnseen.push(entry);
+    }
+  }
+
+  /** Whether a name that is gone was ignored at the last scan, and is ignored no longer. `isKept`: it may be there. */
+  #isLost(entry: Entry, known: LocalObject | undefined, isKept: boolean): boolean {
+    const { now, last, units } = this.#rules;
+    if (entry.parent === PARKED_ID || (isKept && now === last)) return false;
+    if (!isIgnored(last, this.#lastPathOf(entry.parent, 0), entry) || this.#hasLeft(entry, known)) return false;
+    const above = this.#pathOf(entry.parent, 0);
+    if (above === undefined || isIgnored(now, above, entry)) return false;
+    // A log must not come back beside a database that went on without it.
+    const mains = units.mainsOf(entry.name).filter((main) => main !== entry.name);
+    return !mains.some((main) => foundAt(this.#walked.root, [...above, main]) !== undefined);
   }
 
   #withInode(ino: bigint): readonly Found[] {
@@ -273,21 +270,15 @@ class Matcher implements Matched {
   }
 
   #isOutOfSight(entry: Entry, known: LocalObject | undefined): boolean {
-    const onlyNames = known?.found.filter(({ stat }) => isOnlyName(stat, entry)) ?? [];
     // An object whose only name is in sight is not out of sight.
-    if (this.#isBelowClosed(entry)) return onlyNames.length === 0;
+    if (this.#isBelowClosed(entry)) return known?.found.some(({ stat }) => isOnlyName(stat, entry)) !== true;
     return isIgnored(this.#rules.now, this.#pathOf(entry.parent, 0), entry) && !this.#hasLeft(entry, known);
   }
 
   /** Whether it was moved out of an ignored path, and so has left it. What was removed there stays in the bucket. */
   #hasLeft(entry: Entry, known: LocalObject | undefined): boolean {
-    const onlyNames = known?.found.filter(({ stat }) => isOnlyName(stat, entry)) ?? [];
-    return onlyNames.some((found) => known?.entries.every((at) => !this.#isAt(found, at)));
-  }
-
-  /** Whether the last scan ignored it. A directory above it may have another path now. */
-  #wasIgnored(entry: Entry): boolean {
-    return isIgnored(this.#rules.last, this.#lastPathOf(entry.parent, 0), entry);
+    const isMoved = (found: Found) => known?.entries.every((at) => !this.#isAt(found, at)) === true;
+    return known?.found.some((found) => isOnlyName(found.stat, entry) && isMoved(found)) === true;
   }
 
   /** Also if what is there is unknown. */
@@ -340,9 +331,3 @@ function isOnlyName({ ino, type, links }: DiskStat, { seen }: Entry): boolean {
 
 /** No filesystem has deeper paths; if the database does, it has a cycle. */
 const MAX_DEPTH = 4_096;
-
-/** The entry to compare with: that of its own place, else of its inode, else any. */
-export function entryFor({ entries }: LocalObject, found: Found, parent: FileId | undefined): Entry | undefined {
-  const { stat, name }: { stat: DiskStat; name: Found["name"] } = found;
-  return entryAt(entries, parent, name) ?? entryOfInode(entries, stat.ino) ?? entries[0];
-}

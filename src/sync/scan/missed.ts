@@ -12,7 +12,7 @@ import type { Entry } from "../known/entry.ts";
 import { pathInFolder } from "../known/path-in-folder.ts";
 import { isSameInode } from "../known/seen.ts";
 import { PARKED_ID, PARKED_PATH } from "../disk/paths.ts";
-import type { Matching } from "./match.ts";
+import type { Matching } from "./matching.ts";
 import { lookBelow, NOT_LISTED, within, type Found, type Walked } from "./walk.ts";
 
 /** A walk of the whole folder. */

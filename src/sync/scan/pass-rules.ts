@@ -1,6 +1,8 @@
 /** The ignore rules of a pass, and of the last one. */
 import type { Bucket } from "../../bucket/bucket.ts";
 import type { VerifiedCommit } from "../../bucket/verified-commit.ts";
+import { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
+import { DEFAULT_POLICY } from "../../format/commits/policy.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import type { DiskPath, SyncDisk } from "../disk/disk.ts";
 import type { SyncDatabase } from "../known/database.ts";
@@ -19,8 +21,10 @@ interface RulesContext {
 export class PassRules implements ScanRules {
   now: IgnoreRules = NO_RULES;
   last: IgnoreRules = NO_RULES;
+  units = new UnitRules(DEFAULT_POLICY.units);
   readonly #context: RulesContext;
-  #coming: string | undefined;
+  /** The bucket's rules, while the folder has not received any. */
+  #coming = "";
 
   constructor(context: RulesContext) {
     this.#context = context;
@@ -33,7 +37,7 @@ export class PassRules implements ScanRules {
     const [digest, source] = [db.fact("rules"), db.fact("rules source")];
     if (digest === undefined || digest === this.now.digest) this.last = this.now;
     // Earlier versions kept no source: what was ignored is unknown.
-    else this.last = (source && (await rulesFrom(source))) || (await parseRules(["*"]));
+    else this.last = (source && (await rulesFrom(source))) || (await parseRules("*"));
   }
 
   /** Also those of a root that the folder is about to receive. */

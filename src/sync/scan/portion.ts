@@ -18,7 +18,7 @@ import type { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
 import type { Look, SyncDatabase } from "../known/database.ts";
 import { isSameInode } from "../known/seen.ts";
 import type { IgnoreRules } from "./ignore-rules.ts";
-import type { LocalObject, Matching } from "./match.ts";
+import type { LocalObject, Matching } from "./matching.ts";
 import { PortionRoom } from "./portion-room.ts";
 import { tooLarge } from "./too-large.ts";
 import { familyOf, unitPathsOf } from "./unit-paths.ts";

@@ -1,6 +1,6 @@
 /** Finds new objects without extended attributes in batches, one ahead: few have any, and each query costs calls. */
 import type { SyncDisk } from "../disk/disk.ts";
-import type { LocalObject } from "./match.ts";
+import type { LocalObject } from "./matching.ts";
 import type { Found } from "./walk.ts";
 
 export interface BareBatch {

@@ -1,5 +1,6 @@
 /** What was removed at an ignored path stays in the bucket, also once the path is ignored no longer. */
 import { expect, test } from "vitest";
+import { blake3 } from "../../../src/crypto/hash.ts";
 import { parseRules } from "../../../src/sync/scan/ignore-rules.ts";
 import { bucketTree, path, settle, twoFolders } from "../../support/sync-world.ts";
 
@@ -67,7 +68,7 @@ test("it was moved away: it keeps its identity, and does not come back", async (
 test("an earlier version kept only a digest of the rules: what is gone when they change may have been ignored", async () => {
   const { world, a, bucket } = await ignoredArchive();
   a.disk.remove(path("archive/1"));
-  const { digest } = await parseRules(["archive/\n"]);
+  const { digest } = await parseRules("archive/\n");
   expect(a.db.fact("rules")).toBe(digest);
   a.db.setFact("rules source", undefined);
   a.disk.remove(RULES);
@@ -83,4 +84,56 @@ test("an upgrade alone brings nothing back", async () => {
   a.disk.remove(path("plain"));
   await settle(world);
   expect(await bucket("plain")).toEqual([]);
+});
+
+test("its rule is narrowed: what the new rule ignores stays in the bucket, too", async () => {
+  const { world, a, bucket } = await ignoredArchive();
+  for (const name of ["archive/in", "archive"]) a.disk.remove(path(name));
+  await settle(world);
+  a.disk.write(RULES, "/archive/1\n/archive/in/4\n");
+  await settle(world);
+  expect(await bucket("archive/")).toEqual(expect.arrayContaining(ALL));
+});
+
+test("its rule goes while its directory cannot be read: what is gone stays in the bucket", async () => {
+  const { world, a, bucket } = await ignoredArchive();
+  a.disk.remove(path("archive/in/4"));
+  await settle(world);
+  a.disk.remove(RULES);
+  const { list } = a.disk;
+  a.disk.list = async (at) => {
+    if (at.join("/") === "archive") throw Object.assign(new Error("EACCES"), { code: "EACCES" });
+    return list.call(a.disk, at);
+  };
+  await a.sync();
+  a.disk.list = list;
+  await settle(world);
+  expect(await bucket("archive/")).toEqual(expect.arrayContaining(ALL));
+});
+
+test("a log does not come back beside a database that went on without it", async () => {
+  const { world, a } = await twoFolders();
+  for (const name of ["x.db", "x.db-wal"]) a.disk.write(path(name), name);
+  await settle(world);
+  a.disk.write(RULES, "*-wal\n");
+  await settle(world);
+  a.disk.tick(3_000_000_000n);
+  a.disk.write(path("x.db"), "with all that the log had");
+  a.disk.remove(path("x.db-wal"));
+  await settle(world);
+  a.disk.remove(RULES);
+  await settle(world);
+  expect(Object.fromEntries(a.disk.tree())).toEqual({ "x.db": "with all that the log had" });
+});
+
+test("rules that are only comments are the same to an earlier version", async () => {
+  const { world, a } = await twoFolders();
+  a.disk.write(RULES, "# nothing yet\n");
+  a.disk.write(path("1"), "1");
+  await settle(world);
+  a.db.setFact("rules source", undefined);
+  expect(a.db.fact("rules")).toBe(Buffer.from(blake3(Buffer.from("# nothing yet\n"))).toString("hex", 0, 16));
+  a.disk.remove(path("1"));
+  await settle(world);
+  expect((await bucketTree(world.bucket)).has("1")).toBe(false);
 });

@@ -1,6 +1,8 @@
 /** A scan that passes over what is as it was seen comes to just what one comes to that looks at everything. */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
+import { DEFAULT_POLICY } from "../../../../src/format/commits/policy.ts";
+import { UnitRules } from "../../../../src/fstree/merge/units/unit-rules.ts";
 import { NO_RULES, parseRules, type IgnoreRules } from "../../../../src/sync/scan/ignore-rules.ts";
 import { findChanges } from "../../../../src/sync/scan/find-changes.ts";
 import { match } from "../../../../src/sync/scan/match.ts";
@@ -60,7 +62,7 @@ test(
           for (const what of whats) await done(each, what, `version ${actions++}`);
           each.disk.tick(tick);
           if (isRemounted) each.disk.renumber();
-          const rules = text === "" ? NO_RULES : await parseRules([text]);
+          const rules = text === "" ? NO_RULES : await parseRules(text);
           const undo = hinder(each, closed, mounted);
           const passing = await comesTo(world, each, rules, each.db);
           expect(passing.text).toEqual((await comesTo(world, each, rules)).text);
@@ -86,7 +88,7 @@ async function comesTo(
 ): Promise<{ text: string; settled: number }> {
   const lookedNs = disk.nowNs();
   const walked = await walk(disk, rules, before);
-  const matching = match(db, walked, { now: rules, last: rules });
+  const matching = match(db, walked, { now: rules, last: rules, units: new UnitRules(DEFAULT_POLICY.units) });
   const options = { disk, content: bucket.contentConfig, attention: { modeMask: 0o1777, owners: false }, lookedNs };
   const local = await findChanges(matching, { ...options, block: async () => new Uint8Array(), unstable: new Set() });
   // Numbers of inodes are those of one scan.

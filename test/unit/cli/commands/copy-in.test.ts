@@ -369,6 +369,17 @@ test("what is removed before it is read is left out: a file, a link, a directory
   expect([files, bytes]).toEqual([1, "kept.txt".length]);
 });
 
+test.each(["x.db-wal", ".git/objects/1"])(
+  "a part of a unit that is removed before it is read ends the copy: %s",
+  async (part) => {
+    const { states, put, write, source } = await world(100);
+    for (const path of ["x.db", ".git/HEAD", part]) write(path);
+    const gone = afterListing(part.split("/").length - 1, () => rmSync(join(source, part), { force: true }));
+    await expect(put(gone)).rejects.toMatchObject({ code: "local_io_failed" });
+    expect(await states()).toHaveLength(1);
+  },
+);
+
 test("what is removed before it is read stays in the bucket as it was put before", async () => {
   const { bucket, put, write, source } = await world(100);
   write("gone.txt", "earlier");

@@ -113,39 +113,3 @@ test("what took another one's place in a directory that moved to an ignored path
   await settle(world);
   expect(b.disk.tree().get("dist/out")).toBe("other");
 });
-
-/** Two settled folders with `2018` and `archive`, which only the second one ignores. */
-async function withArchive() {
-  const { world, a, b } = await twoFolders();
-  for (const name of ["archive", "2018", "2018/in"]) a.disk.make(path(name));
-  for (const name of ["2018/1", "2018/2", "2018/in/3"]) a.disk.write(path(name), "shared");
-  await settle(world);
-  for (const { disk } of [a, b]) disk.tick(3_000_000_000n);
-  b.disk.write(RULES, "archive/\n*.tmp\n.synclineignore\n");
-  return { world, a, b };
-}
-
-test("a directory that others moved to an ignored path goes from here; what was changed in it reaches the bucket first", async () => {
-  const { world, a, b } = await withArchive();
-  a.disk.move(path("2018"), path("archive/2018"));
-  await a.sync();
-  b.disk.write(path("2018/2"), "edited here");
-  await settle(world);
-  expect([...b.disk.tree().keys()].sort()).toEqual([".synclineignore", "archive"]);
-  const whole = await bucketTree(world.bucket);
-  expect(whole.get("archive/2018/1")).toBe("shared");
-  expect(whole.get("archive/2018/2")).toBe("edited here");
-  expect(whole.get("archive/2018/in/3")).toBe("shared");
-});
-
-test("of a directory that others moved to an ignored path only that stays which the bucket never had", async () => {
-  const { world, a, b } = await withArchive();
-  b.disk.write(path("2018/x.tmp"), "private");
-  a.disk.move(path("2018"), path("archive/2018"));
-  await a.sync();
-  for (let turn = 0; turn < 3; turn++)
-    expect((await b.sync()).applied.left).toEqual([{ path: path("2018"), reason: "in the way" }]);
-  expect([...b.disk.tree().keys()].sort()).toEqual([".synclineignore", "2018", "2018/x.tmp", "archive"]);
-  const whole = await bucketTree(world.bucket);
-  for (const name of ["1", "2", "in/3"]) expect(whole.get(`archive/2018/${name}`)).toBe("shared");
-});

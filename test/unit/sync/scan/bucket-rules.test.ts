@@ -51,32 +51,6 @@ test("hold in the pass that brings them, and no longer once they are removed", a
   expect(await names(world)).toEqual(["secret.txt"]);
 });
 
-test("hold before the pass that brings newer ones publishes, beside the folder's own", async () => {
-  const { world, a, b } = await twoFolders();
-  a.disk.write(RULES, "secret*\n");
-  await settle(world);
-  a.disk.write(RULES, "*.key\n");
-  await a.sync();
-  b.disk.write(path("my.key"), "key");
-  b.disk.write(path("secret.txt"), "secret");
-  await b.sync();
-  expect(await names(world)).toEqual([".synclineignore"]);
-  await settle(world);
-  expect(await names(world)).toEqual([".synclineignore", "secret.txt"]);
-});
-
-test("hold beside those that the folder changed at the same time", async () => {
-  const { world, a, b } = await twoFolders();
-  a.disk.write(RULES, "*.tmp\n");
-  await settle(world);
-  a.disk.write(RULES, "*.tmp\n*.key\n");
-  await a.sync();
-  b.disk.write(RULES, "secret*\n*.tmp\n");
-  for (const name of ["my.key", "secret.txt", "x.tmp"]) b.disk.write(path(name), name);
-  await b.sync();
-  for (const name of ["my.key", "secret.txt", "x.tmp"]) expect(await names(world)).not.toContain(name);
-});
-
 /** A pass whose process dies once it has published. */
 async function dying(folder: SyncedFolder): Promise<void> {
   const { rename } = folder.disk;

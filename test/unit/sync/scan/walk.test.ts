@@ -2,6 +2,8 @@
 import { expect, test } from "vitest";
 import type { FileName } from "../../../../src/base/ids.ts";
 import { countNew } from "../../../../src/sync/scan/count-new.ts";
+import { DEFAULT_POLICY } from "../../../../src/format/commits/policy.ts";
+import { UnitRules } from "../../../../src/fstree/merge/units/unit-rules.ts";
 import { NO_RULES, parseRules } from "../../../../src/sync/scan/ignore-rules.ts";
 import { match } from "../../../../src/sync/scan/match.ts";
 import { walk } from "../../../../src/sync/scan/walk.ts";
@@ -19,7 +21,11 @@ async function settled() {
 
 /** Paths that a scan tells of, and its objects that were found. */
 async function told({ disk, db }: SyncedFolder, rules = NO_RULES): Promise<string[]> {
-  const matching = match(db, await walk(disk, rules, db), { now: rules, last: rules });
+  const matching = match(db, await walk(disk, rules, db), {
+    now: rules,
+    last: rules,
+    units: new UnitRules(DEFAULT_POLICY.units),
+  });
   const found = matching.objects.flatMap((object) => object.found.map((each) => each.path.join("/")));
   const gone = matching.objects.filter((object) => object.found.length + object.kept.length === 0);
   return [...found, ...gone.map(({ entries }) => `${entries[0]?.name} is gone`)].filter(
@@ -61,7 +67,7 @@ test("a scan lists the contents of a new directory that took a moved one's name"
 
 test("a scan lists a directory in which something is ignored since", async () => {
   const { a } = await settled();
-  const rules = await parseRules(["/c/d/1\n"]);
+  const rules = await parseRules("/c/d/1\n");
   expect((await told(a, rules)).sort()).toEqual(["c", "c/d", "c/d/2"]);
 });
 
