@@ -141,7 +141,7 @@ export class BucketWriter implements AsyncDisposable {
     return draft.ino;
   }
 
-  /** Undoes `putData`, as for a file that is gone by now. False, and nothing is done, if that is not simple. */
+  /** Undoes `putData` of a file that is gone by now. Returns as `DraftTree.takeBack`. */
   takeBack(ino: Ino): Promise<boolean> {
     return this.#draft.takeBack(ino);
   }

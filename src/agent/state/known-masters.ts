@@ -1,6 +1,6 @@
 /**
- * The masters that those of an address last named, one origin a line: `masters/<hash>` in the folder of all states, with the
- * hash of the address's origins, since each of its buckets has the same masters.
+ * The masters that an address's own masters last named: files `masters/<hash of its origins>` in the folder of all states,
+ * one origin a line. All buckets of these masters share the file.
  */
 import { createHash } from "node:crypto";
 import { join } from "node:path";

@@ -113,8 +113,8 @@ export class DraftTree {
   }
 
   /**
-   * Undoes the changes of a file's record and content. False, and nothing is done, if it has other names than its first, or
-   * took a name from another object.
+   * Undoes the changes of a file's record and content. False, and nothing is done, if it has several names, or took its
+   * name from another object.
    */
   async takeBack(ino: Ino): Promise<boolean> {
     const draft = this.#change(ino);

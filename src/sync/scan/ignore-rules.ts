@@ -15,7 +15,7 @@ import { IGNORE_FILE, OWN_FOLDER, pathText } from "../disk/paths.ts";
 export interface IgnoreRules {
   /** Digest of the rules' text, to detect changes. */
   readonly digest: string;
-  /** For `rulesFrom`, by which a later pass has them again. */
+  /** `rulesFrom` makes the same rules of it, in a later pass. */
   readonly source: string;
   /** Whether a path, or a directory above it, is ignored. */
   ignores(path: DiskPath, isDirectory: boolean): boolean;

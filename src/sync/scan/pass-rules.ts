@@ -30,7 +30,7 @@ export class PassRules implements ScanRules {
     this.#context = context;
   }
 
-  /** The folder's own. */
+  /** Reads the folder's own. */
   async read(): Promise<void> {
     const { db } = this.#context;
     this.now = await this.#newest();
@@ -40,7 +40,7 @@ export class PassRules implements ScanRules {
     else this.last = (source && (await rulesFrom(source))) || (await parseRules("*"));
   }
 
-  /** Also those of a root that the folder is about to receive. */
+  /** Reads also those of a root that the folder is about to receive. */
   async readComing(nodes: NodeStore, head: VerifiedCommit): Promise<void> {
     this.#coming = await rulesInBucket(this.#context, nodes, head);
     await this.read();
@@ -51,12 +51,12 @@ export class PassRules implements ScanRules {
     return this.#context.db.fact("rules") !== this.now.digest;
   }
 
-  /** Whether there are others by now. */
+  /** Whether the folder has others by now. */
   async areOutdated(): Promise<boolean> {
     return (await this.#newest()).digest !== this.now.digest;
   }
 
-  /** A scan has used these. */
+  /** Stores that a scan has used these. */
   keep(): void {
     const { db } = this.#context;
     this.last = this.now;
