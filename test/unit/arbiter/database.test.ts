@@ -31,16 +31,9 @@ test("a comma in the password or the database is none between hosts", () => {
 });
 
 test("a connection that breaks right behind an answer ends nothing, and the next statement gets a new one", async () => {
-  const server = createServer((socket) => {
-    let isStarted = false;
-    socket.on("error", () => {});
-    socket.on("data", (data) => {
-      if (!isStarted) socket.write(Buffer.concat([AUTHENTICATED, READY]));
-      else if (data.includes("pg_is_in_recovery")) socket.write(Buffer.concat([DONE, READY]));
-      // The connection is still in use when its end is read: both come in one piece.
-      else if (data[0] === "Q".charCodeAt(0)) socket.end(Buffer.concat([DONE, READY, TERMINATING]));
-      isStarted = true;
-    });
+  const server = primary((socket, data) => {
+    // The connection is still in use when its end is read: both come in one piece.
+    if (data[0] === "Q".charCodeAt(0)) socket.end(Buffer.concat([DONE, READY, TERMINATING]));
   });
   await using database = new Database(`postgres://one@127.0.0.1:${await portOf(server)}/one`, systemClock, silentLog);
   expect(await database.query("SELECT")).toEqual([]);
@@ -150,16 +143,7 @@ test("a certificate that vanishes under a busy master fails its statements, also
   const certificate = join(await temporaryFolder(), "ca.pem");
   writeFileSync(certificate, "any");
   const asked = new Set<Socket>();
-  const server = createServer((socket) => {
-    let isStarted = false;
-    socket.on("error", () => {});
-    socket.on("data", (data) => {
-      if (!isStarted) socket.write(Buffer.concat([AUTHENTICATED, READY]));
-      else if (data.includes("pg_is_in_recovery")) socket.write(Buffer.concat([DONE, READY]));
-      else asked.add(socket);
-      isStarted = true;
-    });
-  });
+  const server = primary((socket) => void asked.add(socket));
   const url = `postgres://one@127.0.0.1:${await portOf(server)}/one?sslmode=disable&sslrootcert=${certificate}`;
   await using database = new Database(url, systemClock, silentLog);
   const failed = Array.from({ length: 12 }, () => database.query("SELECT").catch((error: unknown) => error));
@@ -200,6 +184,20 @@ test("a server that falls silent does not keep a master that ends, nor its proce
   for (const socket of open) socket.destroy();
   server.close();
 });
+
+/** Admits everybody, says that it is no standby, and leaves all else to `asked`. */
+function primary(asked: (socket: Socket, data: Buffer) => void): Server {
+  return createServer((socket) => {
+    let isStarted = false;
+    socket.on("error", () => {});
+    socket.on("data", (data) => {
+      if (!isStarted) socket.write(Buffer.concat([AUTHENTICATED, READY]));
+      else if (data.includes("pg_is_in_recovery")) socket.write(Buffer.concat([DONE, READY]));
+      else asked(socket, data);
+      isStarted = true;
+    });
+  });
+}
 
 /** Asks for SCRAM, then for its second step. */
 function wantsPassword(at: number): Buffer {
