@@ -15,7 +15,7 @@ export interface MasterAccess {
   readonly insecure: boolean;
   /** How long calls wait for a master that does not answer. Absent: they do not wait, since the caller retries. */
   readonly patience?: Patience | undefined;
-  /** The masters that those of an address named, in any order. Absent: they are not kept. */
+  /** Remembers, by an address's origins, the masters that these named. Absent: they are not remembered. */
   readonly known?: ((origins: readonly string[]) => KnownMasters) | undefined;
   /** Limits everything that this thread sends to and receives from servers. */
   readonly limit?: RateLimit | undefined;

@@ -35,7 +35,7 @@ export interface MastersTools {
   readonly known?: KnownMasters | undefined;
 }
 
-/** What was noted is read by the next start. */
+/** The next start reads what was noted. */
 export interface KnownMasters {
   read(): readonly string[];
   note(origins: readonly string[]): void;

@@ -29,8 +29,9 @@ const SESSION = `SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; 
   SET statement_timeout = ${STATEMENT_MS}`;
 
 /**
- * `pg` leaves the socket open if connecting fails: the server may wait a minute for a password, and the process for it. Its
- * constructor throws if a certificate cannot be read, which its pool does not expect: here, connecting fails.
+ * If connecting fails, `pg` leaves the socket open: a server that waits a minute for a password would keep this process
+ * alive as long. If a certificate cannot be read, the constructor of `pg` throws, which its pool does not expect: here,
+ * connecting fails instead.
  */
 class SafeClient extends Client {
   readonly #unreadable: Error | undefined;

@@ -73,12 +73,12 @@ const WANTS_SSL =
   "If the server wants encryption, end the address with `?sslmode=verify-full`. Otherwise allow this user in pg_hba.conf.";
 const noLogin = (user: string) =>
   `Check the user: \`createuser ${user}\` makes the role, and pg_hba.conf must let it in.`;
-/** In PostgreSQL's message about a missing line of pg_hba.conf, from 14 on and before. */
+/** In the message about a missing line of pg_hba.conf: of PostgreSQL 14 and later, and of earlier ones. */
 const UNENCRYPTED = /no encryption|SSL off/;
 /** The message of `pg`. */
 const NO_SSL = "The server does not support SSL connections";
 
-/** The code of an answer, as in https://www.postgresql.org/docs/current/errcodes-appendix.html. Undefined: it is no answer. */
+/** PostgreSQL's code (https://www.postgresql.org/docs/current/errcodes-appendix.html); undefined if it did not answer. */
 export function sqlStateOf(cause: unknown): string | undefined {
   if (!(cause instanceof Error) || !("severity" in cause) || !("code" in cause)) return undefined;
   return typeof cause.code === "string" && cause.code.length === 5 ? cause.code : undefined;

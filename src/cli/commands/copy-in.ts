@@ -15,7 +15,7 @@ import { hasStat, type DiskEntry, type DiskPath, type DiskStat, type SyncDisk } 
 import { pathText } from "../../sync/disk/paths.ts";
 import { openToRead, statOf } from "../../sync/disk/portable-disk.ts";
 import { ONLY_READ_ONLY, usualMode } from "../../sync/disk/windows-modes.ts";
-import { CopiedData, isGone, reading } from "../../sync/scan/copied-data.ts";
+import { CopiedData, hasVanished, reading } from "../../sync/scan/copied-data.ts";
 import { PortionRoom } from "../../sync/scan/portion-room.ts";
 import { SteadyFile } from "../../sync/scan/steady-file.ts";
 import { foundAs, NO_CHILDREN, type Found, type Most } from "../../sync/scan/walk.ts";
@@ -205,12 +205,12 @@ export class CopyIn implements AsyncDisposable {
     this.#count(stat.size);
   }
 
-  /** Undefined, and noted, if nothing is at the path any more. */
+  /** If nothing is at the path any more, notes that and returns undefined. */
   async #unlessGone<Result>(path: DiskPath, work: () => Promise<Result>): Promise<Result | undefined> {
     try {
       return await work();
     } catch (error) {
-      if (path.length === 0 || !isGone(error) || this.#isInUnit(path)) throw error;
+      if (path.length === 0 || !hasVanished(error) || this.#isInUnit(path)) throw error;
       this.vanished.push(pathText(path));
       return undefined;
     }

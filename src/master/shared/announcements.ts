@@ -1,5 +1,5 @@
 /**
- * What masters that share an arbiter tell each other through it: that they run, and how long each keeps unreached blocks.
+ * What masters on one arbiter tell each other: that they are running, and how long each keeps blocks that no root reaches.
  *
  * All must agree on that time. A collection goes by its own master's, so a shorter one would delete what another master has
  * promised to an upload. Published roots are safe in any case; the upload would have to begin anew, and might never end.

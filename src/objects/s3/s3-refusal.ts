@@ -47,7 +47,7 @@ export function refusalOf(
       if (status === 507) return new SynclineError("disk_full", message);
       if (status === 401 || status === 403) return new SynclineError("bad_token", message);
       return new SynclineError("store_failed", message, {
-        // An S3 server gives a reason.
+        // An S3 server would have given a reason.
         hint: said === "" ? "Check the endpoint: does it speak http or https?" : undefined,
       });
     }

@@ -68,7 +68,7 @@ export interface TableChange {
   readonly inodes: Iterable<InodeRow>;
   readonly removedInodes: Iterable<Ino>;
   readonly objects: Iterable<ObjectRow>;
-  /** Whether the epoch in flight is another one than before, whose rows are removed first. */
+  /** Whether another epoch is in flight than before. Then the earlier one's rows are removed first. */
   readonly otherFlight: boolean;
   /** Objects that changed since the epoch in flight was sealed, encoded as they were then. */
   readonly sealed: Iterable<readonly [Ino, Uint8Array]>;

@@ -14,9 +14,9 @@ import type { Ino } from "../../base/ids.ts";
 import { RESERVED_INODES } from "../../base/limits.ts";
 import { NO_CHANGE, type StateTables, type TableChange } from "../disk/storage.ts";
 
-/** How large a portion of rows is, as a part of the journal at which a checkpoint is due. Programs wait for one at a time. */
+/** The size of a portion of rows, as a part of the journal size at which a checkpoint is due. Programs wait for one portion. */
 const PORTION = 1 / 16;
-/** A checkpoint is not due until the journal is as large as this part of what the last one wrote. */
+/** A checkpoint is due only once the journal has reached this part of what the last checkpoint wrote. */
 const LAST_SHARE = 1 / 2;
 
 /** The epoch in flight, 0 for none, and which of its objects have rows. */

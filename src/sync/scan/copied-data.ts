@@ -78,7 +78,7 @@ export class CopiedData implements DataReader, AsyncDisposable {
     try {
       return await reading(source.path, () => this.#fileOf(ino, source).read(...range));
     } catch (error) {
-      if (isGone(error)) this.vanished.set(ino, source);
+      if (hasVanished(error)) this.vanished.set(ino, source);
       throw error;
     }
   }
@@ -109,7 +109,7 @@ export class CopiedData implements DataReader, AsyncDisposable {
 }
 
 /** Whether `reading` failed because nothing is at the path any more. */
-export function isGone(error: unknown): boolean {
+export function hasVanished(error: unknown): boolean {
   return hasCode(error, "local_io_failed") && failedWith(error.cause, "ENOENT", "ENOTDIR");
 }
 

@@ -33,7 +33,7 @@ export async function readRules(
   return parseRules((await readText(disk)) ?? otherwise, hidden);
 }
 
-/** Undefined: this is no source. */
+/** Undefined if this is not such a source. */
 export async function rulesFrom(source: string): Promise<IgnoreRules | undefined> {
   const value = orElse(undefined, () => JSON.parse(source) as Readonly<Record<string, unknown>> | null);
   const { text, hidden } = value ?? {};

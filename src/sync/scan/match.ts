@@ -28,7 +28,7 @@ export interface Matched extends Matching {
   readonly lostUnseen: readonly Entry[];
 }
 
-/** The ignore rules of a scan, and of the last one, and which files are units. */
+/** The ignore rules of this scan and of the last one, and the rules that say which files form units. */
 export interface ScanRules {
   readonly now: IgnoreRules;
   readonly last: IgnoreRules;
@@ -106,7 +106,7 @@ class Matcher implements Matched {
       const object = known ?? this.#add(entry.id, []);
       if (isKept) object.kept.push(entry);
     }
-    // Without its directory, nothing at an ignored path is there, either.
+    // If a directory is gone, so are the ignored names in it.
     for (const { id } of this.lostUnseen) {
       for (const entry of this.#known.children(id)) if (kept.delete(entry)) this.lostUnseen.push(entry);
     }

@@ -30,7 +30,7 @@ export interface Matching {
   ofId(id: FileId): LocalObject | undefined;
 }
 
-/** The entry to compare with: that of its own place, else of its inode, else any. */
+/** The entry to compare a found name with: the one at its own place, else one with its inode, else any. */
 export function entryFor({ entries }: LocalObject, found: Found, parent: FileId | undefined): Entry | undefined {
   const { stat, name }: { stat: DiskStat; name: Found["name"] } = found;
   return entryAt(entries, parent, name) ?? entryOfInode(entries, stat.ino) ?? entries[0];

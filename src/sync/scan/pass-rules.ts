@@ -1,4 +1,4 @@
-/** The ignore rules of a pass, and of the last one. */
+/** The ignore rules of this pass, and of the last one. */
 import type { Bucket } from "../../bucket/bucket.ts";
 import type { VerifiedCommit } from "../../bucket/verified-commit.ts";
 import { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
@@ -17,7 +17,7 @@ interface RulesContext {
   readonly hidden?: readonly DiskPath[] | undefined;
 }
 
-/** Reading them throws `precondition_failed`, and as reading the bucket does. */
+/** `read` throws `precondition_failed`; `readComing` also throws as reading the bucket does. */
 export class PassRules implements ScanRules {
   now: IgnoreRules = NO_RULES;
   last: IgnoreRules = NO_RULES;
@@ -46,7 +46,7 @@ export class PassRules implements ScanRules {
     await this.read();
   }
 
-  /** Whether the last scan had others. */
+  /** Whether the last scan had other rules. */
   get haveChanged(): boolean {
     return this.#context.db.fact("rules") !== this.now.digest;
   }

@@ -1,4 +1,4 @@
-/** The masters that were named before, kept in the state folder. */
+/** The state folder remembers masters that other masters named. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
