@@ -263,3 +263,23 @@ test.skipIf(process.platform !== "linux")("a path that is not UTF-8 is refused, 
   expect(readdirSync(space.at("latin-folders"), { encoding: "buffer" })).toEqual(before);
   expect(readdirSync(folder)).toEqual([]);
 });
+
+test.skipIf(spawnSync("setfacl", ["--version"]).status !== 0)("a newer version keeps this folder's access list", () => {
+  const [url, one, other] = [space.url("listed"), space.at("listed-one"), space.at("listed-other")];
+  mkdirSync(one);
+  writeFileSync(`${one}/f`, "1", { mode: 0o640 });
+  space.do("init", url);
+  space.json("sync", url, one, "--once");
+  space.json("sync", url, other, "--once");
+  const list = () => execFileSync("getfacl", ["-cnp", `${other}/f`], { encoding: "utf8" });
+  execFileSync("setfacl", ["-m", "u:61001:r,g::-", `${other}/f`]);
+  space.json("sync", url, other, "--once");
+  const before = list();
+  expect(before).toContain("user:61001:r--\ngroup::---\nmask::r--");
+  writeFileSync(`${one}/f`, "12");
+  space.json("sync", url, one, "--once");
+  space.json("sync", url, other, "--once");
+  expect(readFileSync(`${other}/f`, "utf8")).toBe("12");
+  expect(list()).toBe(before);
+  expect(statSync(`${other}/f`).mode & 0o777).toBe(0o640);
+});

@@ -36,6 +36,7 @@ export async function replaceWatched(
   ready: Ready,
   made: Entry,
 ): Promise<"done" | "changed here"> {
+  if (ready.stat.type === "file") await keepAcl(disk, path, ready);
   const watched = newPath(watchedName(ready, entry));
   await disk.rename(ready.path, watched, "replace");
   redo.exchanging(made);
@@ -64,6 +65,15 @@ export async function replaceWatched(
   // A program that saves twice may have put yet another file there.
   await settleWatched({ db, disk }, watched);
   return "changed here";
+}
+
+/** Access lists are not synced: this machine's stays, or the mask would become the group's rights. */
+async function keepAcl(disk: SyncDisk, path: DiskPath, { path: made, stat }: Ready): Promise<void> {
+  try {
+    await disk.copyAcl?.(path, made, stat.mode);
+  } catch (error) {
+    if (!failedWith(error, ...NO_ACL_HERE, ...NOT_THERE)) throw error;
+  }
 }
 
 /** Some filesystems cannot exchange two names. */
@@ -164,3 +174,4 @@ async function putBeside(disk: SyncDisk, from: DiskPath, stat: DiskStat, place: 
 }
 
 const NOT_THERE = ["ENOENT", "ENOTDIR", "ELOOP"];
+const NO_ACL_HERE = ["ENOTSUP", "EOPNOTSUPP", "ENODATA", "EPERM", "EINVAL", "ENOSPC"];

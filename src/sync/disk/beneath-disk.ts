@@ -185,6 +185,15 @@ export class BeneathDisk implements SyncDisk {
     });
   }
 
+  async copyAcl(from: DiskPath, to: DiskPath, mode: number): Promise<void> {
+    const flags = O_PATH | constants.O_NOFOLLOW;
+    const acl = this.#opened(from, flags, (descriptor) => this.#addon.getXattr(descriptor, ACL));
+    if (acl === undefined) return;
+    this.#opened(to, flags, (descriptor) => this.#addon.setXattr(descriptor, ACL, acl));
+    // The list brought the other file's mode.
+    await this.setMode(to, mode);
+  }
+
   async syncDirectory(path: DiskPath): Promise<void> {
     const descriptor = this.#open(path, constants.O_RDONLY | constants.O_DIRECTORY, 0);
     try {
@@ -329,6 +338,7 @@ export class BeneathDisk implements SyncDisk {
 const RENAME_FLAGS: Readonly<Record<RenameHow, number>> = { free: 1, replace: 0, exchange: 2 };
 /** Node.js does not define it (fcntl.h). */
 const O_PATH = 0o10000000;
+const ACL = "system.posix_acl_access";
 /** From this many files on, one sync of the whole filesystem, which also writes others' data; fewer one by one. */
 const TOGETHER = 16;
 /** How the addon makes new files durable (native/beneath_batch.h). */

@@ -130,6 +130,8 @@ export interface SyncDisk {
   xattrs(path: DiskPath): Promise<Xattrs>;
   /** Sets exactly these. ENOTSUP if the filesystem has none. */
   setXattrs(path: DiskPath, xattrs: Xattrs): Promise<void>;
+  /** Gives a file the access list (ACL) of another one, and this mode. ENOTSUP if there are none. Absent if unsupported. */
+  copyAcl?(from: DiskPath, to: DiskPath, mode: number): Promise<void>;
   /** Makes a directory's names durable. */
   syncDirectory(path: DiskPath): Promise<void>;
   /**
