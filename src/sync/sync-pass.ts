@@ -25,7 +25,7 @@ import { PassRules } from "./scan/pass-rules.ts";
 import { findChanges } from "./scan/find-changes.ts";
 import { matchKeepingMissing } from "./scan/keep-missing.ts";
 import { LeftOut, type LeftReason } from "./scan/left-out.ts";
-import { withoutUnits } from "./scan/left-units.ts";
+import { withoutLogs, withoutUnits } from "./scan/left-units.ts";
 import { totalsOf, type LocalChanges } from "./scan/local-changes.ts";
 import { hasRecord } from "./scan/local-content.ts";
 import { resetFolder } from "./start-over.ts";
@@ -76,6 +76,7 @@ class SyncPass {
   #early: PortionsSent | undefined;
   readonly #rules: PassRules;
   #policy = DEFAULT_POLICY;
+  #units = new UnitRules(DEFAULT_POLICY.units);
   #again: boolean;
 
   constructor(context: PassContext, isDryRun = false) {
@@ -107,7 +108,7 @@ class SyncPass {
     this.#again ||= this.#rules.haveChanged;
     await standOnFirst(db, this.#nodes, head);
     this.#policy = await bucket.policy(head);
-    this.#rules.units = new UnitRules(this.#policy.units);
+    this.#units = new UnitRules(this.#policy.units);
     const isAsKnown = (path: DiskPath, entry: Pick<Entry, "record">) => this.#isAsKnown(path, entry);
     await this.#recover(head);
     await noteArrived({ db, disk, nodes: this.#nodes, isAsKnown, nowNs: () => clock.nowNs() });
@@ -175,8 +176,9 @@ class SyncPass {
     const walked = await walk(disk, this.#rules.now, db, most, isApart);
     if (!this.#isDryRun) await this.#stillThere();
     let matching = db.reading(() => match(db, walked, this.#rules, walked.isCut));
-    if (matching.lostUnseen.length > 0) {
-      await forgetLost(db, matching.lostUnseen);
+    const lost = withoutLogs(matching.lostUnseen, matching, this.#units);
+    if (lost.length > 0) {
+      await forgetLost(db, lost);
       matching = db.reading(() => match(db, walked, this.#rules, walked.isCut));
     }
     return { walked, matching, lookedNs, beganMs };
@@ -214,7 +216,7 @@ class SyncPass {
     try {
       const options = { disk, content, attention, block, unstable: this.#leftOut, leave, lookedNs };
       const local = await findChanges(matching, options);
-      return withoutUnits(local, matching, this.#rules.units, this.#leftOut.paths());
+      return withoutUnits(local, matching, this.#units, this.#leftOut.paths());
     } finally {
       // The caller closes the disk after a failed pass.
       await durable;
@@ -262,7 +264,7 @@ class SyncPass {
     const base = db.base();
     if (base === undefined) return this.#result(scanned, { conflicts, figures, held: missing });
     const { tree } = base;
-    const { now: rules, units } = this.#rules;
+    const [rules, units] = [this.#rules.now, this.#units];
     const content = new ChunkCache(bucket.blocks, { capacityBytes: PUBLISH_CHUNK_CACHE_BYTES });
     const { plan, held, applied } = await showRoot(
       {

@@ -1,10 +1,8 @@
-/**
- * Units of which a file was left out. Their other changes wait, too: old and new files together would be a damaged database
- * or repository on all machines.
- */
+/** Units of which a part is missing: old and new files together would be a damaged database or repository on all machines. */
 import type { FileId } from "../../base/ids.ts";
 import type { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
 import type { DiskPath } from "../disk/disk.ts";
+import type { Entry } from "../known/entry.ts";
 import type { LocalChanges } from "./local-changes.ts";
 import type { LocalObject, Matching } from "./matching.ts";
 import { unitPathsOf } from "./unit-paths.ts";
@@ -28,6 +26,14 @@ export function withoutUnits(
     observed: local.observed.filter(stays),
     deletedFiles: local.deletedFiles.filter(({ id }) => !left.hasId(id)),
   };
+}
+
+/** Names that may come back: a log must not come back beside a database that went on without it. */
+export function withoutLogs(names: readonly Entry[], matching: Matching, units: UnitRules): readonly Entry[] {
+  return names.filter(({ parent, name }) => {
+    const beside = matching.ofId(parent)?.found.flatMap(({ children }) => children) ?? [];
+    return !units.mainsOf(name).some((main) => main !== name && beside.some((found) => found.name === main));
+  });
 }
 
 class LeftUnits {

@@ -5,7 +5,6 @@
 import { groupBy } from "../../base/collections.ts";
 import type { FileId, Ino } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
-import type { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
 import type { Place } from "../../fstree/object-rows.ts";
 import { placeText } from "../../fstree/object-rows.ts";
 import type { SyncDatabase } from "../known/database.ts";
@@ -28,11 +27,10 @@ export interface Matched extends Matching {
   readonly lostUnseen: readonly Entry[];
 }
 
-/** The ignore rules of this scan and of the last one, and the rules that say which files form units. */
+/** The ignore rules of this scan and of the last one. */
 export interface ScanRules {
   readonly now: IgnoreRules;
   readonly last: IgnoreRules;
-  readonly units: UnitRules;
 }
 
 /** `keepsMissing`: keeps the names of objects that were not found anywhere. */
@@ -114,14 +112,11 @@ class Matcher implements Matched {
 
   /** Whether a name that is gone was ignored at the last scan, and is ignored no longer. `isKept`: it may be there. */
   #isLost(entry: Entry, known: LocalObject | undefined, isKept: boolean): boolean {
-    const { now, last, units } = this.#rules;
+    const { now, last } = this.#rules;
     if (entry.parent === PARKED_ID || (isKept && now === last)) return false;
     if (!isIgnored(last, this.#lastPathOf(entry.parent, 0), entry) || this.#hasLeft(entry, known)) return false;
     const above = this.#pathOf(entry.parent, 0);
-    if (above === undefined || isIgnored(now, above, entry)) return false;
-    // A log must not come back beside a database that went on without it.
-    const mains = units.mainsOf(entry.name).filter((main) => main !== entry.name);
-    return !mains.some((main) => foundAt(this.#walked.root, [...above, main]) !== undefined);
+    return above !== undefined && !isIgnored(now, above, entry);
   }
 
   #withInode(ino: bigint): readonly Found[] {

@@ -1,8 +1,6 @@
 /** The ignore rules of this pass, and of the last one. */
 import type { Bucket } from "../../bucket/bucket.ts";
 import type { VerifiedCommit } from "../../bucket/verified-commit.ts";
-import { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
-import { DEFAULT_POLICY } from "../../format/commits/policy.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import type { DiskPath, SyncDisk } from "../disk/disk.ts";
 import type { SyncDatabase } from "../known/database.ts";
@@ -21,7 +19,6 @@ interface RulesContext {
 export class PassRules implements ScanRules {
   now: IgnoreRules = NO_RULES;
   last: IgnoreRules = NO_RULES;
-  units = new UnitRules(DEFAULT_POLICY.units);
   readonly #context: RulesContext;
   /** The bucket's rules, while the folder has not received any. */
   #coming = "";

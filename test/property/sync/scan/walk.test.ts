@@ -1,8 +1,6 @@
 /** A scan that passes over what is as it was seen comes to just what one comes to that looks at everything. */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { DEFAULT_POLICY } from "../../../../src/format/commits/policy.ts";
-import { UnitRules } from "../../../../src/fstree/merge/units/unit-rules.ts";
 import { NO_RULES, parseRules, type IgnoreRules } from "../../../../src/sync/scan/ignore-rules.ts";
 import { findChanges } from "../../../../src/sync/scan/find-changes.ts";
 import { match } from "../../../../src/sync/scan/match.ts";
@@ -88,7 +86,7 @@ async function comesTo(
 ): Promise<{ text: string; settled: number }> {
   const lookedNs = disk.nowNs();
   const walked = await walk(disk, rules, before);
-  const matching = match(db, walked, { now: rules, last: rules, units: new UnitRules(DEFAULT_POLICY.units) });
+  const matching = match(db, walked, { now: rules, last: rules });
   const options = { disk, content: bucket.contentConfig, attention: { modeMask: 0o1777, owners: false }, lookedNs };
   const local = await findChanges(matching, { ...options, block: async () => new Uint8Array(), unstable: new Set() });
   // Numbers of inodes are those of one scan.

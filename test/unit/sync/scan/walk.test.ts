@@ -2,8 +2,6 @@
 import { expect, test } from "vitest";
 import type { FileName } from "../../../../src/base/ids.ts";
 import { countNew } from "../../../../src/sync/scan/count-new.ts";
-import { DEFAULT_POLICY } from "../../../../src/format/commits/policy.ts";
-import { UnitRules } from "../../../../src/fstree/merge/units/unit-rules.ts";
 import { NO_RULES, parseRules } from "../../../../src/sync/scan/ignore-rules.ts";
 import { match } from "../../../../src/sync/scan/match.ts";
 import { walk } from "../../../../src/sync/scan/walk.ts";
@@ -21,11 +19,7 @@ async function settled() {
 
 /** Paths that a scan tells of, and its objects that were found. */
 async function told({ disk, db }: SyncedFolder, rules = NO_RULES): Promise<string[]> {
-  const matching = match(db, await walk(disk, rules, db), {
-    now: rules,
-    last: rules,
-    units: new UnitRules(DEFAULT_POLICY.units),
-  });
+  const matching = match(db, await walk(disk, rules, db), { now: rules, last: rules });
   const found = matching.objects.flatMap((object) => object.found.map((each) => each.path.join("/")));
   const gone = matching.objects.filter((object) => object.found.length + object.kept.length === 0);
   return [...found, ...gone.map(({ entries }) => `${entries[0]?.name} is gone`)].filter(
