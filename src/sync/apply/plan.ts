@@ -2,9 +2,9 @@
  * What to do to the folder so that it shows its base: at the unsettled places, and nowhere else. Changes nothing but
  * the database.
  */
-import type { Cid, FileId, FileName } from "../../base/ids.ts";
+import type { Cid, FileId } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
-import { listDirectory, lookup, objectOf, readSelf } from "../../fstree/fs-reader.ts";
+import { listDirectory, lookup, objectOf } from "../../fstree/fs-reader.ts";
 import type { TreeObject } from "../../fstree/fs-reader.ts";
 import type { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
 import { MetDirectories } from "../../fstree/met-directories.ts";
@@ -22,6 +22,7 @@ import type { IgnoreRules } from "../scan/ignore-rules.ts";
 import type { Walked } from "../scan/walk.ts";
 import { isOwn, isWithin, PARKED_ID } from "../disk/paths.ts";
 import { pathInFolder } from "../known/path-in-folder.ts";
+import { TreePaths } from "./tree-paths.ts";
 
 /** An object that should be at a place, as the tree has it. */
 export interface Put {
@@ -93,25 +94,31 @@ class Planner {
   /** Objects that cannot be shown now. */
   readonly #waiting = new Set<FileId>();
   readonly #left: (UnsettledPlace & { path: DiskPath })[] = [];
-  readonly #paths = new Map<FileId, DiskPath | undefined>([[ROOT_ID, []]]);
+  readonly #paths: TreePaths;
   /** Whether nothing was synced yet: then the database need not be queried for each place. */
   readonly #isFirst: boolean;
 
   constructor(context: PlanContext, targets: Targets) {
     this.#context = context;
     this.#targets = targets;
+    this.#paths = new TreePaths(context);
     this.#isFirst = context.db.isEmpty();
   }
 
   async plan(): Promise<Plan> {
+    const ignored: UnsettledPlace[] = [];
     for (const unsettled of this.#context.db.unsettled()) {
       if (this.#context.again || PASSING.has(unsettled.reason)) await this.#compare(unsettled);
       else if (STUCK.has(unsettled.reason)) await this.#report(unsettled);
+      else ignored.push(unsettled);
     }
+    await this.#compareIgnored(ignored);
     const sorted = fromRoot(this.#puts);
     const placed = countBy(sorted);
     const puts = sorted.map((put) => (placed.get(put.target.id) === 1 ? put : oneOfSeveral(put)));
     for (const entry of this.#context.db.children(PARKED_ID)) this.#gone.set(placeText(entry), entry);
+    // Also those that this adds.
+    for (const entry of this.#gone.values()) if (!placed.has(entry.id)) await this.#emptyIgnored(entry);
     const removals = [...this.#gone.values()].flatMap((entry) => this.#removal(entry, placed));
     return { puts, removals: removals.sort((a, b) => b.path.length - a.path.length), left: this.#left };
   }
@@ -124,7 +131,7 @@ class Planner {
       if (place.reason !== "waiting" || place.parent === PARKED_ID || db.at(place) !== undefined) continue;
       const target = await this.#targetAt(place);
       if (target === undefined || db.isKnown(target.id) || !KEPT_TYPES.has(target.record.type)) continue;
-      const above = await this.#pathInTree(place.parent);
+      const above = await this.#paths.of(place.parent);
       if (above === undefined) continue;
       const path = [...above, place.name];
       if (rules.ignores(path, target.record.type === "directory") || this.#isOutOfReach(path)) continue;
@@ -161,13 +168,14 @@ class Planner {
     }
     if (entry !== undefined && entry.id !== target?.id) this.#gone.set(placeText(place), entry);
     if (target === undefined) return;
-    const above = await this.#pathInTree(place.parent);
+    const above = await this.#paths.of(place.parent);
     if (above === undefined) return db.settle(place);
     const path = [...above, place.name];
     const { type } = target.record;
     if (rules.ignores(path, type === "directory")) return this.#leave(place, path, "ignored");
     if (!KEPT_TYPES.has(type)) return this.#leave(place, path, "not kept here");
     const isThere = entry?.id === target.id;
+    if (type === "directory" && !isThere) db.setFact("directory moved", "yes");
     if (this.#goesOutOfReach(place, path) || (!isThere && this.#comesFromOutOfReach(target))) {
       // Until it can be shown, what is at its place or has its id stays.
       this.#gone.delete(placeText(place));
@@ -180,9 +188,43 @@ class Planner {
     this.#puts.push({ place: { parent: place.parent, name: place.name }, target, path, what, isNew });
   }
 
+  /** What is in a directory that came or moved may be ignored no longer. */
+  async #compareIgnored(places: readonly UnsettledPlace[]): Promise<void> {
+    const { db } = this.#context;
+    if (db.fact("directory moved") === undefined) return;
+    for (const place of places) {
+      if (await this.#isIgnored(place)) continue;
+      db.unsettle(place);
+      await this.#compare(place);
+    }
+    db.setFact("directory moved", undefined);
+  }
+
+  async #isIgnored(place: Place): Promise<boolean> {
+    const { db, rules } = this.#context;
+    const target = await this.#targetAt(place);
+    const above = target && (await this.#paths.of(place.parent));
+    const path = target === undefined ? pathInFolder(db, place) : above && [...above, place.name];
+    const { record } = target ?? db.at(place) ?? {};
+    return path === undefined || record === undefined || rules.ignores(path, record.type === "directory");
+  }
+
+  /** A directory that others moved to an ignored path leaves the folder with all that is in it. */
+  async #emptyIgnored(entry: Entry): Promise<void> {
+    if (entry.record.type !== "directory" || this.#waiting.has(entry.id)) return;
+    const path = await this.#paths.of(entry.id);
+    if (path === undefined || !this.#context.rules.ignores(path, true)) return;
+    for (const child of this.#context.db.children(entry.id)) {
+      const isElsewhere = (await this.#targetAt(child))?.id !== child.id;
+      if (isElsewhere || this.#gone.has(placeText(child))) continue;
+      this.#gone.set(placeText(child), child);
+      this.#leave(child, [...path, child.name], "ignored");
+    }
+  }
+
   /** Any change there would have made the place "waiting". */
   async #report(place: UnsettledPlace): Promise<void> {
-    const above = await this.#pathInTree(place.parent);
+    const above = await this.#paths.of(place.parent);
     if (above !== undefined) this.#left.push({ ...place, path: [...above, place.name] });
   }
 
@@ -228,28 +270,6 @@ class Planner {
   #leave({ parent, name }: Place, path: DiskPath, reason: Reason): void {
     this.#context.db.unsettle({ parent, name }, reason);
     this.#left.push({ parent, name, path, reason });
-  }
-
-  /** Undefined: a directory on the way is missing. Each is read once, however deep the tree is. */
-  async #pathInTree(id: FileId): Promise<DiskPath | undefined> {
-    const { nodes, tree } = this.#context;
-    const way = new Map<FileId, FileName>();
-    let at = id;
-    while (!this.#paths.has(at)) {
-      const self = await readSelf(nodes, tree, at);
-      if (self?.kind !== "directory" || self.place === undefined || way.has(at)) {
-        this.#paths.set(at, undefined);
-        break;
-      }
-      way.set(at, self.place.name);
-      at = self.place.parent;
-    }
-    for (const [directory, name] of [...way].reverse()) {
-      const above = this.#paths.get(at);
-      this.#paths.set(directory, above && [...above, name]);
-      at = directory;
-    }
-    return this.#paths.get(id);
   }
 }
 

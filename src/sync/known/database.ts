@@ -6,7 +6,7 @@
  */
 import type Database from "better-sqlite3";
 import type { FileId, FileName } from "../../base/ids.ts";
-import type { Place } from "../../fstree/object-rows.ts";
+import { samePlace, type Place } from "../../fstree/object-rows.ts";
 import { parseBaseRoot } from "../../overlay/base-root.ts";
 import type { BaseRoot } from "../../overlay/journal/journal-record.ts";
 import { damagedState } from "./damaged.ts";
@@ -312,8 +312,11 @@ export class SyncDatabase {
 
   #putRow({ parent, name, id, record, links, seen }: EntryRow, of: Entry): void {
     const isFile = of.record.type === "directory" ? 0 : 1;
+    const place = { parent: parent as FileId, name: nameOf(name) };
+    const before = isFile === 0 ? this.placeOf(of.id) : place;
+    if (before === undefined || !samePlace(before, place)) this.setFact("directory moved", "yes");
     this.#put.run(parent, name, id, isFile, String(of.seen.ino), record, links, seen);
-    this.#places.changed({ parent: parent as FileId, name: nameOf(name) }, of.id);
+    this.#places.changed(place, of.id);
   }
 
   #removeAt({ parent, name }: Place): void {
@@ -334,6 +337,8 @@ export type FactKey =
   | "sent"
   | "late"
   | "compare all"
+  /** A directory came or moved since the last plan. */
+  | "directory moved"
   | "rules"
   | "rules source"
   | "exchanged"
