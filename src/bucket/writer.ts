@@ -180,7 +180,7 @@ export class BucketWriter implements AsyncDisposable {
     const [found, from] = [await this.#at(path), await this.#slotOf(path)];
     const [now, target] = [await this.#at(to), await this.#slotOf(to)];
     if (found === undefined || from.directory === undefined) throw noSuchPath(path);
-    if (target.directory === undefined) throw noSuchPath(to);
+    if (target.directory === undefined) throw noSuchPath(to.slice(0, -1));
     const record = { ...found.record, conflict: undefined };
     if (now !== undefined && maySucceed(found, now)) {
       this.#draft.setRecord(now, { ...record, ctimeNs: this.#context.clock.nowNs() });

@@ -9,7 +9,7 @@ import type { Random } from "../../base/random.ts";
 import { failedWith, isSystemError } from "../../base/system-errors.ts";
 import type { SyncDatabase } from "./database.ts";
 import type { DiskPath, SyncDisk } from "../disk/disk.ts";
-import { MARKER_PATH, NEW_PATH, newPath, OWN_FOLDER_PATH, PARKED_PATH } from "../disk/paths.ts";
+import { MARKER_PATH, NEW_PATH, newPath, OWN_FOLDER_PATH, PARKED_PATH, pathText } from "../disk/paths.ts";
 
 interface Marker {
   /** The bucket's genesis. */
@@ -145,7 +145,13 @@ async function makeOwn(disk: SyncDisk, path: DiskPath): Promise<void> {
     await disk.makeDirectory(path);
   } catch (error) {
     if (!failedWith(error, "EEXIST")) throw error;
-    if ((await disk.look(path))?.type !== "directory") throw error;
+    const type = (await disk.look(path))?.type;
+    if (type === "directory") return;
+    if (type === undefined) throw error;
+    throw new SynclineError("precondition_failed", `${pathText(path)} is a ${type}, not a directory.`, {
+      hint: "Sync keeps its own files there. Rename it, or remove it.",
+      cause: error,
+    });
   }
 }
 

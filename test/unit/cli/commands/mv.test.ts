@@ -32,6 +32,12 @@ test.each([
   expect(await world.files()).toEqual(Object.fromEntries(FILES.map((path) => [path, path])));
 });
 
+test("the error names the directory that is not there", async () => {
+  const world = await CommandWorld.create("a");
+  const { err } = await world.run("mv", `${world.address}/a`, `${world.address}/new/`);
+  expect(JSON.parse(err).message).toContain("There is no /new in");
+});
+
 test("no directory is replaced", async () => {
   const world = await CommandWorld.create("f/a", "d/f/b");
   const { status, err } = await world.run("mv", `${world.address}/f`, `${world.address}/d`);

@@ -92,3 +92,12 @@ test("a folder that was synced and is missing is said to be, until it is back", 
   await settle(world);
   expect((await bucketTree(world.bucket)).get("f")).toBe("text");
 });
+
+test("something else in place of the marker's directory is named, and nothing is synced", async () => {
+  const { a } = await twoFolders();
+  a.disk.write(path(".syncline"), "mine");
+  a.disk.write(path("1"), "1");
+  const refused = { code: "precondition_failed", message: expect.stringContaining(".syncline is a file") };
+  await expect(a.sync()).rejects.toMatchObject(refused);
+  expect((await a.disk.look(path(".syncline")))?.type).toBe("file");
+});
