@@ -2,6 +2,7 @@
  * What to do to the folder so that it shows its base: at the unsettled places, and nowhere else. Changes nothing but
  * the database.
  */
+import { groupBy } from "../../base/collections.ts";
 import type { Cid, FileId } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
 import { listDirectory, lookup, objectOf } from "../../fstree/fs-reader.ts";
@@ -192,21 +193,22 @@ class Planner {
   async #compareIgnored(places: readonly UnsettledPlace[]): Promise<void> {
     const { db } = this.#context;
     if (db.fact("directory moved") === undefined) return;
-    for (const place of places) {
-      if (await this.#isIgnored(place)) continue;
-      db.unsettle(place);
-      await this.#compare(place);
+    for (const [parent, some] of groupBy(places, (place) => place.parent)) {
+      const above = await this.#paths.of(parent);
+      // One look for all that is in it: there may be very many.
+      if (above === undefined || this.#context.rules.ignores(above, true)) continue;
+      for (const place of some) {
+        if (await this.#isIgnored(place, [...above, place.name])) continue;
+        db.unsettle(place);
+        await this.#compare(place);
+      }
     }
     db.setFact("directory moved", undefined);
   }
 
-  async #isIgnored(place: Place): Promise<boolean> {
-    const { db, rules } = this.#context;
-    const target = await this.#targetAt(place);
-    const above = target && (await this.#paths.of(place.parent));
-    const path = target === undefined ? pathInFolder(db, place) : above && [...above, place.name];
-    const { record } = target ?? db.at(place) ?? {};
-    return path === undefined || record === undefined || rules.ignores(path, record.type === "directory");
+  async #isIgnored(place: Place, path: DiskPath): Promise<boolean> {
+    const { record } = (await this.#targetAt(place)) ?? this.#context.db.at(place) ?? {};
+    return record === undefined || this.#context.rules.ignores(path, record.type === "directory");
   }
 
   /** A directory that others moved to an ignored path leaves the folder with all that is in it. */
