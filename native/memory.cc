@@ -10,7 +10,7 @@ namespace syncline {
 
 #ifdef __GLIBC__
 namespace {
-// Two threads allocate much, and a few do now and then: an arena each would keep what those no longer need.
+// Two threads allocate much, others rarely: with an arena each, those would keep freed memory.
 constexpr int kArenas = 2;
 // Allocations from here on are mapped, so that freeing one gives it back at once. glibc's own threshold grows with what is freed.
 constexpr int kMappedBytes = 1 << 20;

@@ -22,7 +22,7 @@ export async function unless<Value, Other = undefined>(
   }
 }
 
-/** As `unless`, at once. */
+/** `unless` for synchronous work. */
 export function unlessSync<Value, Other = undefined>(
   expected: Expected,
   work: () => Value,

@@ -11,7 +11,7 @@ import {
   type Heads,
   type HeadsField,
   headsField,
-  isTree,
+  isHeadsTree,
 } from "../format/commits/heads.ts";
 import { isLinked } from "../format/blocks/linked-value.ts";
 import type { TreeConfig } from "../tree/boundary.ts";
@@ -36,20 +36,20 @@ export class CommitHeads {
 
   /** Reads the list, or the root node of the tree. Throws `format_invalid`, and as reading a block does. */
   async check({ heads }: Including): Promise<void> {
-    if (isTree(heads)) await this.#nodes.node(heads.tree);
+    if (isHeadsTree(heads)) await this.#nodes.node(heads.tree);
     else await this.#list(heads);
   }
 
   /** The writer's highest epoch that the commit includes; 0: none. Throws as `check`. */
   async epochOf({ heads }: Including, writer: WriterId): Promise<number> {
-    if (!isTree(heads)) return (await this.#list(heads)).get(writer) ?? 0;
+    if (!isHeadsTree(heads)) return (await this.#list(heads)).get(writer) ?? 0;
     const row = await get(this.#nodes, heads.tree, headKey(writer));
     return row === undefined ? 0 : decodeHeadRow(row)[1];
   }
 
   /** All of them. Throws as `check`. */
   async all({ heads }: Including): Promise<Heads> {
-    if (!isTree(heads)) return this.#list(heads);
+    if (!isHeadsTree(heads)) return this.#list(heads);
     const all = new Map<WriterId, number>();
     for await (const row of range(this.#nodes, heads.tree)) all.set(...decodeHeadRow(row));
     return all;
@@ -62,7 +62,8 @@ export class CommitHeads {
     epoch: number,
     { nodes, sink, treeConfig }: { nodes: NodeStore; sink: BlockSink; treeConfig: TreeConfig },
   ): Promise<HeadsField> {
-    if (isTree(heads)) return { tree: await editTree(nodes, sink, treeConfig, heads.tree, [headRow(writer, epoch)]) };
+    if (isHeadsTree(heads))
+      return { tree: await editTree(nodes, sink, treeConfig, heads.tree, [headRow(writer, epoch)]) };
     const all = new Map([...(await this.#list(heads)), [writer, epoch] as const]);
     const field = headsField(all, nodesInto(sink));
     if (field !== undefined) return field;

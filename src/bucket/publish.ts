@@ -282,7 +282,7 @@ class Publication implements AsyncDisposable {
     // Others replace the present root before our turn anyway; the turn checks the root that it finds.
     const current = this.#options.contended === true ? undefined : await this.#readRoot();
     if (current !== undefined && (!this.#isBusy(current) || (await this.#check(current)) !== undefined)) return current;
-    // Others wait during our turn: do before it what needs no turn.
+    // Others wait during our turn: first do what needs none.
     await this.#buildAhead();
     return (await this.#pacing.takeTurn()) || current === undefined ? this.#readRoot() : current;
   }

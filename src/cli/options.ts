@@ -69,7 +69,7 @@ export const OPTIONS = {
   }),
   cacheSize: {
     value: "<auto|size>",
-    help: "limit of cached blocks and unpublished contents together; auto: of cached blocks alone",
+    help: "limit for cached blocks plus unpublished contents; auto limits cached blocks only",
     fallbackText: `auto: ${printBytes(DEFAULT_CACHE_BYTES)}`,
     wanted: 'auto, or a size such as "10 GiB"',
     parse: (given: string) => (given === "auto" ? given : positive(parseBytes(given) ?? 0)),

@@ -81,7 +81,7 @@ export interface Session {
   packEntries(count: number, plus: 0 | 1, offset: number, limit: number): number;
   /** Reports the inode to onForgotten once the kernel forgets it. `probe` 1: asks at once whether it knows it. */
   watch(inode: number, probe: 0 | 1): void;
-  /** Has the kernel send again what another process read from the device and did not answer. Linux 6.9. */
+  /** Makes the kernel resend what another process read from the device but did not answer. Linux 6.9. */
   resend(): void;
   /**
    * Replaces `resend` before Linux 6.9: requests stay in the slots until they are answered. Those that another process left

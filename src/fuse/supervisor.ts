@@ -169,7 +169,7 @@ export function inheritedLifeline(addon: FuseAddon, { place }: Supervision): Lif
 }
 
 /** Tells the supervisor that this agent has finished starting. To be called on the main thread. */
-export function sayUp(): void {
+export function reportStarted(): void {
   copyNiceness(process.ppid, 0);
   say(HANDOFF_LIFELINE, UP);
 }

@@ -123,5 +123,5 @@ interface Waiting {
 
 /** The longest that a killed program may go on waiting. */
 const LOOK_AGAIN_MS = 200;
-/** Half of the longest time that a freezer may have to wait. */
+/** A freezer waits for at most two of these. */
 const FREEZERS_MS = 1_000;

@@ -62,7 +62,7 @@ export class Turns {
   }
 
   /**
-   * Resolves at our turn, which lasts until the result is disposed; undefined: no turn this time. Rejects only as
+   * Resolves at our turn, which lasts until the result is disposed; undefined: no turn this time. Rejects only like
    * `requireOwnFolder`.
    */
   async take(): Promise<Turn | undefined> {

@@ -57,7 +57,7 @@ export async function healBlocks(
   return { blocks, rows, healed, guessed, lost };
 }
 
-/** The shape that a pack's last bytes tell, with at most one wrong bit in the sizes, if the footer's hash proves it. */
+/** A pack's shape, from its last bytes. Corrects one wrong bit in the sizes if the footer's hash proves it. */
 export function provenShape(bytes: Uint8Array): PackShape | undefined {
   const end = Buffer.from(bytes.subarray(-PACK_TAIL_BYTES));
   if (end.length < PACK_TAIL_BYTES) return undefined;

@@ -76,9 +76,9 @@ const OBJECT_BYTES = 10 * 1024;
 const OBJECT_HEAP_BYTES = 4.5 * 1024;
 
 /**
- * Collects this thread's garbage and makes V8 and the allocator return free memory. Takes some 20 ms. V8 keeps emptied
- * pages, as many as it ever needed at once (a file of 200 MiB left 500 MiB), and returns them only in its last-resort
- * collection. That also drops optimized code, so only the thread that publishes uses it: elsewhere listings took twice as long.
+ * Collects this thread's garbage and makes V8 and the allocator return free memory. Takes some 20 ms. V8 keeps the most
+ * pages that it ever needed (a file of 200 MiB left 500 MiB) until its last-resort collection. That also drops optimized
+ * code, so only the thread that publishes uses it: elsewhere listings took twice as long.
  */
 export function releaseMemory(): void {
   collect("last resort");

@@ -199,7 +199,7 @@ async function keepDiary({ mount, name }: Machine, day: string): Promise<void> {
   }
 }
 
-/** Other writers were faster, the master was stopped meanwhile, or it has no space. */
+/** Whether other writers were faster, or the master was stopped or is full. */
 export function isRefused(error: unknown): error is SynclineError {
   return REFUSALS.some((code) => hasCode(error, code));
 }

@@ -3,7 +3,7 @@ import { SynclineError } from "../base/errors.ts";
 import { rootRolledBack } from "../bucket/root-witness.ts";
 import type { PublishOutcome } from "../bucket/publish/outcome.ts";
 
-export function failureOf(outcome: Exclude<PublishOutcome, { kind: "published" }>): SynclineError {
+export function publishFailureOf(outcome: Exclude<PublishOutcome, { kind: "published" }>): SynclineError {
   switch (outcome.kind) {
     case "unreachable":
     case "foreign":

@@ -11,7 +11,7 @@ import { notStored, type ObjectBody, type ObjectStore } from "../../objects/obje
 import type { Lease } from "./lease.ts";
 import { type BuiltPack, buildPack } from "../../packs/pack-builder.ts";
 import type { CommitObject, PackDirectory } from "./pack-directory.ts";
-import { type PackRows, putRun, rowsOfPacks, rowsOfRun, runsToMerge } from "./run-merge.ts";
+import { type PackRows, putRun, rowsOfPacks, rowsOfRun, countRunsToMerge } from "./run-merge.ts";
 
 export interface UploadedPack {
   readonly pack: LoosePack;
@@ -131,7 +131,7 @@ export class PackUploader {
     const loose = read.flatMap(({ pack, footer }) => (footer === undefined ? [pack] : []));
     const newRows = rows.reduce((sum, { footer }) => sum + footer.count, 0);
     const { runs } = manifest;
-    for (let keep = runs.length - runsToMerge(runs, newRows); keep <= runs.length && keep < MAX_RUNS; keep++) {
+    for (let keep = runs.length - countRunsToMerge(runs, newRows); keep <= runs.length && keep < MAX_RUNS; keep++) {
       const merged = await unlessDamaged(() => this.#putRun(rows, runs.slice(keep)));
       if (merged !== undefined) return { ...manifest, runs: [...runs.slice(0, keep), merged], loose };
     }

@@ -13,7 +13,7 @@ import type { PackDirectory } from "./pack-directory.ts";
  * How many runs, newest first, go into the new one: each that is not RUN_TIER times as large, and as many as needed to stay
  * within MAX_RUNS. So a row is rewritten about RUN_TIER / 2 times a tier.
  */
-export function runsToMerge(runs: readonly RunReference[], newRows: number): number {
+export function countRunsToMerge(runs: readonly RunReference[], newRows: number): number {
   let rows = newRows;
   let merged = 0;
   for (const run of runs.toReversed()) {

@@ -24,7 +24,7 @@ import {
   retentionOf,
 } from "../../format/commits/retention.ts";
 import { MAX_RECOVERED } from "../../format/commits/commit-body.ts";
-import { isTree, linkedHeads } from "../../format/commits/heads.ts";
+import { isHeadsTree, linkedHeads } from "../../format/commits/heads.ts";
 import { SynclineError } from "../../base/errors.ts";
 import { blockOf } from "../../blocks/block-codec.ts";
 import { editTree } from "../../tree/edit.ts";
@@ -127,7 +127,7 @@ export async function makeCommit(
       timeNs: next.timeNs,
       note: next.note,
       machine,
-      features: isTree(heads) ? withFeature(features, HEADS_TREE_FEATURE, "incompat") : features,
+      features: isHeadsTree(heads) ? withFeature(features, HEADS_TREE_FEATURE, "incompat") : features,
     },
     certificate.cid,
     device,

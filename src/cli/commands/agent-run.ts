@@ -24,7 +24,7 @@ import type { ExitStatus } from "../exit-status.ts";
 import { openFolderBeside } from "./folder-door.ts";
 import { leftText } from "./held-deletions.ts";
 import { accessOf, MASTER_OPTIONS } from "../master-access.ts";
-import { sayUp } from "../../fuse/supervisor.ts";
+import { reportStarted } from "../../fuse/supervisor.ts";
 import { printCount, printText } from "../terminal/text.ts";
 import { refuseOtherState, supervisionOf, takesOver } from "./taking-over.ts";
 import { runUnattended } from "./unattended.ts";
@@ -136,7 +136,7 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
   if (isSupervised && isTaking) runtime.files.keep(state.path, false, log);
   if (supervision.isInherited) {
     process.chdir("/");
-    sayUp();
+    reportStarted();
   }
   if (isBehind()) sayReady(agent.doors, abandoned);
   else if (!isTaking) {

@@ -116,7 +116,7 @@ async function isBucket(address: string, options: RemoteOptions): Promise<boolea
   }
 }
 
-/** A bucket's root is a file. A folder named `root`, as on another system's disk, may be unreadable for this user. */
+/** If so, this is no bucket: there, `root` is a file. Another system's disk may have such a folder, perhaps unreadable. */
 function hasFolderAsRoot(path: string): boolean {
   return orElse(false, () => statSync(join(path, ROOT_OBJECT)).isDirectory());
 }

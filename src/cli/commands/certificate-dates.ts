@@ -18,7 +18,7 @@ export function certificateWarning(pem: string, nowMs: number): string | undefin
   return `The TLS certificate expires in ${left}, on ${day(to)}. Renew it and restart: a running server keeps the old one.`;
 }
 
-/** The time in which all of them are valid. */
+/** When all certificates of a file are valid. */
 function datesOf(pem: string): [from?: number, to?: number] {
   return orElse([], () => {
     const chain = pem.match(PEM)?.map((text) => new X509Certificate(text)) ?? [];

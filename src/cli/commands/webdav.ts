@@ -100,7 +100,7 @@ export function register(program: Program): void {
   addCommand(program, {
     name: "webdav password revoke",
     arguments: [["<name>", "the password to revoke"]],
-    summary: "revoke an app password, at once",
+    summary: "revoke an app password immediately",
     examples: ["syncline webdav password revoke windows-pc"],
     exits: [4],
     async run({ args, output, runtime }) {

@@ -51,11 +51,11 @@ export function headsFieldFromCbor(value: CborValue | undefined, inTree: boolean
 
 /** The block that the heads are in, or the root node of their tree; none if they are inline. */
 export function linkedHeads(field: HeadsField): Cid[] {
-  if (isTree(field)) return [field.tree];
+  if (isHeadsTree(field)) return [field.tree];
   return isLinked(field) ? [field.linked] : [];
 }
 
-export function isTree(field: HeadsField): field is HeadsTree {
+export function isHeadsTree(field: HeadsField): field is HeadsTree {
   return "tree" in field;
 }
 

@@ -75,9 +75,7 @@ async function withKnownRoots<Result>(
 }
 
 function lostTable(): SynclineError {
-  return new SynclineError(
-    "root_rolled_back",
-    "The table of roots is lost: it lists no bucket, but owners have blocks.",
-    { hint: rootsHint(undefined) },
-  );
+  return new SynclineError("root_rolled_back", "The table of roots is empty, but owners have blocks.", {
+    hint: rootsHint(undefined),
+  });
 }

@@ -30,7 +30,7 @@ export interface IncomingContext {
   readonly signal?: AbortSignal | undefined;
   /** Called with the number of bytes written. */
   readonly wrote?: (bytes: number) => void;
-  /** The path for a temporary name: one directory per call. By default in the synced folder's own folder. */
+  /** Where a temporary name goes: one directory for all names of a write. By default the synced folder's own folder. */
   readonly temporary?: (name: string) => DiskPath;
   /** False: the system may write files out whenever it likes. */
   readonly isDurable?: boolean;

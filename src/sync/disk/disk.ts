@@ -161,7 +161,7 @@ export interface SyncDisk {
     | undefined;
   /** Makes everything on the filesystem durable. If absent or ENOTSUP, sync each file by itself. */
   readonly syncAll?: (() => Promise<void>) | undefined;
-  /** Set once open: differs after each start of the system; undefined if unknown. */
+  /** Set once open: identifies the system's boot; undefined if unknown. */
   readonly boot: string | undefined;
   /** Opens a new file; replaces any non-directory of that name. Absent if unsupported. */
   readonly openAppend?: ((path: DiskPath) => AppendFile) | undefined;

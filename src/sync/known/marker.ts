@@ -14,7 +14,7 @@ import { MARKER_PATH, NEW_PATH, newPath, OWN_FOLDER_PATH, PARKED_PATH, pathText 
 interface Marker {
   /** The bucket's genesis. */
   readonly bucket: string;
-  /** Identifies this folder with this state: a copy of the folder elsewhere is another. */
+  /** Random, drawn when a state claims this folder. A plain copy keeps it. */
   readonly folder: string;
 }
 

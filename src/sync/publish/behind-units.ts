@@ -144,7 +144,7 @@ class Finder {
     else await this.#keepAbove(entry.parent);
   }
 
-  /** Its bytes are read if the bucket no longer has that version. */
+  /** Notes a file; its bytes are read if the bucket no longer has the version that the folder shows. */
   async #noteFile(ino: Ino, entry: Entry): Promise<void> {
     const { db, disk } = this.#context;
     const path = pathInFolder(db, entry);

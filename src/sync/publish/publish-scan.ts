@@ -20,7 +20,7 @@ import { LocalData } from "../scan/local-content.ts";
 import type { Matching } from "../scan/matching.ts";
 import { recordPublished, standOn, type Recorded } from "./record-published.ts";
 import { forgetSent, forgetUnderWay, hasLateCome, mayHaveBeenSent } from "./sent-epochs.ts";
-import { failureOf } from "../pass-failure.ts";
+import { publishFailureOf } from "../pass-failure.ts";
 import type { Unsure } from "../scan/missed.ts";
 import type { Found, Walked } from "../scan/walk.ts";
 
@@ -64,7 +64,7 @@ export interface NotRead {
 
 /**
  * Publishes nothing in two cases: answers the files that could not be read as they were, or "late" if an epoch that was
- * given up is now in the bucket. Throws as `failureOf`.
+ * given up is now in the bucket. Throws as `publishFailureOf`.
  */
 export async function publishScan(
   context: ScanContext,
@@ -94,7 +94,7 @@ export async function publishScan(
   }
   if (outcome.kind !== "published") {
     if (outcome.figures.attempts === 0) forgetUnderWay(db);
-    throw failureOf(outcome);
+    throw publishFailureOf(outcome);
   }
   const { epoch, conflicts, figures } = outcome;
   const otherwise = await db.transaction(async () => {

@@ -28,7 +28,7 @@ export async function rulesInBucket(
   if (db.at(place) !== undefined) return "";
   const { record } = (await lookup(nodes, body.tree, place)) ?? {};
   if (record === undefined) return "";
-  requireFile(record.type, "in the bucket");
+  requireFile(record.type, "bucket");
   const source = new ChunkCache(bucket.blocks, { capacityBytes: PUBLISH_CHUNK_CACHE_BYTES });
   // One byte more than is accepted shows that it is too long.
   const bytes = await readContent(source, record.content, record.size, 0, Math.min(record.size, MAX_RULES_LENGTH + 1));

@@ -48,7 +48,7 @@ async function readText(disk: SyncDisk): Promise<string | undefined> {
   try {
     const stat = await disk.look([IGNORE_FILE]);
     if (stat === undefined) return undefined;
-    requireFile(stat.type, "here");
+    requireFile(stat.type, "folder");
     const file = await disk.read([IGNORE_FILE]);
     try {
       const { size } = await file.stat();
@@ -67,10 +67,10 @@ async function readText(disk: SyncDisk): Promise<string | undefined> {
 }
 
 /** Links are never followed. Taking one for an empty list of rules would publish what people meant to exclude. */
-export function requireFile(type: FileType, where: "here" | "in the bucket"): void {
+export function requireFile(type: FileType, where: "folder" | "bucket"): void {
   if (type === "file") return;
-  throw new SynclineError("precondition_failed", `${IGNORE_FILE} ${where} is a ${type}, not a file.`, {
-    hint: "Nothing is synced while the ignore rules are unknown. Replace it by a file that has the rules.",
+  throw new SynclineError("precondition_failed", `The ${where}'s ${IGNORE_FILE} is a ${type}, not a file.`, {
+    hint: "Nothing is synced while the ignore rules are unknown. Replace it with a file of rules.",
   });
 }
 

@@ -51,7 +51,7 @@ export interface State {
 /** Where a tree has an object: by its id, or by the name that holds its record. */
 export type Row =
   | { readonly id: FileId; readonly name: undefined }
-  /** `id` is the directory's. */
+  /** `id`: its directory's. */
   | { readonly id: FileId; readonly name: FileName };
 
 const SCHEMA = `

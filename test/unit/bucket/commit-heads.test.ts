@@ -5,7 +5,7 @@ import { MAX_LISTED_HEADS_BYTES } from "../../../src/base/limits.ts";
 import { CommitHeads } from "../../../src/bucket/commit-heads.ts";
 import { isLinked } from "../../../src/format/blocks/linked-value.ts";
 import { HEADS_TREE_FEATURE } from "../../../src/format/commits/features.ts";
-import { type HeadsField, isTree } from "../../../src/format/commits/heads.ts";
+import { type HeadsField, isHeadsTree } from "../../../src/format/commits/heads.ts";
 import { createTreeConfig } from "../../../src/tree/boundary.ts";
 import { buildTree } from "../../../src/tree/edit.ts";
 import { NodeStore } from "../../../src/tree/node-store.ts";
@@ -23,7 +23,7 @@ function world() {
   return { blocks, heads: new CommitHeads(blocks), into: { nodes, sink: blocks, treeConfig } };
 }
 
-const formOf = (heads: HeadsField) => (isTree(heads) ? "tree" : isLinked(heads) ? "block" : "inline");
+const formOf = (heads: HeadsField) => (isHeadsTree(heads) ? "tree" : isLinked(heads) ? "block" : "inline");
 
 describe("the heads of a commit", () => {
   test("read the same inline, in a block and in a tree, in whatever order writers came", async () => {

@@ -14,7 +14,7 @@ import { mergeTexts } from "./text.ts";
 export interface Version {
   /** The record that supplies type, size, content, target and device number. */
   readonly of: FileRecord;
-  /** Set when the content decides it; otherwise mtime is merged as a field. */
+  /** Set if the content decides the mtime; otherwise it is merged as a field. */
   readonly mtimeNs: bigint | undefined;
   /** The result does not contain the loser's version, which becomes a copy. */
   readonly conflict: boolean;

@@ -136,7 +136,7 @@ function worth(kind: Unit["kind"], members: UnitMembers): number {
   return members.size === 0 ? 0 : [...members.values()].some(isWhole) ? 2 : 1;
 }
 
-/** Gives triples to the units' objects that the smaller change left alone, too: the other side may have moved them out. */
+/** Adds triples for unit objects that the smaller change left alone: the other side may have moved them out. */
 async function completeTriples(
   staying: MergeState["base"],
   units: readonly ContestedUnit[],

@@ -4,7 +4,7 @@ import { blake3 } from "../../../../src/crypto/hash.ts";
 import { PackDirectory } from "../../../../src/bucket/packed/pack-directory.ts";
 import { PlacementIndex } from "../../../../src/bucket/packed/placement-index.ts";
 import { planReads } from "../../../../src/packs/ranged-reads.ts";
-import { mergePages, rowsOfPacks, runsToMerge } from "../../../../src/bucket/packed/run-merge.ts";
+import { mergePages, rowsOfPacks, countRunsToMerge } from "../../../../src/bucket/packed/run-merge.ts";
 import { cidFromDigest } from "../../../../src/format/blocks/cid.ts";
 import { EMPTY_MANIFEST } from "../../../../src/format/blocks/manifest.ts";
 import { packName, runName } from "../../../../src/format/blocks/object-name.ts";
@@ -95,7 +95,7 @@ describe("tiers of runs", () => {
     ["a merge can grow enough to take in the next run", [run(20_000), run(1500)], 100, 2],
     ["at most four runs are kept, however large", [20, 15, 10, 5].map((power) => run(2 ** power * 100)), 1, 1],
   ])("%s", (_, runs, rows, merged) => {
-    expect(runsToMerge(runs, rows)).toBe(merged);
+    expect(countRunsToMerge(runs, rows)).toBe(merged);
   });
 });
 

@@ -73,7 +73,7 @@ test.each(["symlink", "directory"])(
     a.disk.write(path("secret.txt"), "secret");
     const refused = {
       code: "precondition_failed",
-      message: expect.stringContaining(`.synclineignore here is a ${type}`),
+      message: expect.stringContaining(`folder's .synclineignore is a ${type}`),
     };
     await expect(a.sync()).rejects.toMatchObject(refused);
     await expect(a.dryRun()).rejects.toMatchObject(refused);
@@ -106,7 +106,7 @@ test("are unknown if the bucket has something else in their place", async () => 
   b.disk.write(path("secret.txt"), "secret");
   await expect(b.sync()).rejects.toMatchObject({
     code: "precondition_failed",
-    message: expect.stringContaining(".synclineignore in the bucket is a symlink"),
+    message: expect.stringContaining("bucket's .synclineignore is a symlink"),
   });
   expect((await bucketTree(world.bucket)).has("secret.txt")).toBe(false);
 });
