@@ -12,7 +12,6 @@ import { ChunkCache } from "../content/chunk-cache.ts";
 import { UnitRules } from "../fstree/merge/units/unit-rules.ts";
 import { NodeStore } from "../tree/node-store.ts";
 import { noteArrived } from "./apply/arrived.ts";
-import { forgetLost } from "./apply/ignored-sources.ts";
 import type { DiskPath } from "./disk/disk.ts";
 import { forgetFilesBefore, missingMass, noteFilesBefore, type HeldDeletions } from "./deletion-limit.ts";
 import { DEFAULT_POLICY } from "../format/commits/policy.ts";
@@ -24,8 +23,9 @@ import type { PassContext, PassResult } from "./pass-result.ts";
 import { PassRules } from "./scan/pass-rules.ts";
 import { findChanges } from "./scan/find-changes.ts";
 import { matchKeepingMissing } from "./scan/keep-missing.ts";
+import { withoutKept } from "./scan/kept-in-bucket.ts";
 import { LeftOut, type LeftReason } from "./scan/left-out.ts";
-import { withoutLogs, withoutUnits } from "./scan/left-units.ts";
+import { withoutUnits } from "./scan/left-units.ts";
 import { totalsOf, type LocalChanges } from "./scan/local-changes.ts";
 import { hasRecord } from "./scan/local-content.ts";
 import { resetFolder } from "./start-over.ts";
@@ -114,8 +114,8 @@ class SyncPass {
     await noteArrived({ db, disk, nodes: this.#nodes, isAsKnown, nowNs: () => clock.nowNs() });
     for (let attempt = 0; ; attempt++) {
       const all = await this.#scan();
-      this.#rules.keep();
       const isSure = all.unsure.length === 0;
+      if (isSure) this.#rules.keep();
       const deleted = isSure ? all.local.deletedFiles : [];
       const mass = await missingMass(db, this.#nodes, deleted, this.#policy.guard);
       const approved = mass !== undefined && mass.digest === this.#context.allowDeletes;
@@ -162,7 +162,9 @@ class SyncPass {
       this.#early ??= await this.#sendPortions();
       looked = await this.#look();
     }
-    const { seenTwice, ...certain } = await lookUntilCertain(db, disk, looked, () => this.#look());
+    const { seenTwice, ...sought } = await lookUntilCertain(db, disk, looked, () => this.#look());
+    const matching = await withoutKept({ db, nodes: this.#nodes, rules: this.#rules, units: this.#units }, sought);
+    const certain = { ...sought, matching };
     this.#leftOut.add(seenTwice, "keeps changing");
     const scanMs = clock.monotonicMs() - certain.beganMs;
     progress?.found?.(certain.matching.objects.length);
@@ -175,12 +177,7 @@ class SyncPass {
     const isApart = (path: DiskPath) => isSyncedApart(db, disk, bucket.genesis.cid, path);
     const walked = await walk(disk, this.#rules.now, db, most, isApart);
     if (!this.#isDryRun) await this.#stillThere();
-    let matching = db.reading(() => match(db, walked, this.#rules, walked.isCut));
-    const lost = withoutLogs(matching.lostUnseen, matching, this.#units);
-    if (lost.length > 0) {
-      await forgetLost(db, lost);
-      matching = db.reading(() => match(db, walked, this.#rules, walked.isCut));
-    }
+    const matching = db.reading(() => match(db, walked, this.#rules, walked.isCut));
     return { walked, matching, lookedNs, beganMs };
   }
 

@@ -13,7 +13,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { afterAll, expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { whyNoMount } from "../support/fuse-process.ts";
 import { Workspace } from "../support/syncline.ts";
 
@@ -264,22 +264,46 @@ test.skipIf(process.platform !== "linux")("a path that is not UTF-8 is refused, 
   expect(readdirSync(folder)).toEqual([]);
 });
 
-test.skipIf(spawnSync("setfacl", ["--version"]).status !== 0)("a newer version keeps this folder's access list", () => {
-  const [url, one, other] = [space.url("listed"), space.at("listed-one"), space.at("listed-other")];
-  mkdirSync(one);
-  writeFileSync(`${one}/f`, "1", { mode: 0o640 });
-  space.do("init", url);
-  space.json("sync", url, one, "--once");
-  space.json("sync", url, other, "--once");
-  const list = () => execFileSync("getfacl", ["-cnp", `${other}/f`], { encoding: "utf8" });
-  execFileSync("setfacl", ["-m", "u:61001:r,g::-", `${other}/f`]);
-  space.json("sync", url, other, "--once");
-  const before = list();
-  expect(before).toContain("user:61001:r--\ngroup::---\nmask::r--");
-  writeFileSync(`${one}/f`, "12");
-  space.json("sync", url, one, "--once");
-  space.json("sync", url, other, "--once");
-  expect(readFileSync(`${other}/f`, "utf8")).toBe("12");
-  expect(list()).toBe(before);
-  expect(statSync(`${other}/f`).mode & 0o777).toBe(0o640);
+describe.skipIf(spawnSync("setfacl", ["--version"]).status !== 0)("access lists of a folder", () => {
+  const listOf = (file: string) => execFileSync("getfacl", ["-cnp", file], { encoding: "utf8" });
+
+  /** Syncs a second version of a file into a folder, after `change` of the first one there. */
+  function replaced(name: string, change: (file: string, folder: string) => void): { before: string; after: string } {
+    const [url, one, other] = [space.url(name), space.at(`${name}-one`), space.at(`${name}-other`)];
+    const sync = () => {
+      for (const folder of [one, other]) space.json("sync", url, folder, "--once");
+    };
+    const file = `${other}/f`;
+    mkdirSync(one);
+    mkdirSync(other);
+    change("", other);
+    writeFileSync(`${one}/f`, "1", { mode: 0o640 });
+    space.do("init", url);
+    sync();
+    change(file, other);
+    sync();
+    const before = listOf(file);
+    writeFileSync(`${one}/f`, "12");
+    sync();
+    expect([readFileSync(file, "utf8"), statSync(file).mode & 0o777]).toEqual(["12", 0o640]);
+    return { before, after: listOf(file) };
+  }
+
+  test("stay when a newer version comes", () => {
+    const { before, after } = replaced("listed", (file) => {
+      if (file !== "") execFileSync("setfacl", ["-m", "u:61001:r,g::-", file]);
+    });
+    expect(before).toContain("user:61001:r--\ngroup::---\nmask::r--");
+    expect(after).toBe(before);
+  });
+
+  test("do not come back where they were removed", () => {
+    const { before, after } = replaced("default", (file, folder) => {
+      if (file === "") return void execFileSync("setfacl", ["-d", "-m", "u:61001:rwx", folder]);
+      execFileSync("setfacl", ["-b", file]);
+      chmodSync(file, 0o640);
+    });
+    expect(before).not.toContain("61001");
+    expect(after).toBe(before);
+  });
 });

@@ -14,7 +14,7 @@ import type { Reason } from "../known/unsettled.ts";
 import { NOT_HELD, REFUSALS, type DiskPath, type DiskStat } from "../disk/disk.ts";
 import { sourcesOf } from "./ignored-sources.ts";
 import { digestOn, setAttributes, writeIncoming, type Ready } from "./incoming.ts";
-import { NEW_PATH } from "../disk/paths.ts";
+import { NEW_PATH, PARKED_ID } from "../disk/paths.ts";
 import { withAttributes } from "../scan/attributes.ts";
 import { syncAttributes, type Changed } from "../scan/durable.ts";
 import type { Plan, Put, Removal } from "./plan.ts";
@@ -45,7 +45,8 @@ export async function applyPlan(context: Omit<ApplyContext, "redo">, plan: Plan,
     const applier = new Applier({ ...context, redo }, plan, isLast);
     const failure = await putAll(applier, applier.puts);
     // Removals make room.
-    const removals = applier.removals.filter((each) => failure === undefined || !applier.isAwaited(each));
+    const mayGo = (each: Removal) => failure === undefined || each.isLeaving || !applier.isAwaited(each);
+    const removals = applier.removals.filter(mayGo);
     for (let at = 0; at < removals.length; at += BATCH_PLACES)
       await applier.remove(removals.slice(at, at + BATCH_PLACES));
     if (isLast) await applier.finish();
@@ -188,14 +189,25 @@ class Applier implements Puts {
   }
 
   async #removeRun(placing: Placing, removals: readonly Removal[]): Promise<void> {
-    for (const { entry, path } of removals) {
+    for (const removal of removals) {
+      const { entry, path } = removal;
       const done = await attempt(() => placing.remove(entry));
-      if (done === "done") {
+      const isGone = done === "done" || (done === "in the way" && removal.isLeaving && this.#forgetEmptied(entry));
+      if (isGone) {
         this.#removed++;
         // If another object is to come here, that one settles the place.
-        this.#settled(entry, path, !this.isAwaited({ entry, path }));
+        this.#settled(entry, path, !this.isAwaited(removal));
       } else this.#leave(entry, path, done);
     }
+  }
+
+  /** What is left in a directory that others moved away is of this folder only: so is the directory from now on. */
+  #forgetEmptied({ id, record }: Entry): boolean {
+    const { db } = this.#context;
+    const names = record.type === "directory" && db.children(id).length === 0 ? db.byId(id) : [];
+    if (names.length === 0 || names.some(({ parent }) => parent === PARKED_ID)) return false;
+    for (const name of names) db.remove(name);
+    return true;
   }
 
   /** Sets attributes of directories, leaves first: a mode may forbid writing in its directory. */

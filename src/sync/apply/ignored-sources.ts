@@ -44,16 +44,6 @@ export async function forgetMovedAway({ db, rules, nodes, tree, again }: Behind)
   }
 }
 
-/** Forgets what went while its path was ignored. What the bucket has at these places comes to the folder again. */
-export function forgetLost(db: SyncDatabase, entries: readonly Entry[]): Promise<void> {
-  return db.transaction(async () => {
-    for (const entry of entries) {
-      db.remove(entry);
-      db.unsettle(entry);
-    }
-  });
-}
-
 function isIgnored({ db, rules }: Ruled, entry: Entry): boolean {
   const path = pathInFolder(db, entry);
   return path !== undefined && !isOwn(path) && rules.ignores(path, entry.record.type === "directory");

@@ -2,7 +2,6 @@
  * What to do to the folder so that it shows its base: at the unsettled places, and nowhere else. Changes nothing but
  * the database.
  */
-import { groupBy } from "../../base/collections.ts";
 import type { Cid, FileId } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
 import { listDirectory, lookup, objectOf } from "../../fstree/fs-reader.ts";
@@ -23,7 +22,8 @@ import type { IgnoreRules } from "../scan/ignore-rules.ts";
 import type { Walked } from "../scan/walk.ts";
 import { isOwn, isWithin, PARKED_ID } from "../disk/paths.ts";
 import { pathInFolder } from "../known/path-in-folder.ts";
-import { TreePaths } from "./tree-paths.ts";
+import { noteInSight } from "./in-sight.ts";
+import { TreePaths } from "../known/tree-paths.ts";
 
 /** An object that should be at a place, as the tree has it. */
 export interface Put {
@@ -40,6 +40,8 @@ export interface Put {
 export interface Removal {
   readonly entry: Entry;
   readonly path: DiskPath;
+  /** Others moved it to an ignored path: what stays here is another object. */
+  readonly isLeaving: boolean;
 }
 
 export interface Plan {
@@ -66,8 +68,12 @@ export interface PlanContext {
 /** What the tree is known to have at some places. */
 export type Targets = ReadonlyMap<string, TreeObject>;
 
-/** If the unsettled places are unknown, notes them, parents first. Runs in the caller's transaction. */
+/**
+ * Notes what is no longer ignored. If the unsettled places are unknown, notes them, parents first. Runs in the caller's
+ * transaction.
+ */
 export async function noteBehind(context: PlanContext, mostTargets: number): Promise<Targets> {
+  await noteInSight(context);
   if (context.db.fact("compare all") === undefined) return new Map();
   const targets = await compareAll(context, mostTargets);
   context.db.setFact("compare all", undefined);
@@ -92,6 +98,10 @@ class Planner {
   readonly #targets: Targets;
   readonly #puts: Put[] = [];
   readonly #gone = new Map<string, Entry>();
+  /** Of these, what others moved to ignored paths. */
+  readonly #leaving = new Set<string>();
+  /** Of those, what is ignored here, too: it stays on the disk, as something else. */
+  readonly #forgotten: Entry[] = [];
   /** Objects that cannot be shown now. */
   readonly #waiting = new Set<FileId>();
   readonly #left: (UnsettledPlace & { path: DiskPath })[] = [];
@@ -107,13 +117,10 @@ class Planner {
   }
 
   async plan(): Promise<Plan> {
-    const ignored: UnsettledPlace[] = [];
     for (const unsettled of this.#context.db.unsettled()) {
       if (this.#context.again || PASSING.has(unsettled.reason)) await this.#compare(unsettled);
       else if (STUCK.has(unsettled.reason)) await this.#report(unsettled);
-      else ignored.push(unsettled);
     }
-    await this.#compareIgnored(ignored);
     const sorted = fromRoot(this.#puts);
     const placed = countBy(sorted);
     const puts = sorted.map((put) => (placed.get(put.target.id) === 1 ? put : oneOfSeveral(put)));
@@ -121,6 +128,7 @@ class Planner {
     // Also those that this adds.
     for (const entry of this.#gone.values()) if (!placed.has(entry.id)) await this.#emptyIgnored(entry);
     const removals = [...this.#gone.values()].flatMap((entry) => this.#removal(entry, placed));
+    for (const entry of this.#forgotten) this.#context.db.remove(entry);
     return { puts, removals: removals.sort((a, b) => b.path.length - a.path.length), left: this.#left };
   }
 
@@ -176,7 +184,6 @@ class Planner {
     if (rules.ignores(path, type === "directory")) return this.#leave(place, path, "ignored");
     if (!KEPT_TYPES.has(type)) return this.#leave(place, path, "not kept here");
     const isThere = entry?.id === target.id;
-    if (type === "directory" && !isThere) db.setFact("directory moved", "yes");
     if (this.#goesOutOfReach(place, path) || (!isThere && this.#comesFromOutOfReach(target))) {
       // Until it can be shown, what is at its place or has its id stays.
       this.#gone.delete(placeText(place));
@@ -189,38 +196,21 @@ class Planner {
     this.#puts.push({ place: { parent: place.parent, name: place.name }, target, path, what, isNew });
   }
 
-  /** What is in a directory that came or moved may be ignored no longer. */
-  async #compareIgnored(places: readonly UnsettledPlace[]): Promise<void> {
-    const { db } = this.#context;
-    if (db.fact("directory moved") === undefined) return;
-    for (const [parent, some] of groupBy(places, (place) => place.parent)) {
-      const above = await this.#paths.of(parent);
-      // One look for all that is in it: there may be very many.
-      if (above === undefined || this.#context.rules.ignores(above, true)) continue;
-      for (const place of some) {
-        if (await this.#isIgnored(place, [...above, place.name])) continue;
-        db.unsettle(place);
-        await this.#compare(place);
-      }
-    }
-    db.setFact("directory moved", undefined);
-  }
-
-  async #isIgnored(place: Place, path: DiskPath): Promise<boolean> {
-    const { record } = (await this.#targetAt(place)) ?? this.#context.db.at(place) ?? {};
-    return record === undefined || this.#context.rules.ignores(path, record.type === "directory");
-  }
-
-  /** A directory that others moved to an ignored path leaves the folder with all that is in it. */
+  /** A directory that others moved to an ignored path leaves the folder with all that the database knows in it. */
   async #emptyIgnored(entry: Entry): Promise<void> {
+    const { db, rules } = this.#context;
     if (entry.record.type !== "directory" || this.#waiting.has(entry.id)) return;
     const path = await this.#paths.of(entry.id);
-    if (path === undefined || !this.#context.rules.ignores(path, true)) return;
-    for (const child of this.#context.db.children(entry.id)) {
+    if (path === undefined || !rules.ignores(path, true)) return;
+    this.#leaving.add(placeText(entry));
+    // Until it is gone, it may also come back.
+    db.setFact("directory moved", "yes");
+    for (const child of db.children(entry.id)) {
       const isElsewhere = (await this.#targetAt(child))?.id !== child.id;
       if (isElsewhere || this.#gone.has(placeText(child))) continue;
-      this.#gone.set(placeText(child), child);
       this.#leave(child, [...path, child.name], "ignored");
+      this.#leaving.add(placeText(child));
+      this.#gone.set(placeText(child), child);
     }
   }
 
@@ -238,8 +228,10 @@ class Planner {
     const goesElsewhere = (placed.get(entry.id) ?? 0) > 0;
     if (goesElsewhere && db.byId(entry.id).length === 1) return [];
     // Rules do not apply to what is parked, or in a parked directory.
+    const isLeaving = this.#leaving.has(placeText(entry));
     if (!isOwn(path) && rules.ignores(path, entry.record.type === "directory")) {
-      this.#leave(entry, path, "ignored");
+      if (isLeaving) this.#forgotten.push(entry);
+      else this.#leave(entry, path, "ignored");
       return [];
     }
     // A file that is out of sight would look as if it were removed already.
@@ -247,7 +239,7 @@ class Planner {
       this.#leave(entry, path, "in the way");
       return [];
     }
-    return [{ entry, path }];
+    return [{ entry, path, isLeaving }];
   }
 
   #isOutOfReach(path: DiskPath): boolean {

@@ -174,4 +174,4 @@ async function putBeside(disk: SyncDisk, from: DiskPath, stat: DiskStat, place: 
 }
 
 const NOT_THERE = ["ENOENT", "ENOTDIR", "ELOOP"];
-const NO_ACL_HERE = ["ENOTSUP", "EOPNOTSUPP", "ENODATA", "EPERM", "EINVAL", "ENOSPC"];
+const NO_ACL_HERE = ["ENOTSUP", "EOPNOTSUPP"];

@@ -10,6 +10,7 @@ import { failedWith, systemFailure } from "../../base/system-errors.ts";
 import { MAX_XATTR_BYTES } from "../../base/limits.ts";
 import { xattrBytes } from "../../format/blocks/linked-value.ts";
 import { NO_XATTRS, type Xattrs } from "../../format/files/record.ts";
+import { copyAcl } from "./access-list.ts";
 import { coded, codedLater, type BeneathAddon } from "./addon.ts";
 import { DescriptorAppended, markedBy, openFile } from "./beneath-file.ts";
 import {
@@ -187,11 +188,11 @@ export class BeneathDisk implements SyncDisk {
 
   async copyAcl(from: DiskPath, to: DiskPath, mode: number): Promise<void> {
     const flags = O_PATH | constants.O_NOFOLLOW;
-    const acl = this.#opened(from, flags, (descriptor) => this.#addon.getXattr(descriptor, ACL));
-    if (acl === undefined) return;
-    this.#opened(to, flags, (descriptor) => this.#addon.setXattr(descriptor, ACL, acl));
-    // The list brought the other file's mode.
-    await this.setMode(to, mode);
+    const copied = this.#opened(from, flags, (source) => {
+      return this.#opened(to, flags, (target) => copyAcl(this.#addon, source, target));
+    });
+    // A list brings its file's mode; without it, its mask would be the group's rights.
+    if (copied !== "none") await this.setMode(to, copied === "copied" ? mode : mode & ~0o070);
   }
 
   async syncDirectory(path: DiskPath): Promise<void> {
@@ -338,7 +339,6 @@ export class BeneathDisk implements SyncDisk {
 const RENAME_FLAGS: Readonly<Record<RenameHow, number>> = { free: 1, replace: 0, exchange: 2 };
 /** Node.js does not define it (fcntl.h). */
 const O_PATH = 0o10000000;
-const ACL = "system.posix_acl_access";
 /** From this many files on, one sync of the whole filesystem, which also writes others' data; fewer one by one. */
 const TOGETHER = 16;
 /** How the addon makes new files durable (native/beneath_batch.h). */

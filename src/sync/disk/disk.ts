@@ -130,7 +130,10 @@ export interface SyncDisk {
   xattrs(path: DiskPath): Promise<Xattrs>;
   /** Sets exactly these. ENOTSUP if the filesystem has none. */
   setXattrs(path: DiskPath, xattrs: Xattrs): Promise<void>;
-  /** Gives a file the access list (ACL) of another one, and this mode. ENOTSUP if there are none. Absent if unsupported. */
+  /**
+   * Gives a file the access list (ACL) of another one, or none, and this mode. If the list does not fit, the group loses its
+   * rights. ENOTSUP if the filesystem has no lists. Absent if unsupported.
+   */
   copyAcl?(from: DiskPath, to: DiskPath, mode: number): Promise<void>;
   /** Makes a directory's names durable. */
   syncDirectory(path: DiskPath): Promise<void>;

@@ -7,6 +7,7 @@
 import type Database from "better-sqlite3";
 import type { FileId, FileName } from "../../base/ids.ts";
 import { samePlace, type Place } from "../../fstree/object-rows.ts";
+import type { FactKey } from "./fact-key.ts";
 import { parseBaseRoot } from "../../overlay/base-root.ts";
 import type { BaseRoot } from "../../overlay/journal/journal-record.ts";
 import { damagedState } from "./damaged.ts";
@@ -43,6 +44,8 @@ export class SyncDatabase {
   readonly behind: UnsettledPlaces;
   readonly touched: TouchedDirectories;
   #isDryRun = false;
+  /** Whether the fact "directory moved" is known to be set. */
+  #hasMoved = false;
   #told: ((change: EntryChange) => void) | undefined;
 
   /** A file's path, or an open database. */
@@ -229,6 +232,7 @@ export class SyncDatabase {
   }
 
   setFact(key: FactKey, value: string | undefined): void {
+    if (key === "directory moved") this.#hasMoved = value !== undefined;
     if (value === undefined) this.#db.prepare("DELETE FROM facts WHERE key = ?").run(key);
     else this.#db.prepare("INSERT OR REPLACE INTO facts (key, value) VALUES (?, ?)").run(key, value);
   }
@@ -258,6 +262,7 @@ export class SyncDatabase {
   forget(): void {
     for (const table of ["entries", "parked", "unsettled", "touched"]) this.#db.exec(`DELETE FROM ${table}`);
     this.#db.exec("DELETE FROM facts WHERE key NOT IN ('bucket', 'folder', 'epoch')");
+    this.#hasMoved = false;
     this.#places.clear();
   }
 
@@ -307,16 +312,21 @@ export class SyncDatabase {
   #undone(): void {
     // SQLite rolls back by itself when its disk is full.
     if (this.#db.inTransaction) this.#db.exec("ROLLBACK");
+    this.#hasMoved = false;
     this.#places.clear();
   }
 
   #putRow({ parent, name, id, record, links, seen }: EntryRow, of: Entry): void {
     const isFile = of.record.type === "directory" ? 0 : 1;
     const place = { parent: parent as FileId, name: nameOf(name) };
-    const before = isFile === 0 ? this.placeOf(of.id) : place;
-    if (before === undefined || !samePlace(before, place)) this.setFact("directory moved", "yes");
+    if (isFile === 0 && !this.#hasMoved) this.#noteMoved(of.id, place);
     this.#put.run(parent, name, id, isFile, String(of.seen.ino), record, links, seen);
     this.#places.changed(place, of.id);
+  }
+
+  #noteMoved(directory: FileId, place: Place): void {
+    const before = this.placeOf(directory);
+    if (before === undefined || !samePlace(before, place)) this.setFact("directory moved", "yes");
   }
 
   #removeAt({ parent, name }: Place): void {
@@ -326,22 +336,3 @@ export class SyncDatabase {
     if (parent === PARKED_ID) this.#db.prepare("DELETE FROM parked WHERE id = ?").run(name);
   }
 }
-
-/** Other stored facts: the bucket and folder, numbers already used, an epoch being published. */
-export type FactKey =
-  | "base"
-  | "bucket"
-  | "folder"
-  | "epoch"
-  | "under way"
-  | "sent"
-  | "late"
-  | "compare all"
-  /** A directory came or moved since the last plan. */
-  | "directory moved"
-  | "rules"
-  | "rules source"
-  | "exchanged"
-  | "shown"
-  | "awaited"
-  | "files before";

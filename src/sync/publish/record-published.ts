@@ -145,7 +145,10 @@ class Ids {
 export async function standOn(db: SyncDatabase, nodes: NodeStore, base: NewBase): Promise<void> {
   db.setBase(base);
   if (base.changes === undefined) return db.setFact("compare all", "yes");
-  for (const change of base.changes) for (const place of await placesOf(db, nodes, base, change)) db.unsettle(place);
+  for (const change of base.changes) {
+    if (change.kind === "self" && change.moved) db.setFact("directory moved", "yes");
+    for (const place of await placesOf(db, nodes, base, change)) db.unsettle(place);
+  }
 }
 
 /** Makes the bucket's root the base of a folder that was never synced. It shows nothing of it yet: both are united. */

@@ -18,15 +18,6 @@ import { PARKED_ID } from "../disk/paths.ts";
 import { isSameInode, isUntouched } from "../known/seen.ts";
 import { foundAt, within, type Found, type Walked } from "./walk.ts";
 
-/** A whole folder, matched. */
-export interface Matched extends Matching {
-  /**
-   * Names that are gone, and were ignored at the last scan: the bucket keeps what is removed at an ignored path. The database
-   * must forget them before anything is published.
-   */
-  readonly lostUnseen: readonly Entry[];
-}
-
 /** The ignore rules of this scan and of the last one. */
 export interface ScanRules {
   readonly now: IgnoreRules;
@@ -34,14 +25,14 @@ export interface ScanRules {
 }
 
 /** `keepsMissing`: keeps the names of objects that were not found anywhere. */
-export function match(db: SyncDatabase, walked: Walked, rules: ScanRules, keepsMissing = false): Matched {
+export function match(db: SyncDatabase, walked: Walked, rules: ScanRules, keepsMissing = false): Matching {
   const matcher = new Matcher(db, walked, rules);
   matcher.matchAll();
   matcher.findMissing(keepsMissing);
   return matcher;
 }
 
-class Matcher implements Matched {
+class Matcher implements Matching {
   readonly root: LocalObject;
   readonly objectOf = new Map<Found, LocalObject>();
   readonly objects: LocalObject[] = [];

@@ -26,6 +26,11 @@ export interface Matching {
   readonly objectOf: ReadonlyMap<Found, LocalObject>;
   /** Parents before their entries; missing objects come last. */
   readonly objects: readonly LocalObject[];
+  /**
+   * Names that are gone, and were ignored at the last scan: the bucket keeps what is removed at an ignored path. The database
+   * must forget them before anything is published.
+   */
+  readonly lostUnseen: readonly Entry[];
   /** The object with this id, if it was found or is missing. */
   ofId(id: FileId): LocalObject | undefined;
 }

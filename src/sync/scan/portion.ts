@@ -16,6 +16,7 @@ import {
 } from "../disk/disk.ts";
 import type { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
 import type { Look, SyncDatabase } from "../known/database.ts";
+import type { Entry } from "../known/entry.ts";
 import { isSameInode } from "../known/seen.ts";
 import type { IgnoreRules } from "./ignore-rules.ts";
 import type { LocalObject, Matching } from "./matching.ts";
@@ -85,6 +86,8 @@ class Finder implements Matching {
   readonly root: LocalObject;
   readonly objectOf = new Map<Found, LocalObject>();
   readonly objects: LocalObject[] = [];
+  // Portions only send what is new.
+  readonly lostUnseen: readonly Entry[] = [];
   readonly done: string[] = [];
   readonly #source: PortionSource;
   readonly #passed: ReadonlySet<string>;

@@ -126,6 +126,24 @@ test("a log does not come back beside a database that went on without it", async
   expect(Object.fromEntries(a.disk.tree())).toEqual({ "x.db": "with all that the log had" });
 });
 
+test("a file that moves while its rule goes and the walk misses it keeps its identity", async () => {
+  const { a, bucket } = await ignoredArchive();
+  a.disk.remove(RULES);
+  const { list } = a.disk;
+  let hasMoved = false;
+  a.disk.list = async (at) => {
+    // The walk has listed the top by now.
+    if (at.join("/") === "archive" && !hasMoved) {
+      hasMoved = true;
+      a.disk.move(path("archive/1"), path("1"));
+    }
+    return list.call(a.disk, at);
+  };
+  expect((await a.sync()).local.map(({ action }) => action)).toContain("moved");
+  await a.sync();
+  expect([hasMoved, await bucket("1"), await bucket("archive/1")]).toEqual([true, ["1"], []]);
+});
+
 test("rules that are only comments are the same to an earlier version", async () => {
   const { world, a } = await twoFolders();
   a.disk.write(RULES, "# nothing yet\n");

@@ -1,0 +1,19 @@
+/** Facts that the database stores: the bucket and folder, numbers already used, an epoch being published. */
+
+export type FactKey =
+  | "base"
+  | "bucket"
+  | "folder"
+  | "epoch"
+  | "under way"
+  | "sent"
+  | "late"
+  | "compare all"
+  /** A directory came or moved since the last plan. */
+  | "directory moved"
+  | "rules"
+  | "rules source"
+  | "exchanged"
+  | "shown"
+  | "awaited"
+  | "files before";
