@@ -85,6 +85,9 @@ const RECIPES = {
       "-m",
       "hypercorn",
       "ministack.app:app",
+      // One process: workers would outlive the one that we end.
+      "--workers",
+      "0",
       "--bind",
       `${host}:${port}`,
     ],

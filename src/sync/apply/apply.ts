@@ -201,7 +201,7 @@ class Applier implements Puts {
     }
   }
 
-  /** What is left in a directory that others moved away is of this folder only: so is the directory from now on. */
+  /** Only this folder has what is left in a directory that others moved away. The directory becomes its own, too. */
   #forgetEmptied({ id, record }: Entry): boolean {
     const { db } = this.#context;
     const names = record.type === "directory" && db.children(id).length === 0 ? db.byId(id) : [];

@@ -40,7 +40,7 @@ export interface Put {
 export interface Removal {
   readonly entry: Entry;
   readonly path: DiskPath;
-  /** Others moved it to an ignored path: what stays here is another object. */
+  /** Others moved it to an ignored path. What cannot be removed becomes the folder's own. */
   readonly isLeaving: boolean;
 }
 
@@ -100,7 +100,7 @@ class Planner {
   readonly #gone = new Map<string, Entry>();
   /** Of these, what others moved to ignored paths. */
   readonly #leaving = new Set<string>();
-  /** Of those, what is ignored here, too: it stays on the disk, as something else. */
+  /** Of those, what is ignored here as well: it stays on the disk, and the database forgets it. */
   readonly #forgotten: Entry[] = [];
   /** Objects that cannot be shown now. */
   readonly #waiting = new Set<FileId>();
@@ -203,7 +203,7 @@ class Planner {
     const path = await this.#paths.of(entry.id);
     if (path === undefined || !rules.ignores(path, true)) return;
     this.#leaving.add(placeText(entry));
-    // Until it is gone, it may also come back.
+    // Until it has left, others may move it back.
     db.setFact("directory moved", "yes");
     for (const child of db.children(entry.id)) {
       const isElsewhere = (await this.#targetAt(child))?.id !== child.id;

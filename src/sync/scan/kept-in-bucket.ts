@@ -1,4 +1,4 @@
-/** What is gone from the folder and stays in the bucket: what was, or is there, at an ignored path. */
+/** Names that are gone here and stay in the bucket: they were ignored here, or the bucket has them at an ignored path. */
 import type { Cid } from "../../base/ids.ts";
 import { lookup } from "../../fstree/fs-reader.ts";
 import { placeText } from "../../fstree/object-rows.ts";
