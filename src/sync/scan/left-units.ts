@@ -31,8 +31,10 @@ export function withoutUnits(
 /** Names that may come back: a log must not come back beside a database that went on without it. */
 export function withoutLogs(names: readonly Entry[], matching: Matching, units: UnitRules): readonly Entry[] {
   return names.filter(({ parent, name }) => {
+    const mains = units.mainsOf(name).filter((main) => main !== name);
+    if (mains.length === 0) return true;
     const beside = matching.ofId(parent)?.found.flatMap(({ children }) => children) ?? [];
-    return !units.mainsOf(name).some((main) => main !== name && beside.some((found) => found.name === main));
+    return !mains.some((main) => beside.some((found) => found.name === main));
   });
 }
 
