@@ -114,8 +114,8 @@ class SyncPass {
     await noteArrived({ db, disk, nodes: this.#nodes, isAsKnown, nowNs: () => clock.nowNs() });
     for (let attempt = 0; ; attempt++) {
       const all = await this.#scan();
+      this.#rules.keep();
       const isSure = all.unsure.length === 0;
-      if (isSure) this.#rules.keep();
       const deleted = isSure ? all.local.deletedFiles : [];
       const mass = await missingMass(db, this.#nodes, deleted, this.#policy.guard);
       const approved = mass !== undefined && mass.digest === this.#context.allowDeletes;
@@ -147,7 +147,11 @@ class SyncPass {
   async #countWaiting(): Promise<void> {
     if (this.#isDryRun || this.#context.progress?.mayCount?.() !== true) return;
     try {
-      await this.#counted(await this.#look(this.#portion));
+      const looked = await this.#look(this.#portion);
+      // Nothing is decided yet.
+      await this.#context.db.dryRun(async () => {
+        await this.#counted({ ...looked, matching: await this.#withoutKept(looked, false) });
+      });
     } catch (error) {
       this.#context.log.info("Could not count the waiting changes.", { error: describeError(error) });
     }
@@ -163,12 +167,16 @@ class SyncPass {
       looked = await this.#look();
     }
     const { seenTwice, ...sought } = await lookUntilCertain(db, disk, looked, () => this.#look());
-    const matching = await withoutKept({ db, nodes: this.#nodes, rules: this.#rules, units: this.#units }, sought);
-    const certain = { ...sought, matching };
+    const certain = { ...sought, matching: await this.#withoutKept(sought, sought.unsure.length === 0) };
     this.#leftOut.add(seenTwice, "keeps changing");
     const scanMs = clock.monotonicMs() - certain.beganMs;
     progress?.found?.(certain.matching.objects.length);
     return { ...certain, scanMs, local: await this.#counted(certain) };
+  }
+
+  #withoutKept(looked: Looked, isSure: boolean): Promise<Matching> {
+    const { db } = this.#context;
+    return withoutKept({ db, nodes: this.#nodes, rules: this.#rules, units: this.#units }, looked, isSure);
   }
 
   async #look(most?: Most): Promise<Looked> {

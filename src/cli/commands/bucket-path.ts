@@ -116,7 +116,7 @@ async function isBucket(address: string, options: RemoteOptions): Promise<boolea
   }
 }
 
-/** If so, this is no bucket: there, `root` is a file. Another system's disk may have such a folder, perhaps unreadable. */
+/** Whether `root` is a folder, as on a disk with another system. In a bucket it is a file. */
 function hasFolderAsRoot(path: string): boolean {
   return orElse(false, () => statSync(join(path, ROOT_OBJECT)).isDirectory());
 }

@@ -24,8 +24,9 @@ export async function noteInSight({ db, nodes, tree, rules }: Behind): Promise<v
     // One look for all that is in it: there may be very many.
     if (above === undefined || rules.ignores(above, true)) continue;
     for (const place of places) {
-      const { record } = (await lookup(nodes, tree, place)) ?? db.at(place) ?? {};
       const path = [...above, place.name];
+      if (rules.ignores(path, false) && rules.ignores(path, true)) continue;
+      const { record } = (await lookup(nodes, tree, place)) ?? db.at(place) ?? {};
       if (record !== undefined && !rules.ignores(path, record.type === "directory")) db.unsettle(place);
     }
   }

@@ -131,8 +131,8 @@ export interface SyncDisk {
   /** Sets exactly these. ENOTSUP if the filesystem has none. */
   setXattrs(path: DiskPath, xattrs: Xattrs): Promise<void>;
   /**
-   * Gives a file the access list (ACL) of another one, or none, and this mode. If the list does not fit, the group loses its
-   * rights. ENOTSUP if the filesystem has no lists. Absent if unsupported.
+   * Gives a file the access list (ACL) of another file, or none, and this mode. If the list cannot be set, the group loses
+   * its rights. ENOTSUP if the filesystem has no lists. Absent if the disk cannot do it.
    */
   copyAcl?(from: DiskPath, to: DiskPath, mode: number): Promise<void>;
   /** Makes a directory's names durable. */

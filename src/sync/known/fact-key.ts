@@ -1,4 +1,4 @@
-/** Facts that the database stores: the bucket and folder, numbers already used, an epoch being published. */
+/** Single values that the database keeps, such as the bucket, the numbers used and the epoch being published. */
 
 export type FactKey =
   | "base"

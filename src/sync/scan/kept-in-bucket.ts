@@ -1,4 +1,4 @@
-/** Names that are gone here and stay in the bucket: they were ignored here, or the bucket has them at an ignored path. */
+/** Names that are gone here but stay in the bucket: they were ignored, or the bucket has them at an ignored path. */
 import type { Cid } from "../../base/ids.ts";
 import { lookup } from "../../fstree/fs-reader.ts";
 import { placeText } from "../../fstree/object-rows.ts";
@@ -11,7 +11,7 @@ import type { IgnoreRules } from "./ignore-rules.ts";
 import { withoutLogs } from "./left-units.ts";
 import { match, type ScanRules } from "./match.ts";
 import type { LocalObject, Matching } from "./matching.ts";
-import type { Looked, Unsure } from "./missed.ts";
+import type { Looked } from "./missed.ts";
 
 interface Context {
   readonly db: SyncDatabase;
@@ -21,18 +21,18 @@ interface Context {
 }
 
 /**
- * What a scan found, without what is gone and stays in the bucket: the database forgets that, and it comes back once its path
- * is not ignored.
+ * Makes the database forget the names that are gone here and stay in the bucket, and matches again. They come back once their
+ * path is not ignored. `isSure`: also looks at what the bucket has, which takes it to be in reach; files that keep moving may
+ * only have been missed.
  */
-export async function withoutKept(context: Context, { walked, matching, unsure }: Looked & Unsure): Promise<Matching> {
+export async function withoutKept(context: Context, { walked, matching }: Looked, isSure: boolean): Promise<Matching> {
   const { db, nodes, rules, units } = context;
-  const base = db.base();
-  if (unsure.length > 0 || base === undefined) return matching;
+  const { tree } = db.base() ?? {};
   const lost = withoutLogs(matching.lostUnseen, matching, units);
-  const kept = [...lost, ...(await ignoredIn({ nodes, tree: base.tree }, rules.now, matching))];
-  if (kept.length === 0) return matching;
+  const ignored = isSure && tree !== undefined ? await ignoredIn({ nodes, tree }, rules.now, matching) : [];
+  if (lost.length + ignored.length === 0) return matching;
   await db.transaction(() => {
-    for (const entry of kept) {
+    for (const entry of [...lost, ...ignored]) {
       db.remove(entry);
       db.unsettle(entry);
     }
@@ -59,15 +59,13 @@ async function ignoredIn(
   return ignored;
 }
 
-/** None for an object that was moved here. */
+/** Of a file with several names, also if another one was moved. */
 function goneNames({ objectOf }: Matching, { entries, found, kept }: LocalObject): readonly Entry[] {
   if (found.length + kept.length >= entries.length) return [];
-  const known = new Set(entries.map(placeText));
   const there = found.flatMap(({ parent, name }) => {
     const id = parent && objectOf.get(parent)?.id;
-    return [id === undefined ? "" : placeText({ parent: id, name })];
+    return id === undefined ? [] : [placeText({ parent: id, name })];
   });
-  if (!there.every((place) => known.has(place))) return [];
   const left = new Set([...there, ...kept.map(placeText)]);
   return entries.filter((entry) => !left.has(placeText(entry)));
 }

@@ -1,5 +1,5 @@
 /**
- * One folder ignores its archive; another one does not. Both are edited at random, and move things into the archive and out of it.
+ * One folder ignores its archive, another does not. Random edits in both also move files into the archive and out of it.
  * SYNCLINE_TEST_ALL: hundreds of histories.
  */
 import * as fc from "fast-check";

@@ -1,8 +1,9 @@
 /** What was removed at an ignored path stays in the bucket, also once the path is ignored no longer. */
 import { expect, test } from "vitest";
+import type { Bucket } from "../../../src/bucket/bucket.ts";
 import { blake3 } from "../../../src/crypto/hash.ts";
 import { parseRules } from "../../../src/sync/scan/ignore-rules.ts";
-import { bucketTree, path, settle, twoFolders } from "../../support/sync-world.ts";
+import { afterListing, bucketTree, path, settle, twoFolders } from "../../support/sync-world.ts";
 
 const RULES = path(".synclineignore");
 const ALL = ["archive/1", "archive/2", "archive/3", "archive/in/4"];
@@ -142,6 +143,44 @@ test("a file that moves while its rule goes and the walk misses it keeps its ide
   expect((await a.sync()).local.map(({ action }) => action)).toContain("moved");
   await a.sync();
   expect([hasMoved, await bucket("1"), await bucket("archive/1")]).toEqual([true, ["1"], []]);
+});
+
+test("a deletion goes through after a pass in which the rule went and files kept moving", async () => {
+  const { world, a, bucket } = await ignoredArchive();
+  a.disk.make(path("busy"));
+  for (let each = 1; each <= 5; each++) a.disk.write(path(`busy/${each}`), `${each}`);
+  await settle(world);
+  a.disk.remove(path("archive/2"));
+  a.disk.remove(RULES);
+  let walks = 0;
+  {
+    using _ = afterListing(a, "busy", () => {
+      if (++walks <= 5) a.disk.remove(path(`busy/${walks}`));
+    });
+    expect((await a.sync()).unstable.length).toBeGreaterThan(0);
+  }
+  a.disk.tick(3_000_000_000n);
+  a.disk.remove(path("archive/1"));
+  await settle(world);
+  expect([await bucket("archive/1"), await bucket("archive/2")]).toEqual([[], ["archive/2"]]);
+});
+
+test("what stays in the bucket does not count as waiting while the bucket is out of reach", async () => {
+  const { world, a } = await ignoredArchive();
+  a.disk.remove(path("archive/1"));
+  await a.sync();
+  a.disk.remove(RULES);
+  a.disk.tick(3_000_000_000n);
+  const counted: number[] = [];
+  const waiting = ({ files }: { readonly files: number }) => void counted.push(files);
+  const bucket: Bucket = Object.assign(Object.create(world.bucket), {
+    head: () => Promise.reject(new Error("offline")),
+  });
+  await expect(a.sync({ bucket, progress: { mayCount: () => true, waiting } })).rejects.toThrow("offline");
+  // The file of rules alone.
+  expect(counted.at(-1)).toBe(1);
+  await settle(world);
+  expect(a.disk.tree().has("archive/1")).toBe(true);
 });
 
 test("rules that are only comments are the same to an earlier version", async () => {

@@ -33,7 +33,7 @@ async function withArchive(prepare: (folder: SyncedFolder) => void = () => {}, r
   return { world, a, c, bucket, folder };
 }
 
-test("it leaves the folder with all that is in it, and comes back whole", async () => {
+test("a directory that moves there leaves the folder with all that is in it, and comes back whole", async () => {
   const { world, c, bucket, folder } = await withArchive();
   c.disk.move(path("p"), path("archive/p"));
   await settle(world);
@@ -44,7 +44,7 @@ test("it leaves the folder with all that is in it, and comes back whole", async 
   expect(folder()).toEqual(expect.arrayContaining(["z", "z/1", "z/q", "z/q/2"]));
 });
 
-test("it comes back whole once its path is ignored no longer", async () => {
+test("a directory that moved there comes back whole once its path is ignored no longer", async () => {
   const { world, a, c, folder } = await withArchive();
   c.disk.move(path("p"), path("archive/p"));
   await settle(world);
@@ -53,7 +53,7 @@ test("it comes back whole once its path is ignored no longer", async () => {
   expect(folder()).toEqual(expect.arrayContaining(IN_ARCHIVE));
 });
 
-test("what was made and written in it meanwhile goes along", async () => {
+test("what was made and written here meanwhile moves there, too", async () => {
   const { world, a, c, folder } = await withArchive();
   c.disk.move(path("p"), path("archive/p"));
   await c.sync();
@@ -65,7 +65,7 @@ test("what was made and written in it meanwhile goes along", async () => {
   expect(folder()).not.toContain("p");
 });
 
-test("another directory takes its name", async () => {
+test("another directory may take its name", async () => {
   const { world, c, bucket, folder } = await withArchive();
   c.disk.move(path("p"), path("archive/p"));
   c.disk.make(path("p"));
@@ -113,7 +113,7 @@ async function passes({ folders }: SyncWorld): Promise<void> {
 }
 
 describe("a directory in which something ignored stays", () => {
-  test("is removed here: what left stays in the bucket", async () => {
+  test("may be removed here: what left stays in the bucket", async () => {
     const { world, a, bucket } = await withLog();
     for (const name of ["p/q/x.log", "p/q", "p"]) a.disk.remove(path(name));
     await settle(world);
@@ -130,7 +130,7 @@ describe("a directory in which something ignored stays", () => {
     expect(await bucket()).toEqual(expect.arrayContaining([...IN_ARCHIVE, "old/later"]));
   });
 
-  test("gets its files back when they come back to its place", async () => {
+  test("gets its files back when others move them back", async () => {
     const { world, c, bucket, folder } = await withLog();
     c.disk.remove(path("p"));
     c.disk.move(path("archive/p"), path("p"));
@@ -171,7 +171,7 @@ test("others' edits come when it comes back, though its deletion here awaited ap
   expect(a.disk.tree().get("p/f3")).toBe("edited");
 });
 
-test("it makes room on a full disk", async () => {
+test("what leaves makes room on a full disk", async () => {
   const { a, c, folder } = await withArchive();
   c.disk.move(path("p"), path("archive/p"));
   c.disk.write(path("new"), "new");
@@ -183,7 +183,7 @@ test("it makes room on a full disk", async () => {
   expect(folder()).not.toContain("p/1");
 });
 
-test("a large one comes in portions", async () => {
+test("a large directory comes in portions", async () => {
   const names = Array.from({ length: 60 }, (_, each) => `archive/n/f${each}`);
   const { world, a, c, folder } = await withArchive();
   c.disk.make(path("archive/n"));
