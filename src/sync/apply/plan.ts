@@ -125,7 +125,7 @@ class Planner {
     const placed = countBy(sorted);
     const puts = sorted.map((put) => (placed.get(put.target.id) === 1 ? put : oneOfSeveral(put)));
     for (const entry of this.#context.db.children(PARKED_ID)) this.#gone.set(placeText(entry), entry);
-    // Also those that this adds.
+    // Also visits those that this adds.
     for (const entry of this.#gone.values()) if (!placed.has(entry.id)) await this.#emptyIgnored(entry);
     const removals = [...this.#gone.values()].flatMap((entry) => this.#removal(entry, placed));
     for (const entry of this.#forgotten) this.#context.db.remove(entry);

@@ -44,7 +44,7 @@ export class SyncDatabase {
   readonly behind: UnsettledPlaces;
   readonly touched: TouchedDirectories;
   #isDryRun = false;
-  /** Whether the fact "directory moved" is set. False: it may be, too. */
+  /** The fact "directory moved" is set: no need to look at further directories. */
   #hasMoved = false;
   #told: ((change: EntryChange) => void) | undefined;
 
