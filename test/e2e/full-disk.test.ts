@@ -1,7 +1,16 @@
 /** An agent whose state's disk is full: it starts, also with the history, room can be made in its mount and of its pins, and its end is reported. */
 import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { appendFileSync, mkdirSync, readdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  statfsSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { Workspace } from "../support/syncline.ts";
@@ -54,6 +63,21 @@ test.skipIf(!isAble)("unpin makes room on a full state disk, also during a pause
   space.behind("mount", url, mount, ...on);
   expect(space.status(mount)["pins"]).toMatchObject({ paths: [{ path: "/other", absent: false }] });
   space.do("unmount", mount, ...on);
+});
+
+test.skipIf(!isAble)("folder sync names its database if the state's disk is full", () => {
+  const { url, small, state } = onSmallDisk("synced");
+  const folder = space.at("folder");
+  mkdirSync(folder);
+  space.do("sync", url, folder, "--once", "--state", state);
+  for (let each = 0; each < 2_000; each++) writeFileSync(join(folder, `${each}`), `${each}`);
+  const filled = join(small, "filled");
+  fill(filled);
+  // The database can be opened, but the files that are sent do not fit.
+  truncateSync(filled, statSync(filled).size - 200_000);
+  const { status, err } = space.run(["sync", url, folder, "--once", "--state", state]);
+  expect(err).toMatch(/^syncline: Out of disk space at \/.*\/sync\.db: .*\n  Free some disk space.*\n$/);
+  expect(status).not.toBe(0);
 });
 
 function fill(path: string): void {

@@ -274,7 +274,7 @@ export class SyncAgent implements AsyncDisposable {
       return result;
     } catch (error) {
       if (this.#signal.aborted) return undefined;
-      if (!hasCode(error, "state_in_use")) throw error;
+      if (!hasCode(error, "state_in_use")) throw this.#db.named(error);
       // Another copy of this state writes with the same device: from now on this one has a new device.
       await author.replace();
       return await pass({});

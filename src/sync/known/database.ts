@@ -13,7 +13,7 @@ import type { BaseRoot } from "../../overlay/journal/journal-record.ts";
 import { damagedState } from "./damaged.ts";
 import { DirectoryPlaces } from "./directory-places.ts";
 import { entryOf, nameBytes, nameOf, rowOf, type Entry, type EntryChange, type EntryRow } from "./entry.ts";
-import { openTables } from "./open-tables.ts";
+import { openTables, withPath } from "./open-tables.ts";
 import { unpackSeen, type Seen } from "./seen.ts";
 import { PARKED_ID } from "../disk/paths.ts";
 import { TouchedDirectories } from "./touched-directories.ts";
@@ -73,6 +73,11 @@ export class SyncDatabase {
 
   close(): void {
     this.#db.close();
+  }
+
+  /** The error with the path of this database, if it is SQLite's. */
+  named(error: unknown): unknown {
+    return withPath(error, this.#db.name);
   }
 
   at({ parent, name }: Place): Entry | undefined {

@@ -23,7 +23,7 @@ const SCHEMA = `
   ) STRICT;
   CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT`;
 
-/** Opens them, and makes them if necessary. Adds the file's path to SQLite's errors, which do not have it. */
+/** Opens them, and makes them if necessary. */
 export function openTables(at: string | Database.Database): Database.Database {
   try {
     const db = typeof at === "string" ? new Database(at) : at;
@@ -34,6 +34,11 @@ export function openTables(at: string | Database.Database): Database.Database {
     db.exec(SCHEMA);
     return db;
   } catch (cause) {
-    throw cause instanceof Database.SqliteError && typeof at === "string" ? Object.assign(cause, { path: at }) : cause;
+    throw typeof at === "string" ? withPath(cause, at) : cause;
   }
+}
+
+/** SQLite's errors do not name the database: adds its path. */
+export function withPath(error: unknown, path: string): unknown {
+  return error instanceof Database.SqliteError ? Object.assign(error, { path }) : error;
 }
