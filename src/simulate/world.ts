@@ -177,6 +177,7 @@ class World {
       site: this.#site,
       folders: this.folders,
       checks: this.#beginning.checks,
+      ports: { clock: this.#timeline, random: seededRandom(1) },
       wasAway: this.#plan.troubles.some(({ kind }) => kind === "away for days"),
       rest: () => this.#rest([...this.#machines, fresh]),
     });

@@ -2,6 +2,7 @@
 import { unlessDamaged } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
+import { RetryReader } from "../../blocks/retry-reader.ts";
 import { parseAddress } from "../../bucket/address.ts";
 import { openAtMaster, openPacked, type RemoteOptions } from "../../bucket/open-remote.ts";
 import { auditObjects } from "../../bucket/packed/object-audit.ts";
@@ -25,7 +26,7 @@ export interface Repaired {
 /** Throws as `openRemote`. */
 export async function openVerified(address: string, options: RemoteOptions): Promise<VerifiedStorage> {
   const parsed = parseAddress(address);
-  return parsed.isPacked ? packed(address, options) : master(await openAtMaster(parsed, options));
+  return parsed.isPacked ? packed(address, options) : master(await openAtMaster(parsed, options), options);
 }
 
 async function packed(address: string, options: RemoteOptions): Promise<VerifiedStorage> {
@@ -45,10 +46,13 @@ async function mappedIn(remote: PackedRemote): Promise<{ readonly blocks: number
   return root && { blocks: mappedBlocks(await new PackDirectory(remote.store).commitObject(root.commit)) };
 }
 
-/** A master checks its own files; blocks that it lost can be sent again. */
-function master(remote: Awaited<ReturnType<typeof openAtMaster>>): VerifiedStorage {
+/** A master checks its own files; blocks that it lost can be sent again. Answers that break off are requested again. */
+function master(
+  remote: Awaited<ReturnType<typeof openAtMaster>>,
+  { clock, random, access }: RemoteOptions,
+): VerifiedStorage {
   return {
-    blocks: remote.blocks,
+    blocks: new RetryReader(remote.blocks, { clock, random, patienceMs: access?.patience?.ms }),
     async most() {
       const bytes = await remote.storedBytes();
       return bytes === undefined ? undefined : { bytes };

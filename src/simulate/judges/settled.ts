@@ -2,6 +2,8 @@
 import { Bucket, type BucketChecks } from "../../bucket/bucket.ts";
 import { verifyBucket } from "../../bucket/verify.ts";
 import { SynclineError } from "../../base/errors.ts";
+import type { Ports } from "../../base/ports.ts";
+import { RetryReader } from "../../blocks/retry-reader.ts";
 import { homeOf, MACHINE_NAMES, SHARED_HOME } from "../beginning.ts";
 import { type Tokens, tokensIn } from "./tokens.ts";
 import type { Folders } from "../folder/folders.ts";
@@ -20,6 +22,7 @@ export interface Settled {
   readonly site: Site;
   readonly folders: Folders;
   readonly checks: BucketChecks;
+  readonly ports: Pick<Ports, "clock" | "random">;
   /** Whether a machine was away longer than retention: its changes in removed directories move to the root directory. */
   readonly wasAway: boolean;
   /** Waits until all machines are at rest again; returns what prevents it. */
@@ -27,7 +30,7 @@ export interface Settled {
 }
 
 export async function settledFaults(settled: Settled): Promise<string[]> {
-  const { machines, fresh, tokens, isDropped, site, folders, checks, wasAway, rest } = settled;
+  const { machines, fresh, tokens, isDropped, site, folders, checks, ports, wasAway, rest } = settled;
   const unstable = await rest();
   if (unstable.length > 0) return unstable;
   const tree = await treeOf(mountOf(fresh));
@@ -52,8 +55,9 @@ export async function settledFaults(settled: Settled): Promise<string[]> {
   const present = new Set([...tree.values()].flatMap((shown) => tokensIn(Buffer.from(shown, "latin1"))));
   for (const token of tokens.made) if (!present.has(token) && !isDropped(token)) faults.push(`lost: ${token}`);
   const remote = site.served;
-  const bucket = await Bucket.open(remote, { blocks: remote.blocks, checks });
-  const { damage } = await verifyBucket(bucket, { blocks: remote.blocks });
+  const blocks = new RetryReader(remote.blocks, ports);
+  const bucket = await Bucket.open(remote, { blocks, checks });
+  const { damage } = await verifyBucket(bucket, { blocks });
   return [...faults, ...damage.map(({ what }) => `damage: ${what}`), ...(await site.audit())];
 }
 

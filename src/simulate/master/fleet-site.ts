@@ -3,6 +3,7 @@ import { PACK_STATES } from "../../arbiter/arbiter.ts";
 import { SqliteArbiter } from "../../arbiter/sqlite-arbiter.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Random } from "../../base/random.ts";
+import { RetryReader } from "../../blocks/retry-reader.ts";
 import { Bucket } from "../../bucket/bucket.ts";
 import { verifyBucket } from "../../bucket/verify.ts";
 import { objectOf } from "../../master/shared/pack-objects.ts";
@@ -72,8 +73,9 @@ export async function fleetSite(options: FleetSiteOptions): Promise<Site> {
       server.loseCaches();
       if (!(await server.start())) return ["the masters do not start"];
       const remote = site.served;
-      const bucket = await Bucket.open(remote, { blocks: remote.blocks, checks: options.beginning.checks });
-      const { damage } = await verifyBucket(bucket, { blocks: remote.blocks });
+      const blocks = new RetryReader(remote.blocks, { clock: timeline, random });
+      const bucket = await Bucket.open(remote, { blocks, checks: options.beginning.checks });
+      const { damage } = await verifyBucket(bucket, { blocks });
       return [...faults, ...damage.map(({ what }) => `damage with new caches: ${what}`)];
     },
     dispose: () => arbiter[Symbol.asyncDispose](),
