@@ -3,14 +3,16 @@
  * wait until a person approves exactly them (docs/design/folder-sync.md, The deletion limit). Everything else is synced meanwhile.
  */
 import { isGone } from "../blocks/not-found.ts";
-import type { Cid } from "../base/ids.ts";
+import { ROOT_ID, type Cid, type FileId } from "../base/ids.ts";
 import { lookup } from "../fstree/fs-reader.ts";
 import { placeText } from "../fstree/object-rows.ts";
 import type { Policy } from "../format/commits/policy.ts";
 import { blake3 } from "../crypto/hash.ts";
 import type { NodeStore } from "../tree/node-store.ts";
 import type { SyncDatabase } from "./known/database.ts";
+import type { DiskPath } from "./disk/disk.ts";
 import type { Entry } from "./known/entry.ts";
+import type { IgnoreRules } from "./scan/ignore-rules.ts";
 
 export interface HeldDeletions {
   /** Identifies the deletions in an approval. */
@@ -27,16 +29,44 @@ export interface HeldDeletions {
  */
 export type DeletionLimit = Policy["guard"];
 
-/** These deletions if they are a mass; an approval names the digest. `total`: how many names of files the folder had. */
+interface LimitContext {
+  readonly db: SyncDatabase;
+  readonly rules: IgnoreRules;
+  readonly limit: DeletionLimit;
+}
+
+/** These deletions if they are a mass of what the folder had; an approval names the digest. */
 export function massDeletion(
   where: HeldDeletions["where"],
   entries: readonly Entry[],
-  total: number,
-  limit: DeletionLimit,
+  { db, rules, limit }: LimitContext,
 ): HeldDeletions | undefined {
   const files = entries.filter(isFile);
-  if (files.length <= limit.files || files.length * 100 <= total * limit.percent) return undefined;
+  if (files.length <= limit.files) return undefined;
+  const isFew = (total: number) => files.length * 100 <= total * limit.percent;
+  const total = countFilesBefore(db, limit);
+  // Ignored files are not deleted, whatever happens. Counting them takes a look at every name.
+  if (isFew(total) && (rules.isEmpty || isFew(total - countIgnored(db, rules)))) return undefined;
   return { digest: digestOf(where, files), files: files.length, where };
+}
+
+/** The number of names of files that are ignored. */
+function countIgnored(db: SyncDatabase, rules: IgnoreRules): number {
+  let count = 0;
+  // In a damaged database, directories may contain one another.
+  const met = new Set<FileId>();
+  const directories = [{ id: ROOT_ID as FileId, path: [] as DiskPath, isIgnored: false }];
+  for (const { id, path, isIgnored } of directories) {
+    if (met.has(id)) continue;
+    met.add(id);
+    for (const look of db.looks(id).values()) {
+      const below = [...path, look.name];
+      const isToo = isIgnored || rules.ignores(below, look.isDirectory);
+      if (look.isDirectory) directories.push({ id: look.id, path: below, isIgnored: isToo });
+      else if (isToo) count++;
+    }
+  }
+  return count;
 }
 
 /**
@@ -44,11 +74,10 @@ export function massDeletion(
  * run.
  */
 export async function missingMass(
-  db: SyncDatabase,
-  nodes: NodeStore,
+  context: LimitContext & { readonly nodes: NodeStore },
   missing: readonly Entry[],
-  limit: DeletionLimit,
 ): Promise<HeldDeletions | undefined> {
+  const { db, nodes } = context;
   const tree = db.base()?.tree;
   const behind = new Set(missing.length === 0 ? [] : db.unsettled().map(placeText));
   const left: Entry[] = [];
@@ -56,7 +85,7 @@ export async function missingMass(
     const isBehind = tree !== undefined && behind.has(placeText(entry));
     if (!isBehind || (await isThere(nodes, tree, entry))) left.push(entry);
   }
-  return massDeletion("bucket", left, countFilesBefore(db, limit), limit);
+  return massDeletion("bucket", left, context);
 }
 
 /** If the root is gone, this is unknown: the deletion counts. */

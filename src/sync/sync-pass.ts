@@ -117,7 +117,8 @@ class SyncPass {
       this.#rules.keep();
       const isSure = all.unsure.length === 0;
       const deleted = isSure ? all.local.deletedFiles : [];
-      const mass = await missingMass(db, this.#nodes, deleted, this.#policy.guard);
+      const limited = { db, nodes: this.#nodes, rules: this.#rules.now, limit: this.#policy.guard };
+      const mass = await missingMass(limited, deleted);
       const approved = mass !== undefined && mass.digest === this.#context.allowDeletes;
       const held = approved ? undefined : mass;
       const scanned = held === undefined && isSure ? all : await this.#keepMissing(all);
@@ -220,8 +221,7 @@ class SyncPass {
     const durable = this.#isDryRun ? undefined : makeDurable(disk, matching, lookedNs);
     try {
       const options = { disk, content, attention, block, unstable: this.#leftOut, leave, lookedNs };
-      const local = await findChanges(matching, options);
-      return withoutUnits(local, matching, this.#units, this.#leftOut.paths());
+      return withoutUnits(await findChanges(matching, options), matching, this.#units, this.#leftOut.paths());
     } finally {
       // The caller closes the disk after a failed pass.
       await durable;

@@ -2,15 +2,16 @@
  * Files and directories that a killed run brought without recording them. A scan would take them for local changes, and a
  * version that others replaced meanwhile would come back.
  */
-import type { FileId } from "../../base/ids.ts";
+import type { FileId, FileName } from "../../base/ids.ts";
+import { failedWith } from "../../base/system-errors.ts";
 import { isGone } from "../../blocks/not-found.ts";
 import { lookup, type TreeObject } from "../../fstree/fs-reader.ts";
 import type { Place } from "../../fstree/object-rows.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import type { SyncDatabase } from "../known/database.ts";
-import type { DiskPath, SyncDisk } from "../disk/disk.ts";
+import type { DiskPath, ListedEntry, SyncDisk } from "../disk/disk.ts";
 import { syncDirectories } from "../scan/durable.ts";
-import { lookBelow } from "../scan/walk.ts";
+import { lookBelow, NOT_LISTED } from "../scan/walk.ts";
 import type { Entry } from "../known/entry.ts";
 import { pathInFolder } from "../known/path-in-folder.ts";
 import { isSameInode, seenOf } from "../known/seen.ts";
@@ -52,6 +53,7 @@ async function noteAll(context: ArrivedContext): Promise<void> {
   const { db, disk, nodes } = context;
   const tree = db.base()?.tree;
   if (tree === undefined) return;
+  const listed = new Listed(disk);
   const durable = new Set<string>();
   // An entry may come before its directory: it waits for the next round.
   for (let noted: ReadonlySet<FileId> | undefined; noted?.size !== 0;) {
@@ -63,7 +65,7 @@ async function noteAll(context: ArrivedContext): Promise<void> {
       if (target === undefined || path === undefined) continue;
       const isDirectory = target.record.type === "directory";
       const entry = await (isDirectory ? directoryAt : fileAt)(context, unsettled, target, path);
-      if (entry === undefined) continue;
+      if (entry === undefined || !(await listed.has(path, entry.seen.ino))) continue;
       // It was there before this run.
       const directory = path.slice(0, -1);
       if (!durable.has(directory.join("/"))) await syncDirectories(disk, [directory]);
@@ -75,6 +77,37 @@ async function noteAll(context: ArrivedContext): Promise<void> {
       if (isDirectory) directories.add(entry.id);
     }
     noted = directories;
+  }
+}
+
+/** Names as the disk spells them: where it takes two spellings for one, it also finds a file under the other. */
+class Listed {
+  readonly #disk: SyncDisk;
+  #last: { readonly directory: string; readonly names: ReadonlyMap<FileName, bigint> } | undefined;
+
+  constructor(disk: SyncDisk) {
+    this.#disk = disk;
+  }
+
+  async has(path: DiskPath, ino: bigint): Promise<boolean> {
+    const above = path.slice(0, -1);
+    const directory = above.join("/");
+    if (this.#last?.directory !== directory) {
+      const entries = await this.#list(above);
+      this.#last = { directory, names: new Map(entries.map(({ name, stat }) => [name, stat.ino])) };
+    }
+    const name = path.at(-1);
+    return name !== undefined && this.#last.names.get(name) === ino;
+  }
+
+  async #list(directory: DiskPath): Promise<readonly ListedEntry[]> {
+    try {
+      return await this.#disk.list(directory);
+    } catch (error) {
+      // A scan will not see what is in it, either.
+      if (failedWith(error, ...NOT_LISTED)) return [];
+      throw error;
+    }
   }
 }
 

@@ -4,6 +4,7 @@
  */
 import type { Cid, FileId } from "../../base/ids.ts";
 import { lookup, readObject } from "../../fstree/fs-reader.ts";
+import type { Place } from "../../fstree/object-rows.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import { isOwn, PARKED_ID } from "../disk/paths.ts";
 import type { SyncDatabase } from "../known/database.ts";
@@ -30,8 +31,9 @@ export function* sourcesOf({ db, rules }: Ruled, id: FileId): Generator<Entry> {
 }
 
 /**
- * Forgets objects at ignored paths that others moved elsewhere. What is on the disk there stays, as a file that the database
- * does not know. Call before the plan, in its transaction.
+ * Forgets objects at ignored paths that others moved elsewhere, or replaced by something that is not ignored, as a file where
+ * a rule is for directories. What is on the disk there stays, and the database does not know it. Call before the plan, in its
+ * transaction.
  */
 export async function forgetMovedAway({ db, rules, nodes, tree, again }: Behind): Promise<void> {
   if (db.isEmpty()) return;
@@ -39,12 +41,14 @@ export async function forgetMovedAway({ db, rules, nodes, tree, again }: Behind)
     const entry = place.parent === PARKED_ID ? undefined : db.at(place);
     if (entry === undefined || !(again || PASSING.has(place.reason) || entry.record.type === "directory")) continue;
     if (!isIgnored({ db, rules }, entry)) continue;
-    if ((await lookup(nodes, tree, place))?.id === entry.id) continue;
-    if ((await readObject(nodes, tree, entry.id)) !== undefined) forget(db, entry);
+    const target = await lookup(nodes, tree, place);
+    if (target?.id === entry.id) continue;
+    const isReplaced = target !== undefined && !isIgnored({ db, rules }, { ...place, record: target.record });
+    if (isReplaced || (await readObject(nodes, tree, entry.id)) !== undefined) forget(db, entry);
   }
 }
 
-function isIgnored({ db, rules }: Ruled, entry: Entry): boolean {
+function isIgnored({ db, rules }: Ruled, entry: Place & Pick<Entry, "record">): boolean {
   const path = pathInFolder(db, entry);
   return path !== undefined && !isOwn(path) && rules.ignores(path, entry.record.type === "directory");
 }

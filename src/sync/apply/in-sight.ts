@@ -4,6 +4,7 @@ import type { Cid } from "../../base/ids.ts";
 import { lookup } from "../../fstree/fs-reader.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import type { SyncDatabase } from "../known/database.ts";
+import { directoryInFolder } from "../known/path-in-folder.ts";
 import { TreePaths } from "../known/tree-paths.ts";
 import type { IgnoreRules } from "../scan/ignore-rules.ts";
 
@@ -20,7 +21,8 @@ export async function noteInSight({ db, nodes, tree, rules }: Behind): Promise<v
   const paths = new TreePaths({ nodes, tree });
   const ignored = db.unsettled().filter(({ reason }) => reason === "ignored");
   for (const [parent, places] of groupBy(ignored, (place) => place.parent)) {
-    const above = await paths.of(parent);
+    // If others removed the directory, what is left of it here must go.
+    const above = (await paths.of(parent)) ?? directoryInFolder(db, parent);
     // One look for all that is in it: there may be very many.
     if (above === undefined || rules.ignores(above, true)) continue;
     for (const place of places) {

@@ -4,10 +4,8 @@
  */
 import type { Cid, FileId } from "../../base/ids.ts";
 import { ROOT_ID } from "../../base/ids.ts";
-import { listDirectory, lookup, objectOf } from "../../fstree/fs-reader.ts";
-import type { TreeObject } from "../../fstree/fs-reader.ts";
+import { lookup, type TreeObject } from "../../fstree/fs-reader.ts";
 import type { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
-import { MetDirectories } from "../../fstree/met-directories.ts";
 import type { Place } from "../../fstree/object-rows.ts";
 import { placeText } from "../../fstree/object-rows.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
@@ -17,10 +15,12 @@ import type { DiskPath } from "../disk/disk.ts";
 import { sameButCtime, sameRecord } from "../../fstree/same-record.ts";
 import type { FileRecord } from "../../format/files/record.ts";
 import { sourceOf, type Entry } from "../known/entry.ts";
+import { compareAll, type Targets } from "./compare-all.ts";
 import { sourcesOf } from "./ignored-sources.ts";
 import type { IgnoreRules } from "../scan/ignore-rules.ts";
 import type { Walked } from "../scan/walk.ts";
 import { isOwn, isWithin, PARKED_ID } from "../disk/paths.ts";
+import { comesOutOfHiding } from "./out-of-hiding.ts";
 import { pathInFolder } from "../known/path-in-folder.ts";
 import { noteInSight } from "./in-sight.ts";
 import { TreePaths } from "../known/tree-paths.ts";
@@ -60,13 +60,10 @@ export interface PlanContext {
   readonly rules: IgnoreRules;
   readonly units: UnitRules;
   /** The scan before. */
-  readonly walked: Pick<Walked, "outOfReach">;
+  readonly walked: Pick<Walked, "root" | "outOfReach" | "ignored">;
   /** Whether to retry places that only a person can settle. */
   readonly again: boolean;
 }
-
-/** What the tree is known to have at some places. */
-export type Targets = ReadonlyMap<string, TreeObject>;
 
 /**
  * Notes what is no longer ignored. If the unsettled places are unknown, notes them, parents first. Runs in the caller's
@@ -121,6 +118,7 @@ class Planner {
       if (this.#context.again || PASSING.has(unsettled.reason)) await this.#compare(unsettled);
       else if (STUCK.has(unsettled.reason)) await this.#report(unsettled);
     }
+    if (this.#waiting.size > 0) this.#waitForPlaces();
     const sorted = fromRoot(this.#puts);
     const placed = countBy(sorted);
     const puts = sorted.map((put) => (placed.get(put.target.id) === 1 ? put : oneOfSeveral(put)));
@@ -184,16 +182,44 @@ class Planner {
     if (rules.ignores(path, type === "directory")) return this.#leave(place, path, "ignored");
     if (!KEPT_TYPES.has(type)) return this.#leave(place, path, "not kept here");
     const isThere = entry?.id === target.id;
-    if (this.#goesOutOfReach(place, path) || (!isThere && this.#comesFromOutOfReach(target))) {
-      // Until it can be shown, what is at its place or has its id stays.
-      this.#gone.delete(placeText(place));
-      this.#waiting.add(target.id);
-      return this.#leave(place, path, "in the way");
-    }
+    if (!isThere && this.#bringsOutOfHiding(entry, target, path)) return this.#wait(place, target, path);
+    if (this.#goesOutOfReach(place, path) || (!isThere && this.#comesFromOutOfReach(target)))
+      return this.#wait(place, target, path);
     const known = !this.#isFirst && db.isKnown(target.id);
     const what = isThere ? "change" : known ? "move" : "add";
     const isNew = entry === undefined && !known;
     this.#puts.push({ place: { parent: place.parent, name: place.name }, target, path, what, isNew });
+  }
+
+  /** Until it can be shown, what is at its place or has its id stays. */
+  #wait(place: Place, target: TreeObject, path: DiskPath): void {
+    this.#gone.delete(placeText(place));
+    this.#waiting.add(target.id);
+    this.#leave(place, path, "in the way");
+  }
+
+  /** Whether the directory that has the place would have to go, or comes with something that is not ignored any longer. */
+  #bringsOutOfHiding(occupant: Entry | undefined, { id, record }: TreeObject, path: DiskPath): boolean {
+    const { db } = this.#context;
+    const from = record.type === "directory" ? db.placeOf(id) : undefined;
+    if (from !== undefined && comesOutOfHiding(this.#context, from, path)) return true;
+    // Into another directory, what is ignored moves along.
+    if (occupant?.record.type !== "directory" || record.type === "directory") return false;
+    return comesOutOfHiding(this.#context, occupant);
+  }
+
+  /** What waits keeps its place. */
+  #waitForPlaces(): void {
+    const { db } = this.#context;
+    for (let waiting = -1; waiting !== this.#waiting.size;) {
+      waiting = this.#waiting.size;
+      for (const put of this.#puts.splice(0)) {
+        const occupant = db.at(put.place);
+        const isFree = occupant === undefined || occupant.id === put.target.id || !this.#waiting.has(occupant.id);
+        if (isFree) this.#puts.push(put);
+        else this.#wait(put.place, put.target, put.path);
+      }
+    }
   }
 
   /** A directory that others moved to an ignored path leaves the folder with all that the database knows in it. */
@@ -275,35 +301,6 @@ function isShownBy({ record }: Entry, target: FileRecord): boolean {
 /** Another put names the same object, so it is known by then. */
 function oneOfSeveral(put: Put): Put {
   return { ...put, isNew: false };
-}
-
-/**
- * Notes every place where folder and tree differ, and answers what the tree has at the first of them. Throws
- * `format_invalid` for a directory that lies in itself.
- */
-async function compareAll({ db, nodes, tree }: PlanContext, mostTargets: number): Promise<Targets> {
-  const met = new MetDirectories(ROOT_ID);
-  const targets = new Map<string, TreeObject>();
-  const rest: FileId[] = [ROOT_ID];
-  const isFirst = db.isEmpty();
-  for (let parent = rest.pop(); parent !== undefined; parent = rest.pop()) {
-    const known = new Map(isFirst ? [] : db.children(parent).map((entry) => [entry.name, entry]));
-    for await (const { name, dentry } of listDirectory(nodes, tree, parent)) {
-      const place = { parent, name };
-      const target = await objectOf(nodes, tree, place, dentry);
-      const entry = known.get(name);
-      known.delete(name);
-      if (entry?.id !== target.id || !sameRecord(entry.record, target.record)) {
-        db.unsettle(place);
-        if (targets.size < mostTargets) targets.set(placeText(place), target);
-      }
-      if (target.record.type === "directory" && met.meet(target.id, parent)) rest.push(target.id);
-    }
-    for (const surplus of known.values()) db.unsettle(surplus);
-  }
-  const unmet = isFirst ? [] : db.parents().filter((parent) => parent !== PARKED_ID && !met.has(parent));
-  for (const parent of unmet) for (const surplus of db.children(parent)) db.unsettle(surplus);
-  return targets;
 }
 
 /** How many puts each object has. */

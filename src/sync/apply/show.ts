@@ -4,19 +4,14 @@
  */
 import type { FileId } from "../../base/ids.ts";
 import { placeText } from "../../fstree/object-rows.ts";
-import {
-  countFilesBefore,
-  massDeletion,
-  noteFilesBefore,
-  type DeletionLimit,
-  type HeldDeletions,
-} from "../deletion-limit.ts";
+import { massDeletion, noteFilesBefore, type DeletionLimit, type HeldDeletions } from "../deletion-limit.ts";
 import type { SyncDatabase } from "../known/database.ts";
 import type { Entry } from "../known/entry.ts";
 import type { ApplyContext } from "./apply-context.ts";
 import { applyPlan, type Applied } from "./apply.ts";
 import { forgetMovedAway } from "./ignored-sources.ts";
-import { makePlan, noteBehind, planNew, type Plan, type PlanContext, type Targets } from "./plan.ts";
+import type { Targets } from "./compare-all.ts";
+import { makePlan, noteBehind, planNew, type Plan, type PlanContext } from "./plan.ts";
 
 export interface ShowOptions {
   /** How many places to plan at once, if the work can be split. */
@@ -57,7 +52,7 @@ export async function showRoot(
     early = await bringNew(context, behind, targets, most, () => applying(waiting));
   }
   const plan = await db.transaction(() => makePlan(behind, targets));
-  const { held, entries } = await heldOf(db, plan, options);
+  const { held, entries } = await heldOf(behind, plan, options);
   if (isDryRun) return { plan, held, applied: NOTHING };
   if (held !== undefined) noteFilesBefore(db, options.deletionLimit);
   const now = held === undefined ? plan : besides(db, plan, entries);
@@ -105,16 +100,16 @@ async function bringNew(
 
 /** The deletions in a plan that await approval, if any. */
 async function heldOf(
-  db: SyncDatabase,
+  { db, rules }: PlanContext,
   { removals }: Plan,
-  { allowDeletes, approvedElsewhere, deletionLimit }: ShowOptions,
+  { allowDeletes, approvedElsewhere, deletionLimit: limit }: ShowOptions,
 ): Promise<{ readonly held: HeldDeletions | undefined; readonly entries: readonly Entry[] }> {
   const all = removals.map(({ entry }) => entry);
-  const total = countFilesBefore(db, deletionLimit);
-  if (massDeletion("folder", all, total, deletionLimit) === undefined) return { held: undefined, entries: [] };
+  const limited = { db, rules, limit };
+  if (massDeletion("folder", all, limited) === undefined) return { held: undefined, entries: [] };
   const approved = await approvedElsewhere(all.filter(({ record }) => record.type !== "directory"));
   const entries = all.filter(({ id }) => !approved.has(id));
-  const held = massDeletion("folder", entries, total, deletionLimit);
+  const held = massDeletion("folder", entries, limited);
   return { held: held?.digest === allowDeletes ? undefined : held, entries };
 }
 

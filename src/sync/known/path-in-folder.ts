@@ -18,6 +18,13 @@ export function pathInFolder(db: SyncDatabase, place: Place): DiskPath | undefin
   return names.reverse();
 }
 
+/** As `pathInFolder`, of a directory. */
+export function directoryInFolder(db: SyncDatabase, id: FileId): DiskPath | undefined {
+  if (id === ROOT_ID) return [];
+  const place = db.placeOf(id);
+  return place && pathInFolder(db, place);
+}
+
 /** The folder's directory at a path, according to the database. */
 export function directoryIn(db: SyncDatabase, path: DiskPath): FileId | undefined {
   let id: FileId = ROOT_ID;

@@ -17,6 +17,8 @@ export interface IgnoreRules {
   readonly digest: string;
   /** `rulesFrom` makes the same rules of it, in a later pass. */
   readonly source: string;
+  /** Nothing is ignored but the folder's own directory. */
+  readonly isEmpty: boolean;
   /** Whether a path, or a directory above it, is ignored. */
   ignores(path: DiskPath, isDirectory: boolean): boolean;
 }
@@ -117,6 +119,7 @@ function rulesOf(
   return {
     digest: Buffer.from(blake3(Buffer.from(whole, "utf8"))).toString("hex", 0, 16),
     source: JSON.stringify({ text, hidden: hidden.map((path) => path.join("/")) }),
+    isEmpty: rules === undefined && hidden.length === 0,
     ignores(path, isDirectory) {
       if (path.length === 0) return false;
       // Covers synced folders within this one, too.

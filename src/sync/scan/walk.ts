@@ -48,8 +48,15 @@ export interface Walked {
   readonly outOfReach: readonly DiskPath[];
   /** Directories whose files and links are left out as unchanged, and whether they contain directories. */
   readonly settled: ReadonlyMap<FileId, boolean>;
+  /** What is ignored in directories that are not. */
+  readonly ignored: ReadonlyMap<Found, readonly IgnoredName[]>;
   /** The walk stopped early, since so much is new. */
   readonly isCut: boolean;
+}
+
+export interface IgnoredName {
+  readonly name: FileName;
+  readonly isDirectory: boolean;
 }
 
 /** What the last scan saw. */
@@ -101,8 +108,8 @@ async function walkOnce(
   const entries = await disk.list([]);
   if (stat === undefined) throw new RangeError("The folder's root was listed but is missing.");
   const root = await walker.directory({ path: [], stat, parent: undefined, name: "" as FileName }, entries, ROOT_ID);
-  const { special, mounts, apart, unreadable, outOfReach, settled, isCut, isTwice } = walker;
-  return { walked: { root, special, mounts, apart, unreadable, outOfReach, settled, isCut }, isTwice };
+  const { special, mounts, apart, unreadable, outOfReach, settled, ignored, isCut, isTwice } = walker;
+  return { walked: { root, special, mounts, apart, unreadable, outOfReach, settled, ignored, isCut }, isTwice };
 }
 
 type Named = Pick<Found, "path" | "stat" | "parent" | "name">;
@@ -183,6 +190,7 @@ class Walker {
   readonly unreadable: DiskPath[] = [];
   readonly outOfReach: DiskPath[] = [];
   readonly settled = new Map<FileId, boolean>();
+  readonly ignored = new Map<Found, readonly IgnoredName[]>();
   readonly #disk: SyncDisk;
   readonly #rules: IgnoreRules;
   readonly #before: SeenBefore | undefined;
@@ -211,11 +219,16 @@ class Walker {
   /** `id`: the directory's id, if it is still in its place. */
   async directory(named: Named, entries: readonly ListedEntry[], id: FileId | undefined): Promise<Found> {
     const children: Found[] = [];
-    const listed = entries.filter(({ name, stat }) => {
-      return !this.#rules.ignores(named.path.concat(name), stat.type === "directory");
+    const ignored: IgnoredName[] = [];
+    const listed = entries.filter(({ name, stat: { type } }) => {
+      const isDirectory = type === "directory";
+      const isIgnored = this.#rules.ignores(named.path.concat(name), isDirectory);
+      if (isIgnored) ignored.push({ name, isDirectory });
+      return !isIgnored;
     });
     const shown = listed.filter(hasStat);
     const directory = foundAs(named, children, false, this.#unknownOf(named.path, listed));
+    if (ignored.length > 0) this.ignored.set(directory, ignored);
     const looks = id === undefined ? undefined : this.#before?.looks(id);
     const isSettled = looks !== undefined && this.#isSettled(shown, looks, named.stat);
     if (isSettled && id !== undefined)

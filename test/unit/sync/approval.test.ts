@@ -1,6 +1,14 @@
 /** Mass deletions of a synced folder: one approval is enough for every machine, and everything else is synced while they wait. */
 import { describe, expect, test } from "vitest";
-import { bucketTree, path, settle, syncWorld, type SyncedFolder, type SyncWorld } from "../../support/sync-world.ts";
+import {
+  bucketTree,
+  path,
+  settle,
+  syncWorld,
+  twoFolders,
+  type SyncedFolder,
+  type SyncWorld,
+} from "../../support/sync-world.ts";
 
 type Three = readonly [SyncedFolder, SyncedFolder, SyncedFolder];
 
@@ -246,4 +254,19 @@ describe("while deletions from the bucket wait for approval in a folder", () => 
     await settle(world);
     expect(b.disk.tree()).toEqual(a.disk.tree());
   });
+});
+
+test("ignored files do not raise the limit", async () => {
+  const { world, a, b } = await twoFolders();
+  for (const name of ["archive", "p"]) b.disk.make(path(name));
+  for (let each = 0; each < 150; each++) {
+    b.disk.write(path(`archive/${each}`), `${each}`);
+    b.disk.write(path(`p/${each}`), `${each}`);
+  }
+  await settle(world);
+  a.disk.write(path(".synclineignore"), "/archive/\n");
+  await settle(world);
+  a.disk.tick(3_000_000_000n);
+  a.disk.remove(path("p"));
+  expect((await a.sync()).held?.files).toBe(150);
 });

@@ -170,3 +170,22 @@ describe("a folder whose process died behind its swap, and that was away through
     expect(await shown(world)).toEqual({ ...NOW, ...kept });
   });
 });
+
+test("a folder that was away through a collection, with rules, publishes what was removed in a subdirectory", async () => {
+  const { world, a, b } = await twoFolders();
+  b.disk.write(path(".synclineignore"), "ignored\n");
+  b.disk.make(path("sub"));
+  for (const name of ["sub/removed", "sub/stays"]) b.disk.write(path(name), filled(name));
+  await settle(world);
+  for (const { disk } of [a, b]) disk.tick(3_000_000_000n);
+  a.disk.remove(path("sub/removed"));
+  b.disk.write(path("sub/stays"), filled("theirs"));
+  for (const text of ["soon", "sooner"]) {
+    b.disk.tick(1_000_000_000n);
+    b.disk.write(path("of b"), text);
+    await b.sync();
+  }
+  await fourDays(world);
+  const tree = await settledTree(world);
+  expect([tree.has("sub/removed"), tree.get("sub/stays")]).toEqual([false, filled("theirs")]);
+});

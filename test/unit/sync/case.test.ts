@@ -82,3 +82,37 @@ test.each(["file", "directory"])("a new spelling of a %s's name arrives", async 
   const whole = await settledTree(world);
   expect([...whole.keys()]).toEqual(kind === "directory" ? ["photos", "photos/1"] : ["photos"]);
 });
+
+test("a copy of another spelling, with the same bytes and times, is not taken for the file that is shown", async () => {
+  const { world, a: plain, b: folded } = await twoFolders();
+  folded.disk.foldsCase = true;
+  plain.disk.write(path("readme"), "text");
+  await settle(world);
+  for (const { disk } of [plain, folded]) disk.tick(3_000_000_000n);
+  plain.disk.write(path("README"), "text");
+  await plain.disk.setModified(path("README"), (await plain.disk.look(path("readme")))?.mtimeNs ?? 0n);
+  for (const folder of [plain, folded, folded, plain]) await folder.sync();
+  expect([...plain.disk.tree().keys()].sort()).toEqual(["README", "readme"]);
+});
+
+test.each(["/archive/\n", ""])(
+  "a private directory is not taken for one of another spelling, with rules %j",
+  async (rules) => {
+    const { world, a: plain, b: folded } = await twoFolders();
+    folded.disk.foldsCase = true;
+    folded.disk.write(path(".synclineignore"), rules);
+    await settle(world);
+    folded.disk.make(path("archive"));
+    folded.disk.chmod(path("archive"), 0o700);
+    folded.disk.write(path("archive/secret"), "secret");
+    plain.disk.make(path("Archive"));
+    // The folder's own one is private, too.
+    plain.disk.make(path(".Syncline"));
+    for (const folder of [plain, folded, folded, plain]) {
+      folder.disk.tick(3_000_000_000n);
+      await folder.sync();
+    }
+    expect([...plain.disk.tree().keys()]).toEqual(expect.arrayContaining([".Syncline", "Archive"]));
+    expect(plain.disk.tree().has("Archive/secret")).toBe(false);
+  },
+);

@@ -236,3 +236,16 @@ test.each([
     expect(folder()).toEqual(expect.arrayContaining(["z/1", "z/q/2"]));
   }
 });
+
+test("what others removed at an ignored path goes when its directory moves into sight here", async () => {
+  const { world, a, c, bucket, folder } = await withArchive(({ disk }) => {
+    disk.make(path("archive/n"));
+    disk.write(path("archive/n/3"), "archive/n/3");
+  });
+  c.disk.remove(path("archive/n"));
+  await settle(world);
+  a.disk.move(path("archive"), path("photos"));
+  await settle(world);
+  for (const names of [await bucket(), folder()])
+    expect(names.filter((name) => name.startsWith("photos")).sort()).toEqual(["photos", "photos/0"]);
+});

@@ -1,0 +1,55 @@
+/** Units in which a program wrote since they were synced: what it removed with that must go from the bucket, too. */
+import type { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
+import type { DiskPath } from "../disk/disk.ts";
+import type { SyncDatabase } from "../known/database.ts";
+import type { Entry } from "../known/entry.ts";
+import { pathInFolder } from "../known/path-in-folder.ts";
+import { hasSameBytes, isSameInode } from "../known/seen.ts";
+import { entryAt } from "./entries-of-object.ts";
+import type { Matching } from "./matching.ts";
+import { unitPathsOf } from "./unit-paths.ts";
+import { within, type Found } from "./walk.ts";
+
+export class ChangedUnits {
+  readonly #db: SyncDatabase;
+  readonly #matching: Matching;
+  readonly #units: UnitRules;
+  readonly #known = new Map<string, boolean>();
+
+  constructor(db: SyncDatabase, matching: Matching, units: UnitRules) {
+    this.#db = db;
+    this.#matching = matching;
+    this.#units = units;
+  }
+
+  /** Whether a name belongs to one. */
+  has(entry: Entry): boolean {
+    const path = pathInFolder(this.#db, entry);
+    if (path === undefined) return false;
+    const { tree, family } = unitPathsOf(this.#units, path);
+    const first = tree ?? family[0];
+    if (first === undefined) return false;
+    const key = first.join("/");
+    const known = this.#known.get(key);
+    if (known !== undefined) return known;
+    const members = (tree === undefined ? family : [tree]).flatMap((member) => this.#foundAt(member) ?? []);
+    const has = members.flatMap((member) => within(member)).some((found) => this.#hasChanged(found));
+    this.#known.set(key, has);
+    return has;
+  }
+
+  #foundAt(path: DiskPath): Found | undefined {
+    let at = this.#matching.root.found[0];
+    for (const name of path) at = at?.children.find((child) => child.name === name);
+    return at;
+  }
+
+  #hasChanged(found: Found): boolean {
+    const { stat, parent, name } = found;
+    const id = parent && this.#matching.objectOf.get(parent)?.id;
+    const object = this.#matching.objectOf.get(found);
+    if (stat.type === "directory" || object === undefined) return false;
+    const entry = id === undefined ? undefined : entryAt(object.entries, id, name);
+    return entry === undefined || !isSameInode(entry.seen, stat) || !hasSameBytes(entry.seen, stat);
+  }
+}
