@@ -8,8 +8,8 @@ namespace syncline {
 // readFiles(directory, paths, sizes, buffer): the files' bytes one after the other into the buffer. A promise of a row for each (see
 // beneath_calls.h), all zeros where the file could not be read, or was not as long, or changed meanwhile.
 napi_value ReadFiles(napi_env env, napi_callback_info info);
-// bareFiles(directory, paths, all): a promise of a number for each, 1 where it certainly has no user.* attributes, or with `all` none of any
-// space but system.*; 0 where it has, or could not be looked at.
+// bareFiles(directory, paths, all): a promise of a number for each, 1 where it certainly has no access list and no user.* attributes, or
+// with `all` none of any space but system.*; 0 where it has, or could not be looked at.
 napi_value BareFiles(napi_env env, napi_callback_info info);
 // createFiles(directory, names, contents, attributes, synced): new files by names in that directory. Attributes are, for each: mode,
 // whether it gets an owner, uid, gid, mtime's seconds and nanoseconds. A promise of a row for each. `synced`: 0, each file is durable by then;

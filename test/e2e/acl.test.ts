@@ -1,6 +1,6 @@
 /** POSIX access control lists of a mount, beside those of filesystems in the kernel. */
 import { execFileSync, spawnSync } from "node:child_process";
-import { chmodSync, mkdirSync, truncateSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { eventually, whyNoMount } from "../support/fuse-process.ts";
@@ -71,6 +71,25 @@ describe.skipIf(reason !== undefined)(`access control lists${reason ? ` (skipped
     expect(getfacl(other, "shared")).toEqual(getfacl(dir, "shared"));
     expect(getfacl(other, "shared")).toContain("user:61001:rw-");
     machine.do("unmount", other);
+  });
+
+  test("a list's mask gives the group no rights in a synced folder, nor in what get copies", async () => {
+    const here = made(dir, "copied");
+    for (const name of ["listed", "plain"]) writeFileSync(join(here, name), name);
+    for (const name of ["listed", "plain"]) chmodSync(join(here, name), 0o640);
+    within(here, "setfacl", "-m", "u:61001:rw,g::-", "listed");
+    space.json("flush", dir);
+    const [folder, copied] = [space.at("synced"), space.at("got")];
+    mkdirSync(folder);
+    space.json("sync", url, folder, "--once");
+    space.do("get", "-r", `${url}/copied`, copied);
+    for (const path of [join(folder, "copied"), copied])
+      expect(["listed", "plain"].map((name) => statSync(join(path, name)).mode & 0o777)).toEqual([0o600, 0o640]);
+    // A change of the contents leaves mode and list as they are.
+    writeFileSync(join(folder, "copied/listed"), "changed");
+    space.json("sync", url, folder, "--once");
+    await eventually(async () => expect(readFileSync(join(here, "listed"), "utf8")).toBe("changed"));
+    expect(getfacl(here, "listed")).toEqual(expect.arrayContaining(["user:61001:rw-", "group::---", "mask::rw-"]));
   });
 
   test("another agent's change of a list is enforced here immediately", async () => {

@@ -10,6 +10,7 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -305,5 +306,39 @@ describe.skipIf(spawnSync("setfacl", ["--version"]).status !== 0)("access lists 
     });
     expect(before).not.toContain("61001");
     expect(after).toBe(before);
+  });
+
+  test("do not give the group rights on other machines, and stay when a newer version comes from there", () => {
+    const [url, one, other] = [space.url("masked"), space.at("masked-one"), space.at("masked-other")];
+    const sync = () => {
+      for (const folder of [one, other, one]) space.json("sync", url, folder, "--once");
+    };
+    for (const folder of [one, other]) mkdirSync(folder);
+    writeFileSync(`${one}/f`, "1", { mode: 0o600 });
+    space.do("init", url);
+    sync();
+    execFileSync("setfacl", ["-m", "u:61001:rw", `${one}/f`]);
+    execFileSync("setfacl", ["-d", "-m", "u:61001:rwx", one]);
+    for (const name of ["new", "in", "in/new"])
+      if (name === "in") mkdirSync(`${one}/in`, { mode: 0o755 });
+      else writeFileSync(`${one}/${name}`, "1", { mode: 0o644 });
+    sync();
+    const modeOf = (name: string) => statSync(`${other}/${name}`).mode & 0o777;
+    expect(["f", "new", "in", "in/new"].map(modeOf)).toEqual([0o600, 0o644, 0o755, 0o644]);
+    const before = listOf(`${one}/f`);
+    expect(before).toContain("mask::rw-");
+    writeFileSync(`${other}/f`, "12");
+    sync();
+    expect([readFileSync(`${one}/f`, "utf8"), listOf(`${one}/f`)]).toEqual(["12", before]);
+    utimesSync(`${other}/f`, 1, 1);
+    sync();
+    expect([statSync(`${one}/f`).mtimeMs, listOf(`${one}/f`)]).toEqual([1_000, before]);
+    // Whoever takes rights away takes them from the list, too.
+    chmodSync(`${other}/new`, 0o600);
+    sync();
+    expect([statSync(`${one}/new`).mode & 0o777, listOf(`${one}/new`)]).toEqual([
+      0o600,
+      expect.stringContaining("mask::---"),
+    ]);
   });
 });

@@ -17,6 +17,7 @@ import type { FileRecord, Xattrs } from "../../format/files/record.ts";
 import type { DiskPath, DiskStat, NewFile, SyncDisk } from "../disk/disk.ts";
 import type { Attention } from "../scan/attributes.ts";
 import { newPath } from "../disk/paths.ts";
+import { modeWithoutList } from "../disk/access-list.ts";
 import { digestOfXattrs } from "../known/seen.ts";
 
 export interface IncomingContext {
@@ -138,8 +139,10 @@ export async function setAttributes(
   // The mode comes after the owner: changing the owner clears some bits of the mode.
   if (attention.owners) await tolerate(disk.setOwner(path, record.uid, record.gid), "EPERM", "EINVAL", "ENOTSUP");
   if (record.type !== "symlink") {
-    if (hasXattrs) await tolerate(disk.setXattrs(path, await wantedXattrs(context, record)), ...NO_XATTRS_HERE);
-    await disk.setMode(path, (record.mode & attention.modeMask) | keptMode(attention, record, before));
+    const xattrs = await wantedXattrs(context, record);
+    if (hasXattrs) await tolerate(disk.setXattrs(path, xattrs), ...NO_XATTRS_HERE);
+    const mode = modeWithoutList(record.mode, xattrs) & attention.modeMask;
+    await disk.setMode(path, mode | keptMode(attention, record, before));
   }
   if (before?.mtimeNs !== record.mtimeNs) await disk.setModified(path, record.mtimeNs);
 }

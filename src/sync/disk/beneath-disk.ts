@@ -10,7 +10,7 @@ import { failedWith, systemFailure } from "../../base/system-errors.ts";
 import { MAX_XATTR_BYTES } from "../../base/limits.ts";
 import { xattrBytes } from "../../format/blocks/linked-value.ts";
 import { NO_XATTRS, type Xattrs } from "../../format/files/record.ts";
-import { copyAcl } from "./access-list.ts";
+import { copyAcl, groupRights, setModeBesideList } from "./access-list.ts";
 import { coded, codedLater, type BeneathAddon } from "./addon.ts";
 import { DescriptorAppended, markedBy, openFile } from "./beneath-file.ts";
 import {
@@ -67,7 +67,7 @@ export class BeneathDisk implements SyncDisk {
 
   async open(): Promise<void> {
     this.close();
-    this.#root = openSync(this.#path, constants.O_RDONLY | constants.O_DIRECTORY);
+    this.#root = openSync(this.#path, TO_LIST);
     this.boot = await this.#bootAt?.(this.#path);
   }
 
@@ -87,9 +87,7 @@ export class BeneathDisk implements SyncDisk {
   }
 
   async list(path: DiskPath): Promise<ListedEntry[]> {
-    const [names, rows] = this.#opened(path, constants.O_RDONLY | constants.O_DIRECTORY, (directory) => {
-      return this.#addon.listAt(directory);
-    });
+    const [names, rows] = this.#opened(path, TO_LIST, (directory) => this.#addon.listAt(directory));
     return names.map((name, index) => {
       const at = index * COLUMNS;
       return { name: name as FileName, stat: rows[at] === 0 ? UNKNOWN : statOf(rows, at) };
@@ -147,7 +145,7 @@ export class BeneathDisk implements SyncDisk {
 
   async setMode(path: DiskPath, mode: number): Promise<void> {
     try {
-      this.#opened(path, O_PATH | constants.O_NOFOLLOW, (descriptor) => this.#addon.setModeOf(descriptor, mode));
+      this.#opened(path, ITSELF, (descriptor) => setModeBesideList(this.#addon, descriptor, mode));
     } catch (error) {
       // Linux reports this for a symlink, which something put there.
       if (failedWith(error, "ENOTSUP", "EOPNOTSUPP")) throw systemFailure("ELOOP", pathText(path));
@@ -165,7 +163,7 @@ export class BeneathDisk implements SyncDisk {
 
   async xattrs(path: DiskPath): Promise<Xattrs> {
     try {
-      const shown = this.#opened(path, O_PATH | constants.O_NOFOLLOW, (descriptor) => this.#shown(descriptor));
+      const shown = this.#opened(path, ITSELF, (descriptor) => this.#shown(descriptor));
       if (xattrBytes(shown) > MAX_XATTR_BYTES) throw systemFailure("E2BIG", pathText(path));
       return shown;
     } catch (error) {
@@ -175,7 +173,7 @@ export class BeneathDisk implements SyncDisk {
   }
 
   async setXattrs(path: DiskPath, xattrs: Xattrs): Promise<void> {
-    this.#opened(path, O_PATH | constants.O_NOFOLLOW, (descriptor) => {
+    this.#opened(path, ITSELF, (descriptor) => {
       const shown = this.#shown(descriptor);
       for (const name of shown.keys()) if (!xattrs.has(name)) this.#addon.removeXattr(descriptor, name);
       for (const [name, value] of xattrs) {
@@ -186,17 +184,20 @@ export class BeneathDisk implements SyncDisk {
     });
   }
 
+  async groupRights(path: DiskPath): Promise<number | undefined> {
+    return this.#opened(path, ITSELF, (descriptor) => groupRights(this.#addon, descriptor));
+  }
+
   async copyAcl(from: DiskPath, to: DiskPath, mode: number): Promise<void> {
-    const flags = O_PATH | constants.O_NOFOLLOW;
-    const copied = this.#opened(from, flags, (source) => {
-      return this.#opened(to, flags, (target) => copyAcl(this.#addon, source, target));
+    const copied = this.#opened(from, ITSELF, (source) => {
+      return this.#opened(to, ITSELF, (target) => copyAcl(this.#addon, source, target));
     });
     // A list brings its file's mode; without it, its mask would be the group's rights.
     if (copied !== "none") await this.setMode(to, copied === "copied" ? mode : mode & ~0o070);
   }
 
   async syncDirectory(path: DiskPath): Promise<void> {
-    const descriptor = this.#open(path, constants.O_RDONLY | constants.O_DIRECTORY, 0);
+    const descriptor = this.#open(path, TO_LIST, 0);
     try {
       await fsyncOf(descriptor);
     } finally {
@@ -242,7 +243,7 @@ export class BeneathDisk implements SyncDisk {
     files: readonly NewFile[],
     isDurable = true,
   ): Promise<DiskStat[]> {
-    const descriptor = this.#open(directory, constants.O_RDONLY | constants.O_DIRECTORY, 0);
+    const descriptor = this.#open(directory, TO_LIST, 0);
     try {
       const attributes = files.flatMap(({ mode, owner, mtimeNs }) => {
         return [mode, owner === undefined ? 0 : 1, owner?.uid ?? 0, owner?.gid ?? 0, ...timeOf(mtimeNs)];
@@ -339,6 +340,8 @@ export class BeneathDisk implements SyncDisk {
 const RENAME_FLAGS: Readonly<Record<RenameHow, number>> = { free: 1, replace: 0, exchange: 2 };
 /** Node.js does not define it (fcntl.h). */
 const O_PATH = 0o10000000;
+const TO_LIST = constants.O_RDONLY | constants.O_DIRECTORY;
+const ITSELF = O_PATH | constants.O_NOFOLLOW;
 /** From this many files on, one sync of the whole filesystem, which also writes others' data; fewer one by one. */
 const TOGETHER = 16;
 /** How the addon makes new files durable (native/beneath_batch.h). */

@@ -1,7 +1,7 @@
 /** Makes a file's attributes for the bucket from what the disk shows. */
 import type { FileRecord, Xattrs } from "../../format/files/record.ts";
 import { newRecord, NO_XATTRS } from "../../format/files/record.ts";
-import type { DiskStat } from "../disk/disk.ts";
+import type { DiskPath, DiskStat, SyncDisk } from "../disk/disk.ts";
 import { changedMode, usualMode } from "../disk/windows-modes.ts";
 import type { Seen } from "../known/seen.ts";
 
@@ -32,6 +32,20 @@ export function recordOfNew(
   const permissions = type === "symlink" ? 0o777 : shown;
   const made = newRecord(type, { mode: permissions, uid, gid, timeNs: lookedNs });
   return { ...made, mtimeNs, size, xattrs: xattrs.size === 0 ? NO_XATTRS : xattrs };
+}
+
+/**
+ * How a file looks, with its group's rights instead of the mask of its access list, which is not synced. Asks only if the
+ * mode's group bits changed, or for a new file. Throws as the disk does.
+ */
+export async function statWithoutList(
+  disk: SyncDisk,
+  { path, stat }: { readonly path: DiskPath; readonly stat: DiskStat },
+  seen: Seen | undefined,
+): Promise<DiskStat> {
+  const isAsSeen = seen !== undefined && ((stat.mode ^ seen.mode) & 0o070) === 0;
+  const rights = isAsSeen || stat.type === "symlink" ? undefined : await disk.groupRights?.(path);
+  return rights === undefined ? stat : { ...stat, mode: (stat.mode & ~0o070) | (rights << 3) };
 }
 
 /** Applies what differs from the last look: a disk that cannot show the bucket's mode has not changed it. */

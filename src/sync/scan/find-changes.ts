@@ -6,10 +6,10 @@ import { failedWith } from "../../base/system-errors.ts";
 import type { ContentConfig } from "../../content/config.ts";
 import type { FileRecord, Xattrs } from "../../format/files/record.ts";
 import { NO_XATTRS } from "../../format/files/record.ts";
-import type { SyncDisk } from "../disk/disk.ts";
+import type { DiskStat, SyncDisk } from "../disk/disk.ts";
 import type { Entry } from "../known/entry.ts";
 import { baseTarget, mergedXattrs } from "./base-values.ts";
-import { type Attention, recordOfNew, withAttributes } from "./attributes.ts";
+import { type Attention, recordOfNew, statWithoutList, withAttributes } from "./attributes.ts";
 import { prefetchXattrs } from "./xattr-prefetch.ts";
 import type { Action, LocalChange, LocalChanges, Look, Observed } from "./local-changes.ts";
 import { contentOnDisk, isUnreadable } from "./local-content.ts";
@@ -102,7 +102,7 @@ class ChangeFinder {
   }
 
   #bornBare(object: LocalObject, found: Found): void {
-    const { record, content } = this.#bornFile(object, found, NO_XATTRS);
+    const { record, content } = this.#bornFile(object, found.stat, NO_XATTRS);
     this.#note(object, undefined, this.#names.of(object), record, content);
     const seen = seenOf(found.stat, "", this.#options.lookedNs);
     this.#observed.push({ object, found, entry: undefined, seen, isBehind: false });
@@ -179,9 +179,10 @@ class ChangeFinder {
     xattrs: Xattrs | undefined,
     digest: string,
   ): Promise<Changed | undefined> {
-    const { stat } = found;
     if (this.#isLeft(object)) return undefined;
-    if (entry === undefined) return this.#born(object, found, xattrs);
+    const isBare = entry === undefined && this.#bare.has(found);
+    const stat = isBare ? found.stat : await statWithoutList(this.#options.disk, found, entry?.seen);
+    if (entry === undefined) return this.#born(object, { path: found.path, stat }, xattrs);
     const { record: base, seen } = entry;
     let record = withAttributes(base, seen, stat, this.#options.attention);
     if (xattrs !== undefined && digest !== seen.xattrs)
@@ -197,18 +198,21 @@ class ChangeFinder {
       : { record: { ...record, ctimeNs: this.#options.lookedNs }, content };
   }
 
-  async #born(object: LocalObject, found: Found, xattrs: Xattrs = NO_XATTRS): Promise<Changed> {
-    const { path, stat } = found;
-    if (stat.type === "file") return this.#bornFile(object, found, xattrs);
+  async #born(
+    object: LocalObject,
+    { path, stat }: Pick<Found, "path" | "stat">,
+    xattrs: Xattrs = NO_XATTRS,
+  ): Promise<Changed> {
+    if (stat.type === "file") return this.#bornFile(object, stat, xattrs);
     const record = recordOfNew(stat, xattrs, 0, this.#options);
     if (stat.type !== "symlink") return { record, content: SAME };
     const target = await this.#options.disk.readLink(path);
     return { record: { ...record, target, size: target.length }, content: SAME };
   }
 
-  #bornFile(object: LocalObject, found: Found, xattrs: Xattrs): Changed {
+  #bornFile(object: LocalObject, stat: DiskStat, xattrs: Xattrs): Changed {
     return {
-      record: recordOfNew(found.stat, xattrs, found.stat.size, this.#options),
+      record: recordOfNew(stat, xattrs, stat.size, this.#options),
       content: this.#edited(object, object.found[0], EMPTY),
     };
   }

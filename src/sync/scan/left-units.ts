@@ -30,7 +30,8 @@ export function withoutUnits(
 
 /** Names that may come back: a log must not come back beside a database that went on without it. */
 export function withoutLogs(names: readonly Entry[], matching: Matching, units: UnitRules): readonly Entry[] {
-  return names.filter(({ parent, name }) => {
+  return names.filter(({ parent, name, record }) => {
+    if (record.type === "directory") return true;
     const mains = units.mainsOf(name).filter((main) => main !== name);
     if (mains.length === 0) return true;
     const beside = matching.ofId(parent)?.found.flatMap(({ children }) => children) ?? [];
