@@ -80,7 +80,7 @@ async function noteAll(context: ArrivedContext): Promise<void> {
   }
 }
 
-/** Names as the disk spells them: where it takes two spellings for one, it also finds a file under the other. */
+/** The names that the disk lists. If it takes two spellings for one name, it also finds a file by the one that it does not list. */
 class Listed {
   readonly #disk: SyncDisk;
   #last: { readonly directory: string; readonly names: ReadonlyMap<FileName, bigint> } | undefined;

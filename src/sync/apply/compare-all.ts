@@ -1,4 +1,4 @@
-/** Compares the whole folder with a tree, according to the database. */
+/** Compares all that the database knows with a tree. */
 import { ROOT_ID, type Cid, type FileId } from "../../base/ids.ts";
 import { listDirectory, objectOf, type TreeObject } from "../../fstree/fs-reader.ts";
 import { MetDirectories } from "../../fstree/met-directories.ts";

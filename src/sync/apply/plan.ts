@@ -198,7 +198,7 @@ class Planner {
     this.#leave(place, path, "in the way");
   }
 
-  /** Whether the directory that has the place would have to go, or comes with something that is not ignored any longer. */
+  /** Whether something ignored would come into sight: in a directory that moves, or in one that must go for another object. */
   #bringsOutOfHiding(occupant: Entry | undefined, { id, record }: TreeObject, path: DiskPath): boolean {
     const { db } = this.#context;
     const from = record.type === "directory" ? db.placeOf(id) : undefined;
@@ -208,7 +208,7 @@ class Planner {
     return comesOutOfHiding(this.#context, occupant);
   }
 
-  /** What waits keeps its place. */
+  /** Puts wait, too, if something that waits has their place. */
   #waitForPlaces(): void {
     const { db } = this.#context;
     for (let waiting = -1; waiting !== this.#waiting.size;) {
