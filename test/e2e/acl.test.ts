@@ -85,11 +85,14 @@ describe.skipIf(reason !== undefined)(`access control lists${reason ? ` (skipped
     space.do("get", "-r", `${url}/copied`, copied);
     for (const path of [join(folder, "copied"), copied])
       expect(["listed", "plain"].map((name) => statSync(join(path, name)).mode & 0o777)).toEqual([0o600, 0o640]);
-    // A change of the contents leaves mode and list as they are.
+    // Contents and others' rights change without the list.
     writeFileSync(join(folder, "copied/listed"), "changed");
+    chmodSync(join(folder, "copied/listed"), 0o604);
     space.json("sync", url, folder, "--once");
     await eventually(async () => expect(readFileSync(join(here, "listed"), "utf8")).toBe("changed"));
-    expect(getfacl(here, "listed")).toEqual(expect.arrayContaining(["user:61001:rw-", "group::---", "mask::rw-"]));
+    expect(getfacl(here, "listed")).toEqual(
+      expect.arrayContaining(["user:61001:rw-", "group::---", "mask::rw-", "other::r--"]),
+    );
   });
 
   test("another agent's change of a list is enforced here immediately", async () => {

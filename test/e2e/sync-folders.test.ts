@@ -333,6 +333,9 @@ describe.skipIf(spawnSync("setfacl", ["--version"]).status !== 0)("access lists 
     utimesSync(`${other}/f`, 1, 1);
     sync();
     expect([statSync(`${one}/f`).mtimeMs, listOf(`${one}/f`)]).toEqual([1_000, before]);
+    chmodSync(`${one}/f`, 0o664);
+    sync();
+    expect([modeOf("f"), listOf(`${one}/f`)]).toEqual([0o604, expect.stringContaining("mask::rw-\nother::r--")]);
     // Whoever takes rights away takes them from the list, too.
     chmodSync(`${other}/new`, 0o600);
     sync();

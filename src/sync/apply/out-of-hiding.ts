@@ -20,13 +20,15 @@ interface Scanned {
 export function comesOutOfHiding({ db, rules, walked }: Scanned, place: Place, to?: DiskPath): boolean {
   const from = pathInFolder(db, place);
   // What is parked was out of sight when the folder was scanned.
-  if (from === undefined || isOwn(from)) return false;
-  const directory = walked.ignored.size === 0 ? undefined : foundAt(walked.root, from);
+  if (from === undefined || isOwn(from) || rules.isEmpty) return false;
+  const directory = foundAt(walked.root, from);
   if (directory === undefined) return false;
   return within(directory).some((each) => {
     const names = walked.ignored.get(each) ?? [];
-    if (to === undefined) return names.length > 0;
+    if (to === undefined) return names.length > 0 || each.closed;
     const above = to.concat(each.path.slice(from.length));
+    // What is in it is unknown.
+    if (each.closed && !rules.ignores(above, true)) return true;
     return names.some(({ name, isDirectory }) => !rules.ignores(above.concat(name), isDirectory));
   });
 }

@@ -142,6 +142,7 @@ class Planner {
       if (above === undefined) continue;
       const path = [...above, place.name];
       if (rules.ignores(path, target.record.type === "directory") || this.#isOutOfReach(path)) continue;
+      if (this.#isIgnoredHere(place, target)) continue;
       this.#puts.push({ place: { parent: place.parent, name: place.name }, target, path, what: "add", isNew: true });
     }
     const names = countBy(this.#puts);
@@ -208,18 +209,30 @@ class Planner {
     return comesOutOfHiding(this.#context, occupant);
   }
 
-  /** Puts wait, too, if something that waits has their place. */
+  /** Puts wait, too, if something that waits has their place, or they would come to where a directory waits. */
   #waitForPlaces(): void {
-    const { db } = this.#context;
     for (let waiting = -1; waiting !== this.#waiting.size;) {
       waiting = this.#waiting.size;
-      for (const put of this.#puts.splice(0)) {
-        const occupant = db.at(put.place);
-        const isFree = occupant === undefined || occupant.id === put.target.id || !this.#waiting.has(occupant.id);
-        if (isFree) this.#puts.push(put);
-        else this.#wait(put.place, put.target, put.path);
-      }
+      for (const put of this.#puts.splice(0))
+        if (this.#mustWait(put)) this.#wait(put.place, put.target, put.path);
+        else this.#puts.push(put);
     }
+  }
+
+  #mustWait({ place, target, what }: Put): boolean {
+    const { db } = this.#context;
+    const occupant = db.at(place);
+    if (occupant?.id === target.id) return false;
+    if (occupant !== undefined && this.#waiting.has(occupant.id)) return true;
+    if (!this.#waiting.has(place.parent)) return false;
+    return what === "move" || db.placeOf(place.parent) === undefined || this.#isIgnoredHere(place, target);
+  }
+
+  /** Whether its path in the folder is ignored, where its directory is at another place than in the tree. */
+  #isIgnoredHere(place: Place, { record }: TreeObject): boolean {
+    const { db, rules } = this.#context;
+    const here = rules.isEmpty ? undefined : pathInFolder(db, place);
+    return here !== undefined && rules.ignores(here, record.type === "directory");
   }
 
   /** A directory that others moved to an ignored path leaves the folder with all that the database knows in it. */

@@ -11,6 +11,8 @@ export type FactKey =
   | "compare all"
   /** A directory came or moved since the last plan. */
   | "directory moved"
+  /** A plan removes what others moved to ignored paths. */
+  | "leaving"
   | "rules"
   | "rules source"
   | "exchanged"

@@ -57,7 +57,9 @@ export function withAttributes(
 ): FileRecord {
   let record = base;
   const isOtherMode = ((stat.mode ^ seen.mode) & modeMask) !== 0;
-  const shown = (base.mode & ~modeMask) | (stat.mode & modeMask);
+  // Beside an access list, the group's bits are its mask, here or in the bucket.
+  const mask = ((stat.mode ^ seen.mode) & 0o070) === 0 ? modeMask & ~0o070 : modeMask;
+  const shown = (base.mode & ~mask) | (stat.mode & mask);
   const mode = onlyReadOnly === true ? changedMode(stat.type, base.mode, seen.mode, stat.mode) : shown;
   if (isOtherMode && stat.type !== "symlink" && mode !== base.mode) record = { ...record, mode };
   if (owners && (stat.uid !== seen.uid || stat.gid !== seen.gid)) record = { ...record, uid: stat.uid, gid: stat.gid };

@@ -4,7 +4,7 @@ import type { DiskPath } from "../disk/disk.ts";
 import type { SyncDatabase } from "../known/database.ts";
 import type { Entry } from "../known/entry.ts";
 import { pathInFolder } from "../known/path-in-folder.ts";
-import { hasSameBytes, isSameInode } from "../known/seen.ts";
+import { hasSameBytes } from "../known/seen.ts";
 import { entryAt } from "./entries-of-object.ts";
 import type { Matching } from "./matching.ts";
 import { unitPathsOf } from "./unit-paths.ts";
@@ -50,6 +50,6 @@ export class ChangedUnits {
     const object = this.#matching.objectOf.get(found);
     if (stat.type === "directory" || object === undefined) return false;
     const entry = id === undefined ? undefined : entryAt(object.entries, id, name);
-    return entry === undefined || !isSameInode(entry.seen, stat) || !hasSameBytes(entry.seen, stat);
+    return entry === undefined || !hasSameBytes(entry.seen, stat);
   }
 }

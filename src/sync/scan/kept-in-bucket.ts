@@ -33,7 +33,7 @@ export async function withoutKept(context: Context, { walked, matching }: Looked
   const lost = withoutLogs(matching.lostUnseen, matching, units);
   const changed = new ChangedUnits(db, matching, units);
   const all = isSure && tree !== undefined ? await ignoredIn({ nodes, tree }, rules.now, matching) : [];
-  const ignored = all.filter((entry) => !changed.has(entry));
+  const ignored = db.fact("leaving") === undefined ? all.filter((entry) => !changed.has(entry)) : all;
   if (lost.length + ignored.length === 0) return matching;
   await db.transaction(() => {
     for (const entry of withKeptInside(db, matching, [...lost, ...ignored])) {

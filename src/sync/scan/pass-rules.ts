@@ -6,6 +6,7 @@ import type { DiskPath, SyncDisk } from "../disk/disk.ts";
 import type { SyncDatabase } from "../known/database.ts";
 import { rulesInBucket } from "./bucket-rules.ts";
 import { type IgnoreRules, NO_RULES, parseRules, readRules, rulesFrom } from "./ignore-rules.ts";
+import { movesThatWait, withBucketPaths } from "./moves-that-wait.ts";
 import type { ScanRules } from "./match.ts";
 
 interface RulesContext {
@@ -41,6 +42,9 @@ export class PassRules implements ScanRules {
   async readComing(nodes: NodeStore, head: VerifiedCommit): Promise<void> {
     this.#coming = await rulesInBucket(this.#context, nodes, head);
     await this.read();
+    const rules = withBucketPaths(this.now, await movesThatWait(this.#context.db, nodes, this.now));
+    if (this.last === this.now) this.last = rules;
+    this.now = rules;
   }
 
   /** Whether the last scan had other rules. */

@@ -1,8 +1,10 @@
 /** Others moved a directory to a path that is ignored here, and the folder does not show that yet. */
 import { expect, test } from "vitest";
-import { bucketTree, pair, path, settle, syncWorld } from "../../../support/sync-world.ts";
+import { bucketTree, killed, pair, path, settle, syncWorld } from "../../../support/sync-world.ts";
 
 const RULES = path(".synclineignore");
+/** Of the changes to the disk, how many lie between two kills. */
+const STEP = process.env["SYNCLINE_TEST_ALL"] === undefined ? 5 : 1;
 
 /** Others are about to move `p` to an ignored path: `move`. */
 async function aboutToMove(names: readonly string[], rules = "/archive/\n") {
@@ -85,6 +87,26 @@ test.each(["p", "p/q"])(
       expect([...tree.keys()], `died at ${notes}`).toEqual(
         expect.arrayContaining(["archive/p/x.log", "archive/p/q/y.log"]),
       );
+    }
+  },
+);
+
+test.each(["there is a log", "there is no log"])(
+  "a pass dies while the directory leaves, and a program goes on: %s",
+  async (log) => {
+    const names = ["p/.git/HEAD", "p/.git/index", "p/.git/object", "p/x.db", "p/x.db-wal"];
+    for (let change = 0; ; change += STEP) {
+      const { world, a, move } = await aboutToMove(names);
+      await move();
+      if (log === "there is no log") Object.assign(a.disk, { boot: undefined });
+      if (!(await killed(a, change))) break;
+      if (log === "there is a log") Object.assign(a.disk, { boot: `boot ${change}` });
+      const isThere = (name: string) => a.disk.tree().has(name);
+      if (isThere("p/.git/HEAD") && isThere("p/.git/index")) a.disk.write(path("p/.git/index"), "program");
+      await a.sync({ again: true });
+      await settle(world);
+      const there = [...(await bucketTree(world.bucket)).keys()];
+      expect(there, `killed at ${change}`).toEqual(expect.arrayContaining(names.map((name) => `archive/${name}`)));
     }
   },
 );
