@@ -19,7 +19,7 @@ interface Behind {
 export async function noteInSight({ db, nodes, tree, rules }: Behind): Promise<void> {
   if (db.fact("directory moved") === undefined) return;
   const paths = new TreePaths({ nodes, tree });
-  const ignored = db.unsettled().filter(({ reason }) => reason === "ignored");
+  const ignored = db.behind.for("ignored");
   for (const [parent, places] of groupBy(ignored, (place) => place.parent)) {
     // If others removed the directory, what is left of it here must go.
     const above = (await paths.of(parent)) ?? directoryInFolder(db, parent);

@@ -47,6 +47,7 @@ export class UnsettledPlaces {
   readonly #retry: Database.Statement;
   readonly #settle: Database.Statement;
   readonly #all: Database.Statement<[], Raw>;
+  readonly #for: Database.Statement<[Reason], Raw>;
   readonly #from: Database.Statement<[number, number, number], Raw>;
   readonly #count: Database.Statement<[], { n: number }>;
   readonly #last: Database.Statement<[], { n: number | null }>;
@@ -59,6 +60,7 @@ export class UnsettledPlaces {
     this.#retry = db.prepare("UPDATE unsettled SET reason = 'waiting' WHERE parent = ? AND reason = 'name collides'");
     this.#settle = db.prepare("DELETE FROM unsettled WHERE parent = ? AND name = ?");
     this.#all = db.prepare(`SELECT ${columns} FROM unsettled ORDER BY parent, name`);
+    this.#for = db.prepare(`SELECT ${columns} FROM unsettled WHERE reason = ? ORDER BY parent, name`);
     this.#from = db.prepare(`SELECT ${columns} FROM unsettled WHERE rowid > ? AND rowid <= ? ORDER BY rowid LIMIT ?`);
     this.#count = db.prepare("SELECT COUNT(*) AS n FROM unsettled WHERE reason = 'waiting'");
     this.#last = db.prepare("SELECT MAX(rowid) AS n FROM unsettled");
@@ -84,6 +86,11 @@ export class UnsettledPlaces {
   /** By parent and name. */
   all(): UnsettledPlace[] {
     return this.#all.all().map(unsettledOf);
+  }
+
+  /** Those behind for this reason: reads no others, of which there may be very many. */
+  for(reason: Reason): UnsettledPlace[] {
+    return this.#for.all(reason).map(unsettledOf);
   }
 
   /** In the order of noting: at most `most` after a row, up to another. */

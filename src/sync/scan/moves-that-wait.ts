@@ -25,8 +25,7 @@ export async function movesThatWait(db: SyncDatabase, nodes: NodeStore, rules: I
   const paths = new TreePaths({ nodes, tree });
   const moves: WaitingMove[] = [];
   const find = async () => {
-    for (const place of db.unsettled()) {
-      if (place.reason !== "in the way") continue;
+    for (const place of db.behind.for("in the way")) {
       const target = await lookup(nodes, tree, place);
       if (target?.record.type !== "directory") continue;
       const [here, inBucket] = [directoryInFolder(db, target.id), await paths.of(target.id)];
