@@ -1,6 +1,5 @@
 /** Units in which a program wrote since they were synced: what it removed with that must go from the bucket, too. */
 import type { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
-import type { DiskPath } from "../disk/disk.ts";
 import type { SyncDatabase } from "../known/database.ts";
 import type { Entry } from "../known/entry.ts";
 import { pathInFolder } from "../known/path-in-folder.ts";
@@ -8,7 +7,7 @@ import { hasSameBytes } from "../known/seen.ts";
 import { entryAt } from "./entries-of-object.ts";
 import type { Matching } from "./matching.ts";
 import { unitPathsOf } from "./unit-paths.ts";
-import { within, type Found } from "./walk.ts";
+import { foundAt, within, type Found } from "./walk.ts";
 
 export class ChangedUnits {
   readonly #db: SyncDatabase;
@@ -32,16 +31,11 @@ export class ChangedUnits {
     const key = first.join("/");
     const known = this.#known.get(key);
     if (known !== undefined) return known;
-    const members = (tree === undefined ? family : [tree]).flatMap((member) => this.#foundAt(member) ?? []);
+    const [root] = this.#matching.root.found;
+    const members = (tree === undefined ? family : [tree]).flatMap((member) => (root && foundAt(root, member)) ?? []);
     const has = members.flatMap((member) => within(member)).some((found) => this.#hasChanged(found));
     this.#known.set(key, has);
     return has;
-  }
-
-  #foundAt(path: DiskPath): Found | undefined {
-    let at = this.#matching.root.found[0];
-    for (const name of path) at = at?.children.find((child) => child.name === name);
-    return at;
   }
 
   #hasChanged(found: Found): boolean {

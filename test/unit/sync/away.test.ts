@@ -40,6 +40,17 @@ async function fourDays(world: SyncWorld): Promise<void> {
   a.disk.tick(5n * DAY_NS);
 }
 
+/** The root that the first folder stands on is not the last one of its minute. */
+async function soonAndFourDays(world: SyncWorld): Promise<void> {
+  const [, b] = pair(world);
+  for (const text of ["soon", "sooner"]) {
+    b.disk.tick(1_000_000_000n);
+    b.disk.write(path("of b"), text);
+    await b.sync();
+  }
+  await fourDays(world);
+}
+
 test("a folder that was away through a collection publishes all its renames and edits, even of files that others changed or removed", async () => {
   const { world, a, b } = await twoFolders();
   const names = ["renamed", "renamed-removed", "mode-removed", "appended", "removed", "untouched-removed"];
@@ -82,13 +93,7 @@ test.each(["comes", "goes"])(
       if (what === "comes") await b.sync();
       a.disk.write(path("mine"), filled("mine"));
       died = await killed(a, change);
-      // The root that it stands on is not the last one of its minute.
-      for (const text of ["soon", "sooner"]) {
-        b.disk.tick(1_000_000_000n);
-        b.disk.write(path("of b"), text);
-        await b.sync();
-      }
-      await fourDays(world);
+      await soonAndFourDays(world);
       const tree = await settledTree(world);
       for (const name of ["two", "three"]) expect([change, tree.get(name)]).toEqual([change, filled(`theirs ${name}`)]);
       expect([change, tree.get("mine"), tree.get("of b")]).toEqual([change, filled("mine"), "version 3"]);
@@ -180,12 +185,7 @@ test("a folder that was away through a collection, with rules, publishes what wa
   for (const { disk } of [a, b]) disk.tick(3_000_000_000n);
   a.disk.remove(path("sub/removed"));
   b.disk.write(path("sub/stays"), filled("theirs"));
-  for (const text of ["soon", "sooner"]) {
-    b.disk.tick(1_000_000_000n);
-    b.disk.write(path("of b"), text);
-    await b.sync();
-  }
-  await fourDays(world);
+  await soonAndFourDays(world);
   const tree = await settledTree(world);
   expect([tree.has("sub/removed"), tree.get("sub/stays")]).toEqual([false, filled("theirs")]);
 });
