@@ -1,5 +1,6 @@
 /** The named users and groups of access control lists, as a mount shows them. */
-import { ACL_TAG, encodeAcl, parseAcl } from "../vfs/acl.ts";
+import { ACL_TAG, encodeAcl } from "../format/files/acl.ts";
+import { parseAcl } from "../vfs/acl.ts";
 import type { Owners } from "./owners.ts";
 
 export function shownAcl(owners: Owners, value: Uint8Array): Uint8Array {

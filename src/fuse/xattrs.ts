@@ -1,6 +1,7 @@
 /** Extended attributes. */
 import { ERRNO } from "../base/errno.ts";
-import { ACCESS_ACL, isAcl } from "../vfs/acl.ts";
+import { ACCESS_ACL } from "../format/files/acl.ts";
+import { isAcl } from "../vfs/acl.ts";
 import { FsError } from "../vfs/filesystem.ts";
 import { shownAcl, storedAcl } from "./acl-owners.ts";
 import { dropSetGid } from "./attributes.ts";

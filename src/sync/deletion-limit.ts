@@ -35,7 +35,7 @@ interface LimitContext {
   readonly limit: DeletionLimit;
 }
 
-/** These deletions if they are a mass of what the folder had; an approval names the digest. */
+/** Returns these deletions if they exceed the limit. An approval names their digest. */
 export function massDeletion(
   where: HeldDeletions["where"],
   entries: readonly Entry[],
@@ -45,12 +45,12 @@ export function massDeletion(
   if (files.length <= limit.files) return undefined;
   const isFew = (total: number) => files.length * 100 <= total * limit.percent;
   const total = countFilesBefore(db, limit);
-  // Ignored files are not deleted, whatever happens. Counting them takes a look at every name.
+  // Ignored files are never deleted, so they do not count. Finding them means looking at every name.
   if (isFew(total) && (rules.isEmpty || isFew(total - countIgnored(db, rules)))) return undefined;
   return { digest: digestOf(where, files), files: files.length, where };
 }
 
-/** The number of names of files that are ignored. */
+/** Counts the names of ignored files. */
 function countIgnored(db: SyncDatabase, rules: IgnoreRules): number {
   let count = 0;
   // In a damaged database, directories may contain one another.

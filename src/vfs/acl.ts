@@ -8,24 +8,9 @@
  * one side's mode with the other's list; nobody then gets more than the mask allows. A damaged list gives EIO, not access.
  */
 import { ERRNO } from "../base/errno.ts";
+import { ACCESS_ACL, type Acl, ACL_TAG, ACL_VERSION, decodeAcl, DEFAULT_ACL, encodeAcl } from "../format/files/acl.ts";
 import { FsError } from "./filesystem.ts";
 import { refuse } from "./refusal.ts";
-
-export const ACCESS_ACL = "system.posix_acl_access";
-export const DEFAULT_ACL = "system.posix_acl_default";
-
-export interface AclEntry {
-  readonly tag: number;
-  /** Three bits, as in a mode. */
-  readonly permissions: number;
-  /** The named user or group. */
-  readonly id: number;
-}
-
-export type Acl = readonly AclEntry[];
-
-/** The kernel's tags, which are also stored: never change them. */
-export const ACL_TAG = { owner: 0x01, user: 0x02, owningGroup: 0x04, group: 0x08, mask: 0x10, other: 0x20 } as const;
 
 export function isAcl(name: string): boolean {
   return name === ACCESS_ACL || name === DEFAULT_ACL;
@@ -33,13 +18,9 @@ export function isAcl(name: string): boolean {
 
 /** Refuses what the kernel refuses. Undefined: no entries, which means no list. */
 export function parseAcl(value: Uint8Array): Acl | undefined {
-  const view = Buffer.from(value.buffer, value.byteOffset, value.length);
-  if (value.length < HEAD_BYTES || (value.length - HEAD_BYTES) % ENTRY_BYTES !== 0) throw refuse("EINVAL");
-  if (view.readUInt32LE(0) !== VERSION) throw refuse("EOPNOTSUPP");
-  const acl: AclEntry[] = [];
-  for (let at = HEAD_BYTES; at < value.length; at += ENTRY_BYTES) {
-    acl.push({ tag: view.readUInt16LE(at), permissions: view.readUInt16LE(at + 2), id: view.readUInt32LE(at + 4) });
-  }
+  const { version, acl } = decodeAcl(value) ?? {};
+  if (acl === undefined) throw refuse("EINVAL");
+  if (version !== ACL_VERSION) throw refuse("EOPNOTSUPP");
   if (acl.length === 0) return undefined;
   if (!isValid(acl)) throw refuse("EINVAL");
   return acl;
@@ -52,18 +33,6 @@ export function readAcl(value: Uint8Array): Acl | undefined {
   } catch {
     throw new FsError(ERRNO.EIO, "the stored access control list is damaged");
   }
-}
-
-export function encodeAcl(acl: Acl): Buffer {
-  const bytes = Buffer.alloc(HEAD_BYTES + acl.length * ENTRY_BYTES);
-  bytes.writeUInt32LE(VERSION, 0);
-  for (const [index, { tag, permissions, id }] of acl.entries()) {
-    const at = HEAD_BYTES + index * ENTRY_BYTES;
-    bytes.writeUInt16LE(tag, at);
-    bytes.writeUInt16LE(permissions, at + 2);
-    bytes.writeUInt32LE(id, at + 4);
-  }
-  return bytes;
 }
 
 /** The mode that an access list implies, and whether that mode says all that the list says. */
@@ -105,9 +74,6 @@ export function inheritAcl(acl: Acl, mode: number): { readonly mode: number; rea
   return { mode: implied.mode, access: implied.isWhole ? undefined : access };
 }
 
-const VERSION = 2;
-const HEAD_BYTES = 4;
-const ENTRY_BYTES = 8;
 const PERMISSIONS = 0o777;
 const WRITE = 0o2;
 const NO_ID = 0xffff_ffff;

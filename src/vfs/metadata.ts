@@ -4,7 +4,8 @@ import { MAX_FILE_BYTES, MAX_NAME_BYTES, MAX_XATTR_BYTES } from "../base/limits.
 import { xattrBytes } from "../format/blocks/linked-value.ts";
 import type { FileRecord } from "../format/files/record.ts";
 import type { JournalRecord } from "../overlay/journal/journal-record.ts";
-import { ACCESS_ACL, type Acl, DEFAULT_ACL, encodeAcl, impliedMode, isAcl, parseAcl, shownUnder } from "./acl.ts";
+import { ACCESS_ACL, type Acl, DEFAULT_ACL, encodeAcl } from "../format/files/acl.ts";
+import { impliedMode, isAcl, parseAcl, shownUnder } from "./acl.ts";
 import type { AttributeChange, Attributes } from "./filesystem.ts";
 import type { Objects } from "./objects.ts";
 import { ownXattrs } from "./own-record.ts";

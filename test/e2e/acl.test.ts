@@ -85,7 +85,7 @@ describe.skipIf(reason !== undefined)(`access control lists${reason ? ` (skipped
     space.do("get", "-r", `${url}/copied`, copied);
     for (const path of [join(folder, "copied"), copied])
       expect(["listed", "plain"].map((name) => statSync(join(path, name)).mode & 0o777)).toEqual([0o600, 0o640]);
-    // Contents and others' rights change without the list.
+    // New contents and other bits of the mode leave the list as it is.
     writeFileSync(join(folder, "copied/listed"), "changed");
     chmodSync(join(folder, "copied/listed"), 0o604);
     space.json("sync", url, folder, "--once");

@@ -73,7 +73,7 @@ test.skipIf(!isAble)("folder sync names its database if the state's disk is full
   for (let each = 0; each < 2_000; each++) writeFileSync(join(folder, `${each}`), `${each}`);
   const filled = join(small, "filled");
   fill(filled);
-  // The database can be opened, but the files that are sent do not fit.
+  // The database can be opened, but has no room to record what is sent.
   truncateSync(filled, statSync(filled).size - 200_000);
   const { status, err } = space.run(["sync", url, folder, "--once", "--state", state]);
   expect(err).toMatch(/^syncline: Out of disk space at \/.*\/sync\.db: .*\n  Free some disk space.*\n$/);

@@ -336,7 +336,7 @@ describe.skipIf(spawnSync("setfacl", ["--version"]).status !== 0)("access lists 
     chmodSync(`${one}/f`, 0o664);
     sync();
     expect([modeOf("f"), listOf(`${one}/f`)]).toEqual([0o604, expect.stringContaining("mask::rw-\nother::r--")]);
-    // Whoever takes rights away takes them from the list, too.
+    // Taking the group's rights away elsewhere narrows the list's mask here.
     chmodSync(`${other}/new`, 0o600);
     sync();
     expect([statSync(`${one}/new`).mode & 0o777, listOf(`${one}/new`)]).toEqual([

@@ -67,6 +67,7 @@ describe.runIf(asked === undefined)("an input that longer runs found is refused"
 
 /** Decoders that another one calls, which is in the list. */
 const WITHIN: Readonly<Record<string, string>> = {
+  decodeAcl: "parseAcl",
   parseAny: "parseDead",
   parseBaseRoot: "parseBase",
   parseLate: "sentEpochs",

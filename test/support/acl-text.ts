@@ -1,5 +1,6 @@
 /** Access control lists as one line of text, such as "u::rw- u:7:rwx g::r-- m::rwx o::---". */
-import { type Acl, ACL_TAG, encodeAcl, parseAcl } from "../../src/vfs/acl.ts";
+import { type Acl, ACL_TAG, encodeAcl } from "../../src/format/files/acl.ts";
+import { parseAcl } from "../../src/vfs/acl.ts";
 
 const NO_ID = 0xffff_ffff;
 const LETTERS = ["---", "--x", "-w-", "-wx", "r--", "r-x", "rw-", "rwx"];

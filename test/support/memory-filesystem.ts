@@ -22,7 +22,8 @@ import {
   RENAME_NOREPLACE,
   RENAME_WHITEOUT,
 } from "../../src/vfs/filesystem.ts";
-import { ACCESS_ACL, impliedMode, parseAcl } from "../../src/vfs/acl.ts";
+import { ACCESS_ACL } from "../../src/format/files/acl.ts";
+import { impliedMode, parseAcl } from "../../src/vfs/acl.ts";
 import { PagedBytes } from "./paged-bytes.ts";
 
 export interface Faults {

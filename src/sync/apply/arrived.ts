@@ -80,7 +80,7 @@ async function noteAll(context: ArrivedContext): Promise<void> {
   }
 }
 
-/** The names that the disk lists. If it takes two spellings for one name, it also finds a file by the one that it does not list. */
+/** The spellings that the disk lists. A disk that ignores case also finds a file by another one. */
 class Listed {
   readonly #disk: SyncDisk;
   #last: { readonly directory: string; readonly names: ReadonlyMap<FileName, bigint> } | undefined;
@@ -104,7 +104,7 @@ class Listed {
     try {
       return await this.#disk.list(directory);
     } catch (error) {
-      // A scan will not see what is in it, either.
+      // A scan cannot list it, either.
       if (failedWith(error, ...NOT_LISTED)) return [];
       throw error;
     }

@@ -18,8 +18,8 @@ interface Compared {
 export type Targets = ReadonlyMap<string, TreeObject>;
 
 /**
- * Notes every place where folder and tree differ, and answers what the tree has at the first of them. Throws
- * `format_invalid` for a directory that lies in itself.
+ * Marks every place where folder and tree differ as unsettled. Returns what the tree has at the first `mostTargets` of them.
+ * Throws `format_invalid` for a directory that lies in itself.
  */
 export async function compareAll({ db, nodes, tree }: Compared, mostTargets: number): Promise<Targets> {
   const met = new MetDirectories(ROOT_ID);

@@ -31,8 +31,8 @@ export function* sourcesOf({ db, rules }: Ruled, id: FileId): Generator<Entry> {
 }
 
 /**
- * Forgets objects at ignored paths that others moved elsewhere, or replaced by something that is not ignored, as a file where
- * a rule is for directories. What is on the disk there stays, and the database does not know it. Call before the plan, in its
+ * Forgets objects at ignored paths that others moved away, or replaced by something that is not ignored, such as a file where
+ * the rule is for directories. What is on the disk stays there, unknown to the database. Call before the plan, in its
  * transaction.
  */
 export async function forgetMovedAway({ db, rules, nodes, tree, again }: Behind): Promise<void> {

@@ -21,7 +21,7 @@ export async function noteInSight({ db, nodes, tree, rules }: Behind): Promise<v
   const paths = new TreePaths({ nodes, tree });
   const ignored = db.behind.for("ignored");
   for (const [parent, places] of groupBy(ignored, (place) => place.parent)) {
-    // If others removed the directory, what is left of it here must go.
+    // If others removed the directory, its remains here must go.
     const above = (await paths.of(parent)) ?? directoryInFolder(db, parent);
     // One look for all that is in it: there may be very many.
     if (above === undefined || rules.ignores(above, true)) continue;

@@ -1,4 +1,4 @@
-/** What is ignored in a directory must not come into sight with it: a scan would publish it. */
+/** A directory must not move so that something in it is no longer ignored: the next scan would publish that. */
 import type { Place } from "../../fstree/object-rows.ts";
 import type { DiskPath } from "../disk/disk.ts";
 import { isOwn } from "../disk/paths.ts";

@@ -192,7 +192,7 @@ class Planner {
     this.#puts.push({ place: { parent: place.parent, name: place.name }, target, path, what, isNew });
   }
 
-  /** Until it can be shown, what is at its place or has its id stays. */
+  /** Leaves the place and the object as they are until the target can be shown. */
   #wait(place: Place, target: TreeObject, path: DiskPath): void {
     this.#gone.delete(placeText(place));
     this.#waiting.add(target.id);
@@ -204,12 +204,12 @@ class Planner {
     const { db } = this.#context;
     const from = record.type === "directory" ? db.placeOf(id) : undefined;
     if (from !== undefined && comesOutOfHiding(this.#context, from, path)) return true;
-    // Into another directory, what is ignored moves along.
+    // If another directory takes its place, what is ignored moves into that one.
     if (occupant?.record.type !== "directory" || record.type === "directory") return false;
     return comesOutOfHiding(this.#context, occupant);
   }
 
-  /** Puts wait, too, if something that waits has their place, or they would come to where a directory waits. */
+  /** A put also waits if something that waits has its place, or if it would land in the old place of a directory that waits. */
   #waitForPlaces(): void {
     for (let waiting = -1; waiting !== this.#waiting.size;) {
       waiting = this.#waiting.size;
@@ -228,7 +228,7 @@ class Planner {
     return what === "move" || db.placeOf(place.parent) === undefined || this.#isIgnoredHere(place, target);
   }
 
-  /** Whether its path in the folder is ignored, where its directory is at another place than in the tree. */
+  /** Whether its path in the folder is ignored. That is not the tree's path while its directory waits. */
   #isIgnoredHere(place: Place, { record }: TreeObject): boolean {
     const { db, rules } = this.#context;
     const here = rules.isEmpty ? undefined : pathInFolder(db, place);

@@ -58,7 +58,7 @@ export async function showRoot(
   const now = held === undefined ? plan : besides(db, plan, entries);
   const places = now.puts.length + now.removals.length;
   if (places > 0) applying(places);
-  // If this pass dies, the next one must not take these removals for a program's.
+  // If this pass is killed, the next one must not mistake these removals for a program's.
   if (now.removals.some(({ isLeaving }) => isLeaving)) db.setFact("leaving", "yes");
   const { files, removed: gone, left } = await applyPlan(context, now, true);
   if (db.fact("leaving") !== undefined) db.setFact("leaving", undefined);

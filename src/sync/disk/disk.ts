@@ -122,7 +122,7 @@ export interface SyncDisk {
   /** The same, synchronously, for a process that a signal ends. Absent if unsupported. */
   unlinkNow?(path: DiskPath): void;
   removeDirectory(path: DiskPath): Promise<void>;
-  /** Not for links. The group gets its rights: beside an access list, the mode may show more of them. */
+  /** Not for links. If the file has an access list, its mode may show the list's mask afterwards. */
   setMode(path: DiskPath, mode: number): Promise<void>;
   setOwner(path: DiskPath, uid: number, gid: number): Promise<void>;
   setModified(path: DiskPath, mtimeNs: bigint): Promise<void>;
@@ -130,7 +130,7 @@ export interface SyncDisk {
   xattrs(path: DiskPath): Promise<Xattrs>;
   /** Sets exactly these. ENOTSUP if the filesystem has none. */
   setXattrs(path: DiskPath, xattrs: Xattrs): Promise<void>;
-  /** The group's rights (rwx bits) where an access list makes the mode show others. Absent if the disk has no lists. */
+  /** The group's rights (rwx bits) if the file has an access list, whose mask its mode shows. Absent on disks without lists. */
   groupRights?(path: DiskPath): Promise<number | undefined>;
   /**
    * Gives a file the access list (ACL) of another file, or none, and this mode. If the list cannot be set, the group loses

@@ -75,7 +75,7 @@ export class SyncDatabase {
     this.#db.close();
   }
 
-  /** The error with the path of this database, if it is SQLite's. */
+  /** Adds this database's path to an error of SQLite. */
   named(error: unknown): unknown {
     return withPath(error, this.#db.name);
   }

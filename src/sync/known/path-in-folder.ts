@@ -18,7 +18,7 @@ export function pathInFolder(db: SyncDatabase, place: Place): DiskPath | undefin
   return names.reverse();
 }
 
-/** As `pathInFolder`, of a directory. */
+/** A directory's path, as `pathInFolder`. */
 export function directoryInFolder(db: SyncDatabase, id: FileId): DiskPath | undefined {
   if (id === ROOT_ID) return [];
   const place = db.placeOf(id);

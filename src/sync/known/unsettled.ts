@@ -88,7 +88,7 @@ export class UnsettledPlaces {
     return this.#all.all().map(unsettledOf);
   }
 
-  /** Those behind for this reason: reads no others, of which there may be very many. */
+  /** The places with this reason. Loads no others: there may be very many. */
   for(reason: Reason): UnsettledPlace[] {
     return this.#for.all(reason).map(unsettledOf);
   }

@@ -35,8 +35,8 @@ export function recordOfNew(
 }
 
 /**
- * How a file looks, with its group's rights instead of the mask of its access list, which is not synced. Asks only if the
- * mode's group bits changed, or for a new file. Throws as the disk does.
+ * A file's stat, with the group's rights in place of an access list's mask: lists are not synced, so their masks must not be.
+ * Asks the disk only about new files, and about modes whose group bits changed. Throws as the disk does.
  */
 export async function statWithoutList(
   disk: SyncDisk,
@@ -57,7 +57,7 @@ export function withAttributes(
 ): FileRecord {
   let record = base;
   const isOtherMode = ((stat.mode ^ seen.mode) & modeMask) !== 0;
-  // Beside an access list, the group's bits are its mask, here or in the bucket.
+  // The group's bits may be an access list's mask, here or in the bucket: they stay unless they were changed.
   const mask = ((stat.mode ^ seen.mode) & 0o070) === 0 ? modeMask & ~0o070 : modeMask;
   const shown = (base.mode & ~mask) | (stat.mode & mask);
   const mode = onlyReadOnly === true ? changedMode(stat.type, base.mode, seen.mode, stat.mode) : shown;

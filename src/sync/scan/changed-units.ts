@@ -1,4 +1,4 @@
-/** Units in which a program wrote since they were synced: what it removed with that must go from the bucket, too. */
+/** Units that a program changed since they were synced. What it removed from them is removed in the bucket, too. */
 import type { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
 import type { SyncDatabase } from "../known/database.ts";
 import type { Entry } from "../known/entry.ts";

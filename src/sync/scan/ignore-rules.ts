@@ -17,7 +17,7 @@ export interface IgnoreRules {
   readonly digest: string;
   /** `rulesFrom` makes the same rules of it, in a later pass. */
   readonly source: string;
-  /** Nothing is ignored but the folder's own directory. */
+  /** Only the folder's own directory is ignored. */
   readonly isEmpty: boolean;
   /** Whether a path, or a directory above it, is ignored. */
   ignores(path: DiskPath, isDirectory: boolean): boolean;

@@ -24,8 +24,8 @@ interface Context {
 
 /**
  * Makes the database forget the names that are gone here and stay in the bucket, and matches again. They come back once their
- * path is not ignored. `isSure`: also looks at what the bucket has, which takes it to be in reach; files that keep moving may
- * only have been missed.
+ * path is no longer ignored. `isSure`: also looks up what the bucket has at ignored paths. That needs the bucket, and a scan
+ * during which no files moved.
  */
 export async function withoutKept(context: Context, { walked, matching }: Looked, isSure: boolean): Promise<Matching> {
   const { db, nodes, rules, units } = context;
@@ -46,7 +46,7 @@ export async function withoutKept(context: Context, { walked, matching }: Looked
 
 /**
  * Names that are gone, and that the tree has at an ignored path. Others moved their directory there: what is removed of it
- * here, also by a killed pass, is not to be removed there. None if the tree is gone: the deletions count.
+ * here, also by a killed pass, is not to be removed there. None if the tree is gone: then the deletions count.
  */
 async function ignoredIn(
   { nodes, tree }: { readonly nodes: NodeStore; readonly tree: Cid },
@@ -69,7 +69,7 @@ async function ignoredIn(
   return ignored;
 }
 
-/** These names, and the ignored ones in directories among them, which have no path without them. */
+/** These names, and the ignored names inside those that are directories: without them they would have no path. */
 function withKeptInside(db: SyncDatabase, matching: Matching, gone: readonly Entry[]): readonly Entry[] {
   const all = [...gone];
   for (const { id, record } of all) {

@@ -1,6 +1,6 @@
 /**
- * Directories that others moved, and that still wait at their old path here. What is made in them goes to the bucket's path:
- * it is ignored if the rules ignore either of the two.
+ * Directories that others moved, and that wait at their old path here. What is created in them is published at the new path,
+ * so it is ignored if the rules ignore either path.
  */
 import { lookup } from "../../fstree/fs-reader.ts";
 import { isGone } from "../../blocks/not-found.ts";

@@ -48,7 +48,7 @@ export interface Walked {
   readonly outOfReach: readonly DiskPath[];
   /** Directories whose files and links are left out as unchanged, and whether they contain directories. */
   readonly settled: ReadonlyMap<FileId, boolean>;
-  /** What is ignored in directories that are not. */
+  /** The ignored names in each directory that is not ignored itself. */
   readonly ignored: ReadonlyMap<Found, readonly IgnoredName[]>;
   /** The walk stopped early, since so much is new. */
   readonly isCut: boolean;

@@ -15,7 +15,8 @@ import type {
   Invalidations,
   Listing,
 } from "../filesystem.ts";
-import { ACCESS_ACL, withoutWriting } from "../acl.ts";
+import { ACCESS_ACL } from "../../format/files/acl.ts";
+import { withoutWriting } from "../acl.ts";
 import type { Objects } from "../objects.ts";
 import { describeError, type Log } from "../../base/log.ts";
 import type { StorageSpace } from "../../overlay/disk/storage.ts";

@@ -1,7 +1,7 @@
 /** Limits an object's permissions to those who could search its directory, for names in a `.history` that bypass it. */
 import { isLinked } from "../../format/blocks/linked-value.ts";
 import type { FileRecord } from "../../format/files/record.ts";
-import { ACCESS_ACL } from "../acl.ts";
+import { ACCESS_ACL } from "../../format/files/acl.ts";
 
 const OWNER = 0o700;
 const GROUP = 0o070;

@@ -1,7 +1,8 @@
 /** Modes and access control lists stay in step as on a disk that stores both, whatever is published or restarted between. */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { ACCESS_ACL, type Acl, ACL_TAG, encodeAcl, parseAcl } from "../../../src/vfs/acl.ts";
+import { ACCESS_ACL, type Acl, ACL_TAG, encodeAcl } from "../../../src/format/files/acl.ts";
+import { parseAcl } from "../../../src/vfs/acl.ts";
 import { VfsHarness } from "../../support/vfs-harness.ts";
 
 const HEAVY = process.env["SYNCLINE_TEST_ALL"] !== undefined;

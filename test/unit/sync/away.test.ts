@@ -40,7 +40,7 @@ async function fourDays(world: SyncWorld): Promise<void> {
   a.disk.tick(5n * DAY_NS);
 }
 
-/** The root that the first folder stands on is not the last one of its minute. */
+/** First others publish twice: the last root of a minute would be retained, and the first folder's must not be. */
 async function soonAndFourDays(world: SyncWorld): Promise<void> {
   const [, b] = pair(world);
   for (const text of ["soon", "sooner"]) {

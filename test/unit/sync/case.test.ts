@@ -83,7 +83,7 @@ test.each(["file", "directory"])("a new spelling of a %s's name arrives", async 
   expect([...whole.keys()]).toEqual(kind === "directory" ? ["photos", "photos/1"] : ["photos"]);
 });
 
-test("a copy of another spelling, with the same bytes and times, is not taken for the file that is shown", async () => {
+test("a copy under another spelling is not mistaken for the file that is shown, though bytes and times are the same", async () => {
   const { world, a: plain, b: folded } = await twoFolders();
   folded.disk.foldsCase = true;
   plain.disk.write(path("readme"), "text");
@@ -106,7 +106,7 @@ test.each(["/archive/\n", ""])(
     folded.disk.chmod(path("archive"), 0o700);
     folded.disk.write(path("archive/secret"), "secret");
     plain.disk.make(path("Archive"));
-    // The folder's own one is private, too.
+    // The folder's own directory, .syncline, is private, too.
     plain.disk.make(path(".Syncline"));
     for (const folder of [plain, folded, folded, plain]) {
       folder.disk.tick(3_000_000_000n);

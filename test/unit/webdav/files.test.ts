@@ -4,7 +4,7 @@ import { connect } from "node:net";
 import { once } from "node:events";
 import { describe, expect, test } from "vitest";
 import type { Ino } from "../../../src/base/ids.ts";
-import { ACCESS_ACL, DEFAULT_ACL } from "../../../src/vfs/acl.ts";
+import { ACCESS_ACL, DEFAULT_ACL } from "../../../src/format/files/acl.ts";
 import { acl, aclText } from "../../support/acl-text.ts";
 import { DavServer } from "../../support/dav-server.ts";
 

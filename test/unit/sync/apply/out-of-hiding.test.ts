@@ -1,4 +1,4 @@
-/** What is ignored in one folder is not published because others move or replace the directory that it is in. */
+/** Something ignored in one folder is not published when others move or replace the directory that it is in. */
 import { expect, test } from "vitest";
 import { PARKED_PATH } from "../../../../src/sync/disk/paths.ts";
 import {
@@ -15,7 +15,7 @@ const RULES = path(".synclineignore");
 
 const DEFAULT_FILES = ["archive/0", "p/1"];
 
-/** A folder with these rules and files that they hide, and one whose rules ignore nothing but themselves. */
+/** Two folders: one has these rules and files that they hide, the other ignores only its own file of rules. */
 async function hiding(rules: string, hidden: string | readonly string[], files: readonly string[] = DEFAULT_FILES) {
   const world = await syncWorld(2);
   const [a, c] = pair(world);
@@ -170,7 +170,7 @@ test("others take a directory out of another one and put that one into it", asyn
   expect(a.disk.tree().get("a/q/secret")).toBe("secret");
 });
 
-test("others move a directory in which another one cannot be read", async () => {
+test("others move a directory that contains an unreadable one", async () => {
   const { world, a, c, isPublished } = await hiding("/p/q/secret\n", "p/q/secret", ["p/q/1"]);
   const { list } = a.disk;
   a.disk.list = async (at) => {
@@ -184,7 +184,7 @@ test("others move a directory in which another one cannot be read", async () => 
   expect(await isPublished()).toBe(false);
 });
 
-test("others' files do not come to where they are ignored, and all come once the directory may move", async () => {
+test("others' files are not written to an ignored path, and arrive once the directory can move", async () => {
   const { world, a, c } = await hiding("/p/*.key\n", "p/x.key");
   c.disk.move(path("p"), path("z"));
   for (const name of ["z/x.key", "z/y.key"]) c.disk.write(path(name), "theirs");

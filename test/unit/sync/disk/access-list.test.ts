@@ -1,13 +1,12 @@
-/** Access lists, as the disk or a bucket has them. */
+/** What an access list means for the mode of a file that is written without it. */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { modeWithoutList } from "../../../../src/sync/disk/access-list.ts";
-import { encodeAcl } from "../../../../src/vfs/acl.ts";
+import { ACCESS_ACL, ACL_TAG, encodeAcl } from "../../../../src/format/files/acl.ts";
 
-const [owner, user, owningGroup, mask, other] = [0x01, 0x02, 0x04, 0x10, 0x20] as const;
-const NAME = "system.posix_acl_access";
+const { owner, user, owningGroup, mask, other } = ACL_TAG;
 
-test("without its list, a file gives its group what the list gives it within the mask", () => {
+test("the group gets the rights that the list gave it, limited by the mask", () => {
   const rights = fc.integer({ min: 0, max: 7 });
   fc.assert(
     fc.property(rights, rights, fc.boolean(), (group, shown, hasMask) => {
@@ -16,15 +15,15 @@ test("without its list, a file gives its group what the list gives it within the
       const masked = hasMask ? [entry(mask, 7)] : [];
       const list = encodeAcl([entry(owner, 6), ...named, entry(owningGroup, group), ...masked, entry(other, 0)]);
       const expected = hasMask ? group & shown : shown;
-      expect(modeWithoutList(0o600 | (shown << 3), new Map([[NAME, list]]))).toBe(0o600 | (expected << 3));
+      expect(modeWithoutList(0o600 | (shown << 3), new Map([[ACCESS_ACL, list]]))).toBe(0o600 | (expected << 3));
     }),
   );
 });
 
-test("a damaged list changes no mode but the group's bits, and gives it nothing", () => {
+test("a damaged list never adds rights, and takes only the group's", () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 60 }), fc.integer({ min: 0, max: 0o777 }), (bytes, mode) => {
-      const without = modeWithoutList(mode, new Map([[NAME, bytes]]));
+      const without = modeWithoutList(mode, new Map([[ACCESS_ACL, bytes]]));
       expect([without & ~mode, (without ^ mode) & ~0o070]).toEqual([0, 0]);
     }),
   );

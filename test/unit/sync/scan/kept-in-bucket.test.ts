@@ -1,12 +1,12 @@
-/** Others moved a directory to a path that is ignored here, and the folder does not show that yet. */
+/** Others have moved a directory to a path that is ignored here, and it has not left the folder yet. */
 import { expect, test } from "vitest";
 import { bucketTree, killed, pair, path, settle, syncWorld } from "../../../support/sync-world.ts";
 
 const RULES = path(".synclineignore");
-/** Of the changes to the disk, how many lie between two kills. */
+/** Kills at every fifth change of the disk, or at each one. */
 const STEP = process.env["SYNCLINE_TEST_ALL"] === undefined ? 5 : 1;
 
-/** Others are about to move `p` to an ignored path: `move`. */
+/** A folder that ignores its archive. `move`: others move `p` into the archive. */
 async function aboutToMove(names: readonly string[], rules = "/archive/\n") {
   const world = await syncWorld(2);
   const [a, c] = pair(world);
@@ -25,7 +25,7 @@ async function aboutToMove(names: readonly string[], rules = "/archive/\n") {
   return { world, a, move };
 }
 
-/** So many that the move needs approval: it leaves the folder later. */
+/** So many files that the move awaits approval. */
 const MANY = Array.from({ length: 150 }, (_, each) => `p/f${each}`);
 
 test("a database that goes on without its log does so in the bucket, too", async () => {
@@ -41,7 +41,7 @@ test("a database that goes on without its log does so in the bucket, too", async
   expect(tree.has("archive/p/x.db-wal")).toBe(false);
 });
 
-test("a repository is as its program left it, without the files that it removed", async () => {
+test("files that a program removed from a repository are removed in the bucket, too", async () => {
   const { world, a, move } = await aboutToMove(["p/.git/HEAD", "p/.git/MERGE_HEAD", ...MANY]);
   await move();
   expect((await a.sync()).held).toBeDefined();

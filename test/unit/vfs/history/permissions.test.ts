@@ -1,6 +1,6 @@
 /** Permissions below a `.history`: an old version never grants more than it did at its time. */
 import { expect, test } from "vitest";
-import { ACCESS_ACL } from "../../../../src/vfs/acl.ts";
+import { ACCESS_ACL } from "../../../../src/format/files/acl.ts";
 import { acl, aclText } from "../../../support/acl-text.ts";
 import { HistoryHarness } from "../../../support/history-harness.ts";
 
