@@ -1,4 +1,4 @@
-/** Compares byte strings, in plain loops that beat native calls at the lengths of tree keys. */
+/** Byte strings: comparisons, in plain loops that beat native calls at the lengths of tree keys, and their memory. */
 
 /** Order of the bytes, shorter first: negative, 0 or positive. */
 export function compareBytes(a: Uint8Array, b: Uint8Array): number {
@@ -49,6 +49,14 @@ export function firstDifference(a: Viewed, b: Viewed, from: number, to: number):
   for (; at + 4 <= to; at += 4) if (x.getInt32(at) !== y.getInt32(at)) break;
   for (; at < to; at++) if (x.getUint8(at) !== y.getUint8(at)) return at;
   return -1;
+}
+
+/**
+ * Frees the memory of bytes that nobody reads any more, which then have the length 0. Without this it lasts until the next
+ * collection, and V8 collects all garbage after each 50 MB or so of new buffers. Parts of a larger buffer stay.
+ */
+export function freeBytes({ buffer, length }: Uint8Array): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === length) buffer.transfer(0);
 }
 
 const PIECE_BYTES = 1_024;

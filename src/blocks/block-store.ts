@@ -9,6 +9,8 @@ import type { Cid } from "../base/ids.ts";
 export interface Block {
   readonly cid: Cid;
   readonly bytes: Uint8Array;
+  /** Nobody but its taker has the bytes: a taker that is done with them may `freeBytes`. */
+  readonly isHandedOver?: boolean;
 }
 
 /** A block and its number of bytes. */

@@ -43,8 +43,9 @@ function cachingSession(inner: UploadSession, cache: Kept, { content }: KeptUplo
     putContent(block) {
       if (!content) return inner.putContent(block);
       // A large file is kept whole, since its writer often reads it next. Keeping waits for the disk.
+      const { cid, bytes } = block;
       const kept = cache.keepInTurn === undefined ? cache.keep([block]) : cache.keepInTurn([block]);
-      const put = inner.putContent(block);
+      const put = inner.putContent({ cid, bytes });
       return kept instanceof Promise ? both(put, kept) : put;
     },
     prepare: (expected, { commit, blocks }) =>

@@ -152,14 +152,16 @@ class Recutter {
       // A small change soon meets an old cut, and needs to know nothing else of the old file.
       if (at - from > 2 * this.#rule.max) await this.#chunks.prepare(stretchLength(stretch));
       for (const piece of this.#chunker.push(stretch)) {
-        entries.push(await this.#put(piece, at));
-        at += pieceLength(piece);
+        const entry = await this.#put(piece, at);
+        entries.push(entry);
+        at += entry.length;
         if (await this.#meets(at)) return { from, to: at, nodes, entries };
       }
     }
     for (const piece of this.#chunker.finish()) {
-      entries.push(await this.#put(piece, at));
-      at += pieceLength(piece);
+      const entry = await this.#put(piece, at);
+      entries.push(entry);
+      at += entry.length;
     }
     if (at !== this.#size)
       throw new SynclineError("internal", `A file of ${this.#size} bytes was chunked up to byte ${at}.`);
@@ -211,9 +213,4 @@ const FETCH_AT_ONCE = 16;
 
 function unless(known: string, sink: BlockSink): BlockSink {
   return { put: (block) => (block.cid === known ? undefined : sink.put(block)) };
-}
-
-function pieceLength(piece: Piece): number {
-  if (piece.kind === "old") return piece.entry.length;
-  return piece.kind === "hole" ? piece.length : piece.bytes.length;
 }

@@ -90,13 +90,15 @@ export function writeBytes(sink: BlockSink, config: ContentConfig, bytes: Uint8A
   return writeContent(sink, config, { size: bytes.length, stretches: [bytes] });
 }
 
-/** Puts a chunk's block, unless the old file has it, and returns its list entry. */
+/** Puts a chunk's block, unless the old file has it, and returns its list entry. Its bytes may be freed by then. */
 export async function putPiece(sink: BlockSink, piece: Piece): Promise<ListEntry> {
   if (piece.kind === "old") return piece.entry;
   if (piece.kind === "hole") return { cid: undefined, length: piece.length, dataLength: 0 };
-  const cid = piece.cid ?? addressOf("raw", piece.bytes);
-  await sink.put({ cid, bytes: piece.bytes });
-  return { cid, length: piece.bytes.length, dataLength: piece.bytes.length };
+  const { bytes } = piece;
+  const { length } = bytes;
+  const cid = piece.cid ?? addressOf("raw", bytes);
+  await sink.put({ cid, bytes, isHandedOver: true });
+  return { cid, length, dataLength: length };
 }
 
 export function stretchLength(stretch: Stretch): number {

@@ -45,6 +45,7 @@ export interface FileObjectStoreOptions extends Pick<Ports, "clock" | "random"> 
 
 export class FileObjectStore implements ObjectStore {
   readonly address: string;
+  readonly isDoneWithBodies = true;
   readonly #options: FileObjectStoreOptions;
   readonly #disk: Disk;
   readonly #clock: Clock;

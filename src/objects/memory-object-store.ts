@@ -13,6 +13,7 @@ import type {
 export class MemoryObjectStore implements ObjectStore {
   readonly address: string;
   readonly keepsPuts = true;
+  readonly isDoneWithBodies = true;
   readonly #objects = new Map<string, KeptObject>();
   /** Undefined: dates count writes. */
   readonly #nowMs: (() => number) | undefined;

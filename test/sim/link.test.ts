@@ -23,6 +23,7 @@ const MAYBE_STORE: Record<OptionalOf<ObjectStore>, true> = {
   polling: true,
   salvaging: true,
   keepsPuts: true,
+  isDoneWithBodies: true,
   requests: true,
   prune: true,
   returnRoot: true,
@@ -42,7 +43,10 @@ const MAYBE_REMOTE: Record<OptionalOf<BucketRemote>, true> = {
 
 test("a link offers exactly what its store offers", async () => {
   const timeline = new Timeline();
-  const plain: ObjectStore = Object.assign(new MemoryObjectStore(), { keepsPuts: undefined });
+  const plain: ObjectStore = Object.assign(new MemoryObjectStore(), {
+    keepsPuts: undefined,
+    isDoneWithBodies: undefined,
+  });
   const breakLock = async () => "a@b";
   const requests = () => ({ put: 1, list: 0, get: 0, delete: 0, refused: 0, forMs: 0 });
   const polling = { firstMs: 1, lastMs: 2 };
@@ -50,6 +54,7 @@ test("a link offers exactly what its store offers", async () => {
     breakLock,
     polling,
     keepsPuts: true,
+    isDoneWithBodies: true,
     requests,
     prune: async () => {},
     returnRoot: async () => ({ kind: "refused" }),

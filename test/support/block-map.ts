@@ -1,4 +1,5 @@
 /** Blocks in a map that counts reads and puts. */
+import { freeBytes } from "../../src/base/bytes.ts";
 import type { Cid } from "../../src/base/ids.ts";
 import { SynclineError } from "../../src/base/errors.ts";
 import type { Block, BlockStore, SizedBlock } from "../../src/blocks/block-store.ts";
@@ -43,9 +44,12 @@ export class BlockMap implements BlockStore {
     return new Set(cids.filter((cid) => this.held.has(cid)));
   }
 
-  put(block: Block): void {
-    this.puts.push(block);
-    this.held.set(block.cid, block.bytes);
+  /** Bytes that are handed over are copied and freed at once: whoever still reads them then fails. */
+  put({ cid, bytes, isHandedOver = false }: Block): void {
+    const own = isHandedOver ? Uint8Array.from(bytes) : bytes;
+    if (isHandedOver) freeBytes(bytes);
+    this.puts.push({ cid, bytes: own });
+    this.held.set(cid, own);
   }
 
   /** The bytes of all puts; a block put twice counts twice. */

@@ -2,6 +2,7 @@
  * Blocks of one kind on their way into packs: blocks that the bucket lacks wait here until they fill a pack, which is then
  * sent in the background.
  */
+import { freeBytes } from "../../base/bytes.ts";
 import { SerialQueue } from "../../base/concurrency.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid, PackName } from "../../base/ids.ts";
@@ -38,6 +39,7 @@ export class BlockStage {
   readonly #sending = new BlockPool();
   /** The bucket held them when they were looked up. By digestKey. */
   readonly #hits = new Map<string, Cid>();
+  readonly #pools = [this.#incoming, this.#staged, this.#sending];
   readonly #uploads = new Set<Promise<void>>();
   #failure: unknown;
 
@@ -60,13 +62,18 @@ export class BlockStage {
     if (block.bytes.length > MAX_BLOCK_ACCEPTED) {
       throw new SynclineError("limit_exceeded", `Block ${block.cid} is larger than ${MAX_BLOCK_ACCEPTED} bytes.`);
     }
-    if (this.peek(block.cid) === undefined && this.#packs.locate(block.cid) === undefined) this.#incoming.add(block);
+    if (!this.has(block.cid) && this.#packs.locate(block.cid) === undefined) this.#incoming.add(block);
     return this.#incoming.bytes >= PACK_TARGET_BYTES;
   }
 
-  /** The block if it is still in memory. */
-  peek(cid: Cid): Uint8Array | undefined {
-    return (this.#incoming.get(cid) ?? this.#staged.get(cid) ?? this.#sending.get(cid))?.bytes;
+  /** Whether the block is still in memory. */
+  has(cid: Cid): boolean {
+    return this.#pools.some((pool) => pool.get(cid) !== undefined);
+  }
+
+  /** The block's bytes if they are still in memory. They are not freed from then on. */
+  lend(cid: Cid): Uint8Array | undefined {
+    return this.#pools.find((pool) => pool.get(cid) !== undefined)?.lend(cid);
   }
 
   /** Drops incoming blocks that the bucket holds, and sends packs off as they fill; waits while too many are under way. */
@@ -151,13 +158,18 @@ export class BlockStage {
   }
 
   async #store(blocks: readonly Block[]): Promise<void> {
+    let isStored = false;
     try {
       this.#packs.add(await this.#uploader.putPack(blocks));
+      isStored = true;
     } catch (cause) {
-      for (const block of blocks) this.#staged.add(block);
       this.#failure ??= cause;
-    } finally {
-      for (const { cid } of blocks) this.#sending.delete(cid);
+    }
+    for (const { cid } of blocks) {
+      const sent = this.#sending.take(cid);
+      if (sent === undefined) continue;
+      if (!isStored) this.#staged.add(sent);
+      else if (sent.isHandedOver === true && this.#uploader.isDoneWithBlocks) freeBytes(sent.bytes);
     }
   }
 }
@@ -182,8 +194,22 @@ class BlockPool {
   }
 
   delete(cid: Cid): void {
-    this.#bytes -= this.get(cid)?.bytes.length ?? 0;
+    this.take(cid);
+  }
+
+  /** Removes a block. */
+  take(cid: Cid): Block | undefined {
+    const block = this.get(cid);
+    this.#bytes -= block?.bytes.length ?? 0;
     this.#blocks.delete(digestKey(cid));
+    return block;
+  }
+
+  /** A block's bytes, which others read as well from now on. */
+  lend(cid: Cid): Uint8Array | undefined {
+    const bytes = this.get(cid)?.bytes;
+    if (bytes !== undefined) this.#blocks.set(digestKey(cid), { cid, bytes });
+    return bytes;
   }
 
   [Symbol.iterator](): Iterator<Block> {

@@ -41,6 +41,11 @@ export class PackUploader {
     this.#tools = tools;
   }
 
+  /** Whether blocks of a stored pack may be freed. */
+  get isDoneWithBlocks(): boolean {
+    return this.#tools.store.isDoneWithBodies === true;
+  }
+
   readonly countPut = (bytes: number): void => {
     this.#cost.requests++;
     this.#cost.bytes += bytes;

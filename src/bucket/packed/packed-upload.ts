@@ -124,7 +124,7 @@ export class PackedUpload implements UploadSession {
     await this.#content.recheck(index);
     for await (const block of upload.blocks) {
       const stage = codecOf(block.cid) === "raw" ? this.#merged : this.#nodes;
-      if (this.#content.peek(block.cid) === undefined && stage.add(block)) await stage.sift(index);
+      if (!this.#content.has(block.cid) && stage.add(block)) await stage.sift(index);
     }
     await Promise.all(this.#stages.map((stage) => stage.sift(index)));
     await Promise.all(this.#stages.map((stage) => stage.uploaded()));
@@ -230,7 +230,7 @@ export class PackedUpload implements UploadSession {
     const found = new Map<Cid, Uint8Array>();
     const packed = new Map<Cid, Placement>();
     for (const cid of cids) {
-      const bytes = this.#stages.map((stage) => stage.peek(cid)).find((held) => held !== undefined);
+      const bytes = this.#stages.map((stage) => stage.lend(cid)).find((held) => held !== undefined);
       const place = bytes === undefined ? this.#packs.locate(cid) : undefined;
       if (bytes !== undefined) found.set(cid, bytes);
       if (place !== undefined) packed.set(cid, place);

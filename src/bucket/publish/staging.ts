@@ -35,12 +35,13 @@ export class Staging implements BlockSink, BlockReader {
     return this.#blocksRead;
   }
 
-  put({ cid, bytes }: Block): void | Promise<void> {
+  put(block: Block): void | Promise<void> {
+    const { cid, bytes } = block;
     if (codecOf(cid) === "dag-cbor") return void this.#nodes.set(cid, bytes);
     if (this.#session === undefined) return;
     this.#uploading.add(cid);
     this.contentBytes += bytes.length;
-    return this.#session.putContent({ cid, bytes });
+    return this.#session.putContent(block);
   }
 
   async get(cid: Cid): Promise<Uint8Array> {

@@ -31,6 +31,7 @@ export class SimulatedLink implements ObjectStore {
   readonly watch?: (name: string, changed: () => void) => Disposable;
   readonly polling?: Polling;
   readonly keepsPuts?: boolean;
+  readonly isDoneWithBodies?: boolean;
   readonly streamRanges?: (name: string, ranges: readonly ByteRange[], take: TakePart) => Promise<void>;
   readonly prune?: () => Promise<void>;
   readonly returnRoot?: NonNullable<ObjectStore["returnRoot"]>;
@@ -56,6 +57,7 @@ export class SimulatedLink implements ObjectStore {
     if (store.streamRanges !== undefined) this.streamRanges = (...call) => this.#streamRanges(...call);
     if (store.polling !== undefined) this.polling = store.polling;
     if (store.keepsPuts !== undefined) this.keepsPuts = store.keepsPuts;
+    if (store.isDoneWithBodies !== undefined) this.isDoneWithBodies = store.isDoneWithBodies;
     if (store.watch !== undefined) this.watch = (name, changed) => this.#watch(name, changed);
   }
 
