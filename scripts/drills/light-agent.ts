@@ -20,7 +20,7 @@ import type * as RandomModule from "../../src/base/random.ts";
 import type * as WalletModule from "../../src/crypto/wallet.ts";
 import type * as AccessModule from "../../src/net/access.ts";
 import type * as DataReaderModule from "../../src/overlay/data/data-reader.ts";
-import type * as PackedModule from "../../src/overlay/data/packed-epoch.ts";
+import type * as EncodedModule from "../../src/overlay/data/encoded-epoch.ts";
 import type * as DiskModule from "../../src/overlay/disk/disk-storage.ts";
 import type * as MountModule from "../../src/simulate/kernel-mount.ts";
 import type * as VfsModule from "../../src/vfs/open-vfs.ts";
@@ -51,7 +51,7 @@ const [
   { Publisher },
   { DiskStorage },
   { dataReaderOf },
-  { packChanged, PackedObjects, unpackChanged },
+  { encodeChanged, EncodedObjects, decodeChanged },
   { openVfs },
   { KernelMount },
 ] = await Promise.all([
@@ -67,7 +67,7 @@ const [
   dist<typeof PublisherModule>("agent/publishing/publisher.js"),
   dist<typeof DiskModule>("overlay/disk/disk-storage.js"),
   dist<typeof DataReaderModule>("overlay/data/data-reader.js"),
-  dist<typeof PackedModule>("overlay/data/packed-epoch.js"),
+  dist<typeof EncodedModule>("overlay/data/encoded-epoch.js"),
   dist<typeof VfsModule>("vfs/open-vfs.js"),
   dist<typeof MountModule>("simulate/kernel-mount.js"),
 ]);
@@ -96,11 +96,11 @@ const publisher = new Publisher({
     async seal() {
       const changes = vfs.seal();
       await vfs.sync();
-      return changes && { ...changes, objects: unpackChanged(packChanged(changes.objects)) };
+      return changes && { ...changes, objects: decodeChanged(encodeChanged(changes.objects)) };
     },
     sending: (epoch, sent) => vfs.sending(epoch, sent),
     published: async ({ objects, ...epoch }) =>
-      vfs.published({ ...epoch, objects: PackedObjects.of(objects, EPOCH_PIECE) }),
+      vfs.published({ ...epoch, objects: EncodedObjects.of(objects, EPOCH_PIECE) }),
     adopt: async (next) => vfs.adopt(next),
   },
   data: dataReaderOf(storage),

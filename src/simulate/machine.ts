@@ -21,7 +21,7 @@ import type { MergeSnapshots } from "../bucket/publish/workspace.ts";
 import type { Writer } from "../bucket/publish/next-commit.ts";
 import type { BaseRoot } from "../overlay/journal/journal-record.ts";
 import { dataReaderOf } from "../overlay/data/data-reader.ts";
-import { packChanged, PackedObjects, unpackChanged } from "../overlay/data/packed-epoch.ts";
+import { encodeChanged, EncodedObjects, decodeChanged } from "../overlay/data/encoded-epoch.ts";
 import { openVfs, type VfsLimits } from "../vfs/open-vfs.ts";
 import type { Vfs } from "../vfs/vfs.ts";
 import type { ContentConfig } from "../content/config.ts";
@@ -316,7 +316,7 @@ export class Machine {
           await process.alive();
           if (changes === undefined) return undefined;
           const { objects, ...head } = changes;
-          return { ...structuredClone(head), objects: unpackChanged(packChanged(objects)) };
+          return { ...structuredClone(head), objects: decodeChanged(encodeChanged(objects)) };
         },
         sending: async (epoch, sent) => {
           await process.alive();
@@ -325,7 +325,7 @@ export class Machine {
         },
         published: async ({ objects, ...epoch }) => {
           await process.alive();
-          vfs.published({ ...structuredClone(epoch), objects: PackedObjects.of(objects, EPOCH_PIECE) });
+          vfs.published({ ...structuredClone(epoch), objects: EncodedObjects.of(objects, EPOCH_PIECE) });
           onEpoch("published", epoch.epoch);
         },
         adopt: async (base, units) => {

@@ -21,7 +21,7 @@ import type { DiskPath, DiskStat, SyncDisk } from "../../src/sync/disk/disk.ts";
 import { openRealDisk } from "../../src/sync/disk/real-disk.ts";
 import { PortableDisk } from "../../src/sync/disk/portable-disk.ts";
 import { unlocking } from "../../src/sync/disk/unlocking.ts";
-import { packSeen, seenOf, unpackSeen } from "../../src/sync/known/seen.ts";
+import { encodeSeen, seenOf, decodeSeen } from "../../src/sync/known/seen.ts";
 import { path } from "../support/sync-world.ts";
 import { temporaryFolder } from "../support/temporary-folder.ts";
 
@@ -101,7 +101,7 @@ describe.each(kinds)("a %s disk", (kind, open) => {
     const file = await disk.read(path("f"));
     const stats = [await disk.look(path("f")), await file.stat(), ...(await disk.list([])).map(({ stat }) => stat)];
     await file.close();
-    expect(stats.map((stat) => unpackSeen(packSeen(seenOf(stat as DiskStat, "", 0n))).mtimeNs)).toEqual(
+    expect(stats.map((stat) => decodeSeen(encodeSeen(seenOf(stat as DiskStat, "", 0n))).mtimeNs)).toEqual(
       stats.map((stat) => stat?.mtimeNs),
     );
     expect(stats).toHaveLength(3);

@@ -79,7 +79,7 @@ const WITHIN: Readonly<Record<string, string>> = {
   readInt: "decodeRecord",
   readRow: "rowsPerhapsIn",
   readUint: "decodeRecord",
-  unpackSeen: "entryOf",
+  decodeSeen: "entryOf",
 };
 
 describe.runIf(asked === undefined)("the list of decoders", () => {

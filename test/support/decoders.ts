@@ -93,7 +93,7 @@ import {
   segmentHeader,
 } from "../../src/overlay/journal/journal-frame.ts";
 import type { JournalRecord } from "../../src/overlay/journal/journal-record.ts";
-import { PackedObjects, packChanged, unpackChanged } from "../../src/overlay/data/packed-epoch.ts";
+import { EncodedObjects, encodeChanged, decodeChanged } from "../../src/overlay/data/encoded-epoch.ts";
 import { parseDataFileName, parseSmallName } from "../../src/overlay/data/data-file-names.ts";
 import { readEntries, writeEntryHeader } from "../../src/overlay/data/small-pieces.ts";
 import type { StoredFile } from "../../src/overlay/disk/storage.ts";
@@ -543,16 +543,16 @@ function overlayDecoders(): Decoder[] {
     },
     {
       name: "changed-objects",
-      samples: [packChanged(changed)],
+      samples: [encodeChanged(changed)],
       refuses: state,
-      decode: (bytes) => nothing(unpackChanged(bytes)),
+      decode: (bytes) => nothing(decodeChanged(bytes)),
     },
     {
       name: "published-objects",
-      samples: PackedObjects.of(new Map(published), 3).pieces,
+      samples: EncodedObjects.of(new Map(published), 3).pieces,
       refuses: state,
       decode(bytes) {
-        for (const [, object] of new PackedObjects([bytes])) drain([object.record, object.names]);
+        for (const [, object] of new EncodedObjects([bytes])) drain([object.record, object.names]);
         return undefined;
       },
     },

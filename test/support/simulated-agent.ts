@@ -8,7 +8,7 @@ import type { Bucket } from "../../src/bucket/bucket.ts";
 import type { BucketRemote } from "../../src/bucket/remote.ts";
 import { EPOCH_PIECE } from "../../src/base/limits.ts";
 import { dataReaderOf } from "../../src/overlay/data/data-reader.ts";
-import { packChanged, PackedObjects, unpackChanged } from "../../src/overlay/data/packed-epoch.ts";
+import { encodeChanged, EncodedObjects, decodeChanged } from "../../src/overlay/data/encoded-epoch.ts";
 import { openVfs } from "../../src/vfs/open-vfs.ts";
 import type { VfsLimits } from "../../src/vfs/open-vfs.ts";
 import type { Vfs } from "../../src/vfs/vfs.ts";
@@ -140,7 +140,7 @@ export class SimulatedAgent {
           await alive();
           if (changes === undefined) return undefined;
           const { objects, ...head } = changes;
-          return { ...structuredClone(head), objects: unpackChanged(packChanged(objects)) };
+          return { ...structuredClone(head), objects: decodeChanged(encodeChanged(objects)) };
         },
         sending: async (epoch, sent) => {
           await alive();
@@ -149,7 +149,7 @@ export class SimulatedAgent {
         },
         published: async ({ objects, ...epoch }) => {
           await alive();
-          vfs.published({ ...structuredClone(epoch), objects: PackedObjects.of(objects, EPOCH_PIECE) });
+          vfs.published({ ...structuredClone(epoch), objects: EncodedObjects.of(objects, EPOCH_PIECE) });
         },
         adopt: async (base, units) => {
           await alive();

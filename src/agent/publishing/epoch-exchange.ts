@@ -2,7 +2,7 @@
 import { SynclineError } from "../../base/errors.ts";
 import { EPOCH_PIECE } from "../../base/limits.ts";
 import type { ChangeSet, PublishedEpoch } from "../../fstree/change-set.ts";
-import { packChanged, PackedObjects } from "../../overlay/data/packed-epoch.ts";
+import { encodeChanged, EncodedObjects } from "../../overlay/data/encoded-epoch.ts";
 import type { PublishedPiece, SealedEpoch, WorkerMethods } from "../threads/threads.ts";
 
 /** What this needs of the filesystem. */
@@ -33,7 +33,7 @@ export class EpochExchange {
   /** Throws `internal` when nothing was sealed. */
   sealedObjects({ from, to }: { readonly from: number; readonly to: number }): Uint8Array {
     if (this.#sealed === undefined) throw new SynclineError("internal", "There is no sealed epoch.");
-    return packChanged(this.#sealed.objects.slice(from, to));
+    return encodeChanged(this.#sealed.objects.slice(from, to));
   }
 
   publishedObjects({ index, objects }: PublishedPiece): void {
@@ -43,7 +43,7 @@ export class EpochExchange {
   /** Answers how many objects the epoch had. */
   published({ last, ...epoch }: Parameters<WorkerMethods["published"]>[0]): number {
     if (last !== undefined) this.publishedObjects(last);
-    const objects = new PackedObjects(last === undefined ? [] : this.#published);
+    const objects = new EncodedObjects(last === undefined ? [] : this.#published);
     this.#published = [];
     this.#source.published({ ...epoch, objects });
     this.#sealed = undefined;

@@ -8,7 +8,7 @@
  */
 import type { Cid } from "../../base/ids.ts";
 import type { ChangeSet } from "../../fstree/change-set.ts";
-import type { PackedOutcome } from "./packed-outcome.ts";
+import type { EncodedOutcome } from "./encoded-outcome.ts";
 
 /** Codes of a bucket without room. Small changes often fit even then. */
 const NO_ROOM: ReadonlySet<string> = new Set(["disk_full", "over_quota"]);
@@ -68,7 +68,7 @@ export class HeldEpoch {
   }
 
   /** An attempt ended with this outcome, which tells whether it sent a swap. */
-  tried({ kind, figures, ...rest }: PackedOutcome): void {
+  tried({ kind, figures, ...rest }: EncodedOutcome): void {
     this.#sent = this.#sentBefore || kind === "published" || figures.attempts > 0;
     this.#isTooLarge = kind === "unreachable" && "cause" in rest && NO_ROOM.has(rest.cause.code);
   }

@@ -24,7 +24,7 @@ import type { FlushEnd } from "./flush-schedule.ts";
 import { CountedReader } from "./counted-reader.ts";
 import { HeldEpoch } from "./held-epoch.ts";
 import type { HeldBase } from "../state/held-base.ts";
-import { packed, type PackedOutcome } from "./packed-outcome.ts";
+import { encoded, type EncodedOutcome } from "./encoded-outcome.ts";
 import { UNREACHABLE } from "./publish-errors.ts";
 import { SeenConflicts, type SeenConflict } from "./seen-conflicts.ts";
 import { Throughput } from "./throughput.ts";
@@ -207,7 +207,7 @@ export class Publisher {
       readMuch: () => void (isLarge || this.#options.releaseMemory("on the way")),
     });
     this.#throughput.begin();
-    const outcome = packed(
+    const outcome = encoded(
       await author
         .as((writer) => publishEpoch({ ...context, writer }, changes, counted, options))
         .finally(() => this.#throughput.end()),
@@ -298,7 +298,7 @@ export class Publisher {
     return { again: true, afterMs };
   }
 
-  #count({ kind, figures, ...rest }: PackedOutcome): void {
+  #count({ kind, figures, ...rest }: EncodedOutcome): void {
     const conflicts = "conflicts" in rest ? rest.conflicts.length : 0;
     this.#last = { attempts: figures.attempts, conflicts };
     const { flushes, attempts, requests, uploadedBytes, uploadedBlocks, blocksRead } = this.#totals;
@@ -316,7 +316,7 @@ export class Publisher {
 /** How far publishing one epoch came. */
 interface Attempt {
   readonly objects: number;
-  readonly outcome: PackedOutcome;
+  readonly outcome: EncodedOutcome;
   /** Bytes uploaded, or read to find that the bucket has them. */
   readonly movedBytes: number;
 }

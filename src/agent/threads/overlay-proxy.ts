@@ -4,7 +4,7 @@
  */
 import { EPOCH_PIECE } from "../../base/limits.ts";
 import type { ChangedObject, ChangeSet, PublishedEpoch } from "../../fstree/change-set.ts";
-import { PackedObjects, unpackChanged } from "../../overlay/data/packed-epoch.ts";
+import { EncodedObjects, decodeChanged } from "../../overlay/data/encoded-epoch.ts";
 import type { PublisherOverlay } from "../publishing/publisher.ts";
 import type { Caller } from "./rpc.ts";
 import type { WorkerMethods } from "./threads.ts";
@@ -14,15 +14,15 @@ export function overlayProxy(call: Caller<WorkerMethods>): PublisherOverlay {
     async seal(anew: boolean): Promise<ChangeSet | undefined> {
       const sealed = await call("seal", { anew });
       if (sealed === undefined) return undefined;
-      const objects: ChangedObject[] = unpackChanged(sealed.first);
+      const objects: ChangedObject[] = decodeChanged(sealed.first);
       for (let from = EPOCH_PIECE; from < sealed.count; from += EPOCH_PIECE) {
-        objects.push(...unpackChanged(await call("sealedObjects", { from, to: from + EPOCH_PIECE })));
+        objects.push(...decodeChanged(await call("sealedObjects", { from, to: from + EPOCH_PIECE })));
       }
       return { ...sealed.head, objects };
     },
     sending: (epoch, sent) => call("sending", { epoch, sent }),
     async published({ objects, ...epoch }: PublishedEpoch): Promise<void> {
-      const pieces = PackedObjects.of(objects, EPOCH_PIECE).pieces.map((piece, index) => ({ index, objects: piece }));
+      const pieces = EncodedObjects.of(objects, EPOCH_PIECE).pieces.map((piece, index) => ({ index, objects: piece }));
       for (const piece of pieces.slice(0, -1)) await call("publishedObjects", piece);
       await call("published", { ...epoch, last: pieces.at(-1) });
     },

@@ -70,11 +70,11 @@ export type WorkerMethods = {
   lost(nothing: undefined): LostBytes | null;
   /** The epoch to publish, its number of objects, and the first of them; `sealedObjects` returns the others. */
   seal(how: { readonly anew: boolean }): Promise<SealedEpoch | undefined>;
-  /** In the form of `packChanged`. */
+  /** In the form of `encodeChanged`. */
   sealedObjects(range: { readonly from: number; readonly to: number }): Uint8Array;
   /** Notes durably, before a swap of the sealed epoch is sent, that it may put this commit into the bucket. */
   sending(swap: { readonly epoch: number; readonly sent: SentCommit }): Promise<void>;
-  /** One piece of `published`'s `PackedObjects`, except the last; the first one (`index` 0) starts anew. */
+  /** One piece of `published`'s `EncodedObjects`, except the last; the first one (`index` 0) starts anew. */
   publishedObjects(piece: PublishedPiece): void;
   published(epoch: Omit<PublishedEpoch, "objects"> & { readonly last: PublishedPiece | undefined }): Promise<void>;
   /** Answers whether it did (publisher.ts). */

@@ -20,7 +20,7 @@ import { readFooter } from "../../packs/pack-footer.ts";
 import { byOffset } from "../../packs/pack-rows.ts";
 import { BlockIndex, isUnreadable, PACK_STATES } from "../store/block-index.ts";
 import { ownerFolder } from "../store/master-store.ts";
-import { indexPath, packFolder } from "../store/owner-packs.ts";
+import { indexPath, packsFolder } from "../store/owner-packs.ts";
 import { footerOf, type PackDisk, type PackFile } from "../store/pack-disk.ts";
 import { listPacks, openForReading, rowsPath } from "../store/pack-path.ts";
 import { inspectUnfinished } from "../store/unfinished-pack.ts";
@@ -50,7 +50,7 @@ export interface CopiedPacks {
 /** Throws the disk's and the store's errors, and `precondition_failed` if another object has a pack's name. */
 export async function copyPacks(copy: FolderCopy): Promise<CopiedPacks> {
   const { dir, owner, disk, databases } = copy;
-  const [home, folder] = [ownerFolder(dir, owner), packFolder(ownerFolder(dir, owner))];
+  const [home, folder] = [ownerFolder(dir, owner), packsFolder(ownerFolder(dir, owner))];
   const done: CopiedPacks = { copied: 0, skipped: 0, damaged: 0 };
   const { sealed, open } = await listPacks(disk, folder);
   using index = openIndexOf(indexPath(home), databases);

@@ -17,7 +17,7 @@ import { rootsPath } from "./data-folder.ts";
 import { auditIndex } from "./index-audit.ts";
 import { rolledBack } from "./known-roots.ts";
 import { listOwners, ownerFolder } from "./master-store.ts";
-import { indexPath, packFolder } from "./owner-packs.ts";
+import { indexPath, packsFolder } from "./owner-packs.ts";
 import { auditPacks } from "./pack-audit.ts";
 import type { PackDisk } from "./pack-disk.ts";
 import { PackHandles } from "./pack-handles.ts";
@@ -69,7 +69,7 @@ export async function auditData(options: DataAuditOptions): Promise<DataReport> 
 async function sizeOfPacks({ dir, disk }: DataAuditOptions, owners: Iterable<Wallet>): Promise<number> {
   let bytes = 0;
   for (const owner of owners) {
-    const folder = packFolder(ownerFolder(dir, owner));
+    const folder = packsFolder(ownerFolder(dir, owner));
     const { sealed, open } = await listPacks(disk, folder);
     for (const name of new Set([...sealed, ...open])) {
       const file = await openForReading(disk, folder, name);
@@ -102,7 +102,7 @@ async function auditOwner(
   owner: Wallet,
   buckets: readonly NamedRoot[],
 ): Promise<OwnerReport> {
-  const folder = packFolder(ownerFolder(dir, owner));
+  const folder = packsFolder(ownerFolder(dir, owner));
   const handles = new PackHandles(disk);
   const found = temporaryIndex();
   const { index, damage } = readIndex(indexPath(ownerFolder(dir, owner)), databases);

@@ -13,7 +13,7 @@ import { isUnreadable } from "./block-index.ts";
 import type { Closable, OpenOwners } from "./open-owners.ts";
 import type { CollectedBlocks, Collecting, PutCounts, Room } from "./owner-blocks.ts";
 import type { RecentNodes } from "./recent-nodes.ts";
-import { indexPath, OwnerPacks, type OwnerPacksOptions, packFolder } from "./owner-packs.ts";
+import { indexPath, OwnerPacks, type OwnerPacksOptions, packsFolder } from "./owner-packs.ts";
 
 export interface OwnerHandleOptions extends OwnerPacksOptions {
   readonly owner: Wallet;
@@ -187,7 +187,7 @@ export class OwnerHandle implements CollectedBlocks, Closable {
 
   async #openAfter(closing: Promise<void>): Promise<OwnerPacks> {
     await closing;
-    await this.#options.disk.makeFolder(packFolder(this.#options.dir));
+    await this.#options.disk.makeFolder(packsFolder(this.#options.dir));
     const packs = await OwnerPacks.open(this.#options);
     this.#exists = true;
     this.#usedBytes = packs.usedBytes;

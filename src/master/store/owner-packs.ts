@@ -34,7 +34,7 @@ export function indexPath(dir: string): string {
   return join(dir, "index.db");
 }
 
-export function packFolder(dir: string): string {
+export function packsFolder(dir: string): string {
   return join(dir, "pack");
 }
 
@@ -62,7 +62,7 @@ export class OwnerPacks implements FiledBlocks {
     this.#index = index;
     this.#unindexed = unindexed;
     const { disk, handles, random, log, packBytes } = options;
-    const folder = packFolder(options.dir);
+    const folder = packsFolder(options.dir);
     this.#writer = new BlockWriter({
       disk,
       folder,
@@ -84,7 +84,7 @@ export class OwnerPacks implements FiledBlocks {
       return new OwnerPacks(
         options,
         index,
-        await recover({ disk, folder: packFolder(dir), index, handles, log, packBytes, leased }),
+        await recover({ disk, folder: packsFolder(dir), index, handles, log, packBytes, leased }),
       );
     } catch (error) {
       index.close();

@@ -12,7 +12,7 @@ import { type BlockIndex, openIndex } from "./block-index.ts";
 import type { DataDamage } from "./damage.ts";
 import { ownerFolder } from "./master-store.ts";
 import { Leases } from "./leases.ts";
-import { indexPath, packFolder } from "./owner-packs.ts";
+import { indexPath, packsFolder } from "./owner-packs.ts";
 import type { PackDisk } from "./pack-disk.ts";
 import { PackHandles } from "./pack-handles.ts";
 import { listPacks, openPath, sealedPath } from "./pack-path.ts";
@@ -71,7 +71,7 @@ async function repairOwner(
 
 /** Makes recovery treat a pack without a footer as unfinished, if the index knows it. */
 async function reopenPack(disk: PackDisk, databases: Databases, dir: string, pack: string): Promise<boolean> {
-  const folder = packFolder(dir);
+  const folder = packsFolder(dir);
   if (!withIndex(databases, dir, (index) => index.packs().some(({ name }) => name === pack))) return false;
   const { sealed } = await listPacks(disk, folder);
   if (sealed.has(pack)) await disk.rename(sealedPath(folder, pack), openPath(folder, pack));
@@ -92,7 +92,7 @@ async function open(
   dir: string,
   damaged: readonly DataDamage[],
 ): Promise<void> {
-  const folder = packFolder(dir);
+  const folder = packsFolder(dir);
   const handles = new PackHandles(disk);
   const index = openIndex(indexPath(dir), databases);
   try {

@@ -14,7 +14,7 @@ import { damagedState } from "./damaged.ts";
 import { DirectoryPlaces } from "./directory-places.ts";
 import { entryOf, nameBytes, nameOf, rowOf, type Entry, type EntryChange, type EntryRow } from "./entry.ts";
 import { openTables, withPath } from "./open-tables.ts";
-import { unpackSeen, type Seen } from "./seen.ts";
+import { decodeSeen, type Seen } from "./seen.ts";
 import { PARKED_ID } from "../disk/paths.ts";
 import { TouchedDirectories } from "./touched-directories.ts";
 import { UnsettledPlaces, type Reason, type UnsettledPlace } from "./unsettled.ts";
@@ -129,7 +129,7 @@ export class SyncDatabase {
     const looks = new Map<FileName, Look>();
     for (const [bytes, id, file, seen] of this.#looks.all(parent)) {
       const name = nameOf(bytes);
-      looks.set(name, { name, id: id as FileId, isDirectory: file === 0, seen: unpackSeen(seen) });
+      looks.set(name, { name, id: id as FileId, isDirectory: file === 0, seen: decodeSeen(seen) });
     }
     return looks;
   }

@@ -7,7 +7,7 @@ import { cidFromBytes, cidToBytes } from "../../format/blocks/cid.ts";
 import type { FileRecord } from "../../format/files/record.ts";
 import { decodeRecord, encodeRecord } from "../../format/files/record-codec.ts";
 import { damagedState } from "./damaged.ts";
-import { packSeen, unpackSeen, type Seen } from "./seen.ts";
+import { encodeSeen, decodeSeen, type Seen } from "./seen.ts";
 
 export interface Entry extends Place {
   readonly id: FileId;
@@ -43,7 +43,7 @@ export function rowOf({ parent, name, id, record, seen }: Entry): EntryRow {
     id,
     record: Buffer.from(value),
     links: links.join(" "),
-    seen: packSeen(seen),
+    seen: encodeSeen(seen),
   };
 }
 
@@ -55,7 +55,7 @@ export function entryOf({ parent, name, id, record, links, seen }: EntryRow): En
       name: nameOf(name),
       id: id as FileId,
       record: decodeRecord({ value: record, links: links === "" ? [] : links.split(" ").map(checkedCid) }),
-      seen: unpackSeen(seen),
+      seen: decodeSeen(seen),
     };
   } catch (cause) {
     throw damagedState(cause);

@@ -77,16 +77,16 @@ function isHasty({ mtimeNs, ctimeNs }: DiskStat, nowNs: bigint): boolean {
 }
 
 /** Fixed width: the database does not need to know the content. */
-export function packSeen(seen: Seen): Buffer {
-  return Buffer.from(packed(seen));
+export function encodeSeen(seen: Seen): Buffer {
+  return Buffer.from(encoded(seen));
 }
 
-export function packSeenAsText(seen: Seen): string {
-  return packed(seen).toString("base64");
+export function seenAsText(seen: Seen): string {
+  return encoded(seen).toString("base64");
 }
 
 /** Throws `state_corrupt` if it is too short. */
-export function unpackSeen(buffer: Buffer): Seen {
+export function decodeSeen(buffer: Buffer): Seen {
   if (buffer.length < FIXED_BYTES) throw damagedState();
   scratch.set(buffer.subarray(0, FIXED_BYTES));
   return {
@@ -103,8 +103,8 @@ export function unpackSeen(buffer: Buffer): Seen {
   };
 }
 
-/** The buffer is shared: read it before packing the next. */
-function packed({ ino, birthNs, mtimeNs, ctimeNs, mode, uid, gid, size, xattrs, hasty }: Seen): Buffer {
+/** The buffer is shared: read it before encoding the next. */
+function encoded({ ino, birthNs, mtimeNs, ctimeNs, mode, uid, gid, size, xattrs, hasty }: Seen): Buffer {
   view.setBigUint64(0, ino, true);
   view.setBigInt64(8, birthNs, true);
   view.setBigInt64(16, mtimeNs, true);

@@ -17,7 +17,7 @@ import type { Found } from "../scan/walk.ts";
 import type { Behind } from "./behind-units.ts";
 import type { Sealed } from "./sealed.ts";
 import { firstLateEpoch, noteSending, noteSent } from "./sent-epochs.ts";
-import { packSeenAsText } from "../known/seen.ts";
+import { seenAsText } from "../known/seen.ts";
 
 export interface EpochContext {
   readonly db: SyncDatabase;
@@ -92,7 +92,7 @@ function sealedOf({ epoch, reference }: ChangeSet, local: LocalChanges): Sealed 
   const there = local.observed.map(({ found, seen }) => ({
     path: pathOf(found),
     type: found.stat.type,
-    seen: packSeenAsText(seen),
+    seen: seenAsText(seen),
   }));
   const gone = local.changes.flatMap(({ object, action }) => {
     return action === "deleted" && object.id !== undefined ? [object.id] : [];

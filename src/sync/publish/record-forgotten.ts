@@ -16,7 +16,7 @@ import type { DiskPath, DiskStat, SyncDisk } from "../disk/disk.ts";
 import type { SyncDatabase } from "../known/database.ts";
 import type { Entry } from "../known/entry.ts";
 import { directoryIn, pathInFolder } from "../known/path-in-folder.ts";
-import { isSameInode, looksSame, type Seen, unpackSeen } from "../known/seen.ts";
+import { isSameInode, looksSame, type Seen, decodeSeen } from "../known/seen.ts";
 import { type Attention, recordOfNew, withAttributes } from "../scan/attributes.ts";
 import { mergedXattrs } from "../scan/base-values.ts";
 import { contentOnDisk, isUnreadable } from "../scan/local-content.ts";
@@ -40,7 +40,7 @@ export async function recordForgotten(
   const looks = sealed.there.map(({ path, type, seen }) => ({
     path: path.map((name) => Buffer.from(name, "base64").toString("latin1") as FileName),
     type: type as FileType,
-    looked: unpackSeen(Buffer.from(seen, "base64")),
+    looked: decodeSeen(Buffer.from(seen, "base64")),
   }));
   // Directories come before what is in them.
   for (const { path, type, looked } of looks.toSorted((a, b) => a.path.length - b.path.length)) {

@@ -11,7 +11,7 @@ import type { DiskPath } from "../disk/disk.ts";
 import type { Entry } from "../known/entry.ts";
 import { directoryIn, pathInFolder } from "../known/path-in-folder.ts";
 import type { Sealed } from "./sealed.ts";
-import { type Seen, unpackSeen } from "../known/seen.ts";
+import { type Seen, decodeSeen } from "../known/seen.ts";
 
 /** Records what the commit has exactly as sealed; the rest is compared as usual. */
 export async function recordOwnCommit(
@@ -31,7 +31,7 @@ export async function recordOwnCommit(
   const copyOf = ownCopies(nodes, body, sealed.epoch);
   const others = new Map<bigint, Place>();
   const displaced: Entry[] = [];
-  const inodes = new Set(sealed.there.map(({ seen }) => unpackSeen(Buffer.from(seen, "base64")).ino));
+  const inodes = new Set(sealed.there.map(({ seen }) => decodeSeen(Buffer.from(seen, "base64")).ino));
   // Directories come before what is in them: an object of several names is listed at the first one found.
   for (const { path, type, seen } of sealed.there.toSorted((a, b) => a.path.length - b.path.length)) {
     const names = path.map((name) => Buffer.from(name, "base64").toString("latin1") as FileName);
@@ -41,7 +41,7 @@ export async function recordOwnCommit(
     const parent = directoryIn(db, above) ?? (await resolvePath(nodes, body.tree, above))?.id;
     if (parent === undefined || name === undefined) continue;
     const place = { parent, name };
-    const looked = unpackSeen(Buffer.from(seen, "base64"));
+    const looked = decodeSeen(Buffer.from(seen, "base64"));
     const known = db.at(place);
     const isHere = known !== undefined && (known.seen.ino === looked.ino || !inodes.has(known.seen.ino));
     const there = await lookup(nodes, body.tree, place);

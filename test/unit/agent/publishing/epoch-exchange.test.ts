@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import type { PublishedEpoch } from "../../../../src/fstree/change-set.ts";
 import { EpochExchange } from "../../../../src/agent/publishing/epoch-exchange.ts";
 import { overlayProxy } from "../../../../src/agent/threads/overlay-proxy.ts";
-import { PackedObjects, unpackChanged } from "../../../../src/overlay/data/packed-epoch.ts";
+import { EncodedObjects, decodeChanged } from "../../../../src/overlay/data/encoded-epoch.ts";
 import { answerCalls, createCaller } from "../../../../src/agent/threads/rpc.ts";
 import type { WorkerMethods } from "../../../../src/agent/threads/threads.ts";
 import { VfsHarness } from "../../../support/vfs-harness.ts";
@@ -25,20 +25,20 @@ test.each([0, 1, 511, 512, 513, 1_200])(
     answerCalls<Pick<WorkerMethods, "seal" | "sealedObjects" | "publishedObjects" | "published">>(port2, {
       async seal() {
         const sealed = await exchange.seal();
-        if (sealed !== undefined) pieces.push(unpackChanged(sealed.first).length);
+        if (sealed !== undefined) pieces.push(decodeChanged(sealed.first).length);
         return sealed;
       },
       sealedObjects(range) {
         const objects = exchange.sealedObjects(range);
-        pieces.push(unpackChanged(objects).length);
+        pieces.push(decodeChanged(objects).length);
         return objects;
       },
       publishedObjects(piece) {
-        pieces.push(new PackedObjects([piece.objects]).size);
+        pieces.push(new EncodedObjects([piece.objects]).size);
         exchange.publishedObjects(piece);
       },
       async published(epoch) {
-        if (epoch.last !== undefined) pieces.push(new PackedObjects([epoch.last.objects]).size);
+        if (epoch.last !== undefined) pieces.push(new EncodedObjects([epoch.last.objects]).size);
         exchange.published(epoch);
       },
     });
@@ -67,7 +67,7 @@ test("a file's equal values are in memory once after they crossed", async () => 
   await fs.publish();
   await fs.write(ino, 0, "S");
   const sealed = await new EpochExchange(fs.vfs).seal();
-  const [changed] = unpackChanged(sealed?.first ?? new Uint8Array());
+  const [changed] = decodeChanged(sealed?.first ?? new Uint8Array());
   const { base, record, content } = changed ?? {};
   expect(base?.content.kind).toBe("inline");
   expect(record?.xattrs === base?.xattrs).toBe(true);
@@ -83,5 +83,5 @@ test("a sealed epoch is returned again when asked for, and none if nothing chang
   const first = await exchange.seal();
   expect(first?.count).toBe(2);
   expect(await exchange.seal()).toEqual(first);
-  expect(unpackChanged(exchange.sealedObjects({ from: 0, to: 9 }))).toHaveLength(2);
+  expect(decodeChanged(exchange.sealedObjects({ from: 0, to: 9 }))).toHaveLength(2);
 });

@@ -13,7 +13,7 @@ import type { Block } from "../../../../src/blocks/block-store.ts";
 import { cidFromDigest } from "../../../../src/format/blocks/cid.ts";
 import { checkComplete } from "../../../../src/master/roots/completeness.ts";
 import { BlockIndex } from "../../../../src/master/store/block-index.ts";
-import { MAX_UNNOTED, packFolder } from "../../../../src/master/store/owner-packs.ts";
+import { MAX_UNNOTED, packsFolder } from "../../../../src/master/store/owner-packs.ts";
 import { openMasterStore, ownerFolder } from "../../../../src/master/store/master-store.ts";
 import type { BlockStores, OwnerBlocks } from "../../../../src/master/store/owner-blocks.ts";
 import { nodeBlock } from "../../../support/commit-chain.ts";
@@ -73,7 +73,7 @@ test("when a lost pack cannot be recorded for want of space, its blocks are not 
     await using before = await openMasterStore(options);
     await (await before.of(OWNER)).put([block]);
   }
-  const folder = packFolder(ownerFolder(dir, OWNER));
+  const folder = packsFolder(ownerFolder(dir, OWNER));
   for (const file of await readdir(folder)) await rm(join(folder, file));
   await using after = await openMasterStore(options);
   vi.spyOn(BlockIndex.prototype, "dropPack").mockImplementation(full);

@@ -16,7 +16,7 @@ import { coveringRows } from "../../../../src/packs/covering-rows.ts";
 import { OpenPack } from "../../../../src/master/store/open-pack.ts";
 import { temporaryIndex } from "../../../../src/master/store/block-index.ts";
 import { openMasterStore } from "../../../../src/master/store/master-store.ts";
-import { packFolder } from "../../../../src/master/store/owner-packs.ts";
+import { packsFolder } from "../../../../src/master/store/owner-packs.ts";
 import { PackHandles } from "../../../../src/master/store/pack-handles.ts";
 import { openPath, rowsPath } from "../../../../src/master/store/pack-path.ts";
 import { footerOf } from "../../../../src/master/store/pack-disk.ts";
@@ -297,7 +297,7 @@ describe("the index", () => {
     index.add = () => {
       throw new Database.SqliteError("database disk image is malformed", "SQLITE_CORRUPT");
     };
-    const folder = packFolder(join(dir, "owners", OWNER));
+    const folder = packsFolder(join(dir, "owners", OWNER));
     const opened = recover({ disk, folder, index, handles, log: silentLog, packBytes: PACK_BYTES, leased: 0 });
     await expect(opened).rejects.toMatchObject({ code: "SQLITE_CORRUPT" });
     await handles.close();

@@ -2,17 +2,17 @@ import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import type { FileId, Ino } from "../../../../src/base/ids.ts";
 import type { ChangedObject, PublishedObject } from "../../../../src/fstree/change-set.ts";
-import { PackedObjects, packChanged, unpackChanged } from "../../../../src/overlay/data/packed-epoch.ts";
+import { EncodedObjects, encodeChanged, decodeChanged } from "../../../../src/overlay/data/encoded-epoch.ts";
 import { arbitraryId, arbitraryName, arbitraryRecord } from "../../../support/records.ts";
 
 const arbitraryIno = fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }).map((ino) => ino as Ino);
 const arbitraryPlaces = fc.array(fc.record({ parent: arbitraryId(), name: arbitraryName() }), { maxLength: 3 });
 const arbitraryLinks = fc.array(fc.record({ parent: arbitraryIno, name: arbitraryName() }), { maxLength: 3 });
 
-const plain = (objects: PackedObjects) =>
+const plain = (objects: EncodedObjects) =>
   new Map(Array.from(objects, ([ino, { id, record, names }]) => [ino, { id, record, names }] as const));
 
-test("the results of an epoch are unpacked as they were packed, repeatedly, with pieces of any size", () => {
+test("the results of an epoch are decoded as they were encoded, repeatedly, with pieces of any size", () => {
   const arbitraryObject: fc.Arbitrary<PublishedObject> = fc.record({
     id: arbitraryId(),
     record: arbitraryRecord(),
@@ -24,19 +24,19 @@ test("the results of an epoch are unpacked as they were packed, repeatedly, with
       fc.integer({ min: 1, max: 9 }),
       (entries, size) => {
         const objects = new Map(entries);
-        const packed = PackedObjects.of(objects, size);
-        expect(packed.size).toBe(objects.size);
-        expect(packed.pieces).toHaveLength(Math.ceil(objects.size / size));
-        expect(plain(packed)).toEqual(objects);
-        expect(plain(new PackedObjects(packed.pieces.map((piece) => piece.slice())))).toEqual(objects);
-        expect(plain(packed)).toEqual(objects);
-        expect(PackedObjects.of(packed, 1)).toBe(packed);
+        const encoded = EncodedObjects.of(objects, size);
+        expect(encoded.size).toBe(objects.size);
+        expect(encoded.pieces).toHaveLength(Math.ceil(objects.size / size));
+        expect(plain(encoded)).toEqual(objects);
+        expect(plain(new EncodedObjects(encoded.pieces.map((piece) => piece.slice())))).toEqual(objects);
+        expect(plain(encoded)).toEqual(objects);
+        expect(EncodedObjects.of(encoded, 1)).toBe(encoded);
       },
     ),
   );
 });
 
-test("a sealed epoch's objects are unpacked as they were packed", () => {
+test("a sealed epoch's objects are decoded as they were encoded", () => {
   const arbitraryContent: fc.Arbitrary<ChangedObject["content"]> = fc.oneof(
     fc.constant({ kind: "same" } as const),
     fc.record({
@@ -68,7 +68,7 @@ test("a sealed epoch's objects are unpacked as they were packed", () => {
   );
   fc.assert(
     fc.property(fc.array(arbitraryChanged, { maxLength: 5 }), (objects) => {
-      expect(unpackChanged(packChanged(objects))).toEqual(objects);
+      expect(decodeChanged(encodeChanged(objects))).toEqual(objects);
     }),
   );
 });

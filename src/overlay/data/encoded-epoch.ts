@@ -11,17 +11,17 @@ import * as stored from "../journal/stored-record.ts";
 /** Enough for most objects. */
 const OBJECT_BYTES = 256;
 
-/** Packs changed objects of a sealed epoch into a new buffer. */
-export function packChanged(objects: readonly ChangedObject[]): Uint8Array {
-  return pack(objects, writeSealed);
+/** Changed objects of a sealed epoch, in a new buffer. */
+export function encodeChanged(objects: readonly ChangedObject[]): Uint8Array {
+  return encode(objects, writeSealed);
 }
 
-export function unpackChanged(bytes: Uint8Array): ChangedObject[] {
-  return [...unpack(bytes, readSealed)];
+export function decodeChanged(bytes: Uint8Array): ChangedObject[] {
+  return [...decode(bytes, readSealed)];
 }
 
 /** The published objects of an epoch, in pieces of this many. Iterating creates each object anew. */
-export class PackedObjects implements PublishedObjects {
+export class EncodedObjects implements PublishedObjects {
   readonly pieces: readonly Uint8Array[];
   readonly size: number;
 
@@ -30,33 +30,33 @@ export class PackedObjects implements PublishedObjects {
     this.size = pieces.reduce((sum, piece) => sum + new ByteReader(piece).count(), 0);
   }
 
-  static of(objects: PublishedObjects, pieceObjects: number): PackedObjects {
-    if (objects instanceof PackedObjects) return objects;
+  static of(objects: PublishedObjects, pieceObjects: number): EncodedObjects {
+    if (objects instanceof EncodedObjects) return objects;
     const pieces: Uint8Array[] = [];
     let some: PublishedEntry[] = [];
     for (const entry of objects) {
       some.push(entry);
-      if (some.length === pieceObjects) pieces.push(pack(some.splice(0), writePublished));
+      if (some.length === pieceObjects) pieces.push(encode(some.splice(0), writePublished));
     }
-    if (some.length > 0) pieces.push(pack(some, writePublished));
-    return new PackedObjects(pieces);
+    if (some.length > 0) pieces.push(encode(some, writePublished));
+    return new EncodedObjects(pieces);
   }
 
   *[Symbol.iterator](): Generator<PublishedEntry> {
-    for (const piece of this.pieces) yield* unpack(piece, readPublished);
+    for (const piece of this.pieces) yield* decode(piece, readPublished);
   }
 }
 
 type PublishedEntry = readonly [Ino, PublishedObject];
 
-function pack<Item>(items: readonly Item[], write: (writer: ByteWriter, item: Item) => void): Uint8Array {
+function encode<Item>(items: readonly Item[], write: (writer: ByteWriter, item: Item) => void): Uint8Array {
   const writer = new ByteWriter(OBJECT_BYTES * (items.length + 1));
   writer.u32(items.length);
   for (const item of items) write(writer, item);
   return writer.bytes.slice();
 }
 
-function* unpack<Item>(bytes: Uint8Array, read: (reader: ByteReader) => Item): Generator<Item> {
+function* decode<Item>(bytes: Uint8Array, read: (reader: ByteReader) => Item): Generator<Item> {
   const reader = new ByteReader(bytes);
   for (let left = reader.count(); left > 0; left--) yield read(reader);
 }
@@ -74,11 +74,11 @@ function readPublished(reader: ByteReader): PublishedEntry {
   return [reader.ino(), new PackedObject(reader.id(), reader.view())];
 }
 
-/** Most objects are only asked for their ids: the rest is unpacked on demand. */
+/** Most objects are only asked for their ids: the rest is decoded on demand. */
 class PackedObject implements PublishedObject {
   readonly id: FileId;
   readonly #rest: Uint8Array;
-  #unpacked: Pick<PublishedObject, "record" | "names"> | undefined;
+  #decoded: Pick<PublishedObject, "record" | "names"> | undefined;
 
   constructor(id: FileId, rest: Uint8Array) {
     this.id = id;
@@ -86,18 +86,18 @@ class PackedObject implements PublishedObject {
   }
 
   get record(): PublishedObject["record"] {
-    return this.#unpack().record;
+    return this.#decode().record;
   }
 
   get names(): PublishedObject["names"] {
-    return this.#unpack().names;
+    return this.#decode().names;
   }
 
-  #unpack(): Pick<PublishedObject, "record" | "names"> {
-    if (this.#unpacked === undefined) {
+  #decode(): Pick<PublishedObject, "record" | "names"> {
+    if (this.#decoded === undefined) {
       const reader = new ByteReader(this.#rest);
-      this.#unpacked = { record: stored.readRecord(reader), names: stored.readBaseNames(reader) };
+      this.#decoded = { record: stored.readRecord(reader), names: stored.readBaseNames(reader) };
     }
-    return this.#unpacked;
+    return this.#decoded;
   }
 }
