@@ -15,6 +15,7 @@ import {
   type PackState,
   type PackChange,
   type PackLog,
+  REVOKED_KEPT_S,
   type RevokedTokens,
   type SeenMaster,
 } from "./arbiter.ts";
@@ -80,13 +81,13 @@ export class SqliteArbiter implements Arbiter {
       add: async (digest, exp) => {
         this.#doing(() => {
           this.#db.prepare("INSERT OR IGNORE INTO revoked VALUES (?, ?)").run(digest, exp);
-          this.#db.prepare("DELETE FROM revoked WHERE exp <= ?").run(this.#nowSeconds());
+          this.#db.prepare("DELETE FROM revoked WHERE exp <= ?").run(this.#nowSeconds() - REVOKED_KEPT_S);
         });
       },
       all: async () => {
         const sql = "SELECT digest, exp FROM revoked WHERE exp > ?";
         return this.#doing(() =>
-          this.#db.prepare<[number], { digest: string; exp: number }>(sql).all(this.#nowSeconds()),
+          this.#db.prepare<[number], { digest: string; exp: number }>(sql).all(this.#nowSeconds() - REVOKED_KEPT_S),
         );
       },
     };

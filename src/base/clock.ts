@@ -10,6 +10,21 @@ export interface Clock {
   after(ms: number, action: () => void): Disposable;
 }
 
+/** A moment by both clocks: the monotonic one may stand still while the machine sleeps. */
+export interface BothClocks {
+  readonly wallMs: number;
+  readonly monotonicMs: number;
+}
+
+export function bothClocks(clock: Pick<Clock, "nowNs" | "monotonicMs">): BothClocks {
+  return { wallMs: Number(clock.nowNs() / 1_000_000n), monotonicMs: clock.monotonicMs() };
+}
+
+/** Milliseconds from one moment to another, by the clock that counts more. */
+export function longestMs(from: BothClocks, to: BothClocks): number {
+  return Math.max(to.wallMs - from.wallMs, to.monotonicMs - from.monotonicMs);
+}
+
 export const systemClock: Clock = {
   nowNs,
   monotonicMs: () => performance.now(),

@@ -5,7 +5,7 @@
  */
 import { networkInterfaces } from "node:os";
 import type { buildConnector, Dispatcher, Pool } from "undici";
-import type { Clock } from "../base/clock.ts";
+import { type BothClocks, bothClocks, type Clock, longestMs } from "../base/clock.ts";
 
 export interface LivePoolOptions {
   readonly clock: Clock;
@@ -25,14 +25,14 @@ export class LivePool {
   readonly #used = new Set<string>();
   #pool: Pool;
   #known: readonly string[];
-  #looked: { readonly wallMs: number; readonly monotonicMs: number };
+  #looked: BothClocks;
   #timer: Disposable | undefined;
 
   constructor(options: LivePoolOptions) {
     this.#options = options;
     this.#pool = this.#make();
     this.#known = this.#addresses();
-    this.#looked = this.#now();
+    this.#looked = bothClocks(this.#options.clock);
     this.#wait();
   }
 
@@ -53,12 +53,11 @@ export class LivePool {
   }
 
   #look(): void {
-    const [before, now] = [this.#looked, this.#now()];
+    const [before, now] = [this.#looked, bothClocks(this.#options.clock)];
     const addresses = this.#addresses();
     // An additional address does not harm existing connections.
     const isElsewhere = this.#known.some((address) => this.#used.has(address) && !addresses.includes(address));
-    // While a machine sleeps, its monotonic clock may stand still.
-    const awayMs = Math.max(now.wallMs - before.wallMs, now.monotonicMs - before.monotonicMs) - LOOK_MS;
+    const awayMs = longestMs(before, now) - LOOK_MS;
     this.#looked = now;
     this.#known = addresses;
     if (!isElsewhere && awayMs < SLEPT_MS) return;
@@ -76,11 +75,6 @@ export class LivePool {
 
   #addresses(): readonly string[] {
     return (this.#options.addresses ?? ownAddresses)();
-  }
-
-  #now() {
-    const { clock } = this.#options;
-    return { wallMs: Number(clock.nowNs() / 1_000_000n), monotonicMs: clock.monotonicMs() };
   }
 }
 

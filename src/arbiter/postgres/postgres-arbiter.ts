@@ -5,7 +5,7 @@ import { SynclineError } from "../../base/errors.ts";
 import { LastingTrouble } from "../../base/lasting-trouble.ts";
 import type { Log } from "../../base/log.ts";
 import type { BucketName } from "../../roots/root-store.ts";
-import type { Arbiter, JobLease, RevokedTokens, SeenMaster } from "../arbiter.ts";
+import { type Arbiter, type JobLease, REVOKED_KEPT_S, type RevokedTokens, type SeenMaster } from "../arbiter.ts";
 import { Database } from "./database.ts";
 import { migrationStates } from "./migrations.ts";
 import { PostgresPacks } from "./postgres-packs.ts";
@@ -67,13 +67,15 @@ export class PostgresArbiter implements Arbiter {
     this.#log = log;
     this.revoked = {
       add: async (digest, exp) => {
-        await database.query("DELETE FROM syncline_revoked WHERE exp <= extract(epoch FROM now())");
+        await database.query("DELETE FROM syncline_revoked WHERE exp <= extract(epoch FROM now()) - $1", [
+          REVOKED_KEPT_S,
+        ]);
         const sql = "INSERT INTO syncline_revoked (digest, exp) VALUES ($1, $2) ON CONFLICT DO NOTHING";
         await database.query(sql, [digest, exp]);
       },
       all: async () => {
-        const sql = "SELECT digest, exp::text FROM syncline_revoked WHERE exp > extract(epoch FROM now())";
-        const rows = await database.query<{ digest: string; exp: string }>(sql);
+        const sql = "SELECT digest, exp::text FROM syncline_revoked WHERE exp > extract(epoch FROM now()) - $1";
+        const rows = await database.query<{ digest: string; exp: string }>(sql, [REVOKED_KEPT_S]);
         return rows.map(({ digest, exp }) => ({ digest, exp: Number(exp) }));
       },
     };

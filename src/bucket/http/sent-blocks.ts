@@ -2,7 +2,7 @@
  * The blocks that an upload has at a master. Their leases may end before the swap if the upload takes long, so it names them
  * again every quarter of a lease.
  */
-import type { Clock } from "../../base/clock.ts";
+import { type BothClocks, bothClocks, type Clock, longestMs } from "../../base/clock.ts";
 import type { Cid } from "../../base/ids.ts";
 import type { BlockStore } from "../../blocks/block-store.ts";
 import { CID_BYTES, cidAt, cidToBytes } from "../../format/blocks/cid.ts";
@@ -27,12 +27,12 @@ export class SentBlocks {
   readonly #pages: Uint8Array[] = [];
   #page: Cid[] = [];
   #everyMs: number | undefined;
-  #named: Moment;
+  #named: BothClocks;
   #isRenewing = false;
 
   constructor(options: SentBlocksOptions) {
     this.#options = options;
-    this.#named = momentOf(options.clock);
+    this.#named = bothClocks(options.clock);
   }
 
   add(cids: Iterable<Cid>): void {
@@ -63,7 +63,7 @@ export class SentBlocks {
 
   async #nameAll(): Promise<Cid[]> {
     const { store, clock, onRequest } = this.#options;
-    const begun = momentOf(clock);
+    const begun = bothClocks(clock);
     const missing: Cid[] = [];
     for (const cids of this.#allPages()) {
       onRequest();
@@ -81,18 +81,7 @@ export class SentBlocks {
     }
   }
 
-  /** By the wall clock too: the other one may stand still while the machine sleeps. */
   #ageMs(): number {
-    const now = momentOf(this.#options.clock);
-    return Math.max(now.monotonicMs - this.#named.monotonicMs, now.wallMs - this.#named.wallMs);
+    return longestMs(this.#named, bothClocks(this.#options.clock));
   }
-}
-
-interface Moment {
-  readonly monotonicMs: number;
-  readonly wallMs: number;
-}
-
-function momentOf(clock: Clock): Moment {
-  return { monotonicMs: clock.monotonicMs(), wallMs: Number(clock.nowNs() / 1_000_000n) };
 }

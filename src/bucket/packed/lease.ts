@@ -2,7 +2,7 @@
  * One writer's lease: names of packs that no manifest lists yet. Names are drawn in batches and leased before use, so that
  * a long upload writes its lease rarely, not once per pack.
  */
-import type { Clock } from "../../base/clock.ts";
+import { type BothClocks, bothClocks, type Clock, longestMs } from "../../base/clock.ts";
 import { SerialQueue } from "../../base/concurrency.ts";
 import { isDamage, SynclineError, unlessDamaged } from "../../base/errors.ts";
 import type { PackName, WriterId } from "../../base/ids.ts";
@@ -29,7 +29,7 @@ export class Lease {
   readonly #held = new Set<PackName>();
   #free: PackName[] = [];
   #token: string | undefined;
-  #writtenMs = 0;
+  #written: BothClocks | undefined;
 
   /** Nothing can be leased without a writer. */
   constructor(store: ObjectStore, writer: WriterId | undefined, clock: Clock, random: Random) {
@@ -93,7 +93,7 @@ export class Lease {
   }
 
   #isOld(): boolean {
-    return this.#clock.monotonicMs() - this.#writtenMs > REFRESH_MS;
+    return this.#written === undefined || longestMs(this.#written, bothClocks(this.#clock)) > REFRESH_MS;
   }
 
   async #write(counted: CountPut): Promise<void> {
@@ -107,7 +107,7 @@ export class Lease {
     if (outcome.kind !== "stored") outcome = await this.#put(name, bytes, counted);
     if (outcome.kind === "unknown") throw notStored(this.#store.address, name, outcome);
     if (outcome.kind === "refused") throw replaced(name);
-    this.#writtenMs = this.#clock.monotonicMs();
+    this.#written = bothClocks(this.#clock);
   }
 
   async #put(name: string, bytes: Uint8Array, counted: CountPut): Promise<PutOutcome> {

@@ -1,5 +1,6 @@
-/** Revoked tokens, by digest: durable before a revocation is answered, forgotten once the token has expired. */
+/** Revoked tokens, by digest: durable before a revocation is answered, forgotten long after the token has expired. */
 import type Database from "better-sqlite3";
+import { REVOKED_KEPT_S } from "../../arbiter/arbiter.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { RevocationList } from "../storage.ts";
 import { type Databases, systemDatabases } from "../../objects/databases.ts";
@@ -17,7 +18,7 @@ export class Revocations implements RevocationList, Disposable {
   readonly #digests: Set<string>;
   readonly #unrecorded = new Set<string>();
 
-  /** Forgets tokens that expired before `nowSeconds`. Throws `store_failed`. */
+  /** Forgets tokens that expired long before `nowSeconds`. Throws `store_failed`. */
   constructor(path: string, nowSeconds: number, databases: Databases = systemDatabases) {
     try {
       this.#db = databases.open(path);
@@ -61,7 +62,7 @@ export class Revocations implements RevocationList, Disposable {
 
   #forget(nowSeconds: number): string[] {
     const gone = this.#db.prepare<[number], { digest: string }>("DELETE FROM revoked WHERE exp <= ? RETURNING digest");
-    return gone.all(nowSeconds).map(({ digest }) => digest);
+    return gone.all(nowSeconds - REVOKED_KEPT_S).map(({ digest }) => digest);
   }
 }
 

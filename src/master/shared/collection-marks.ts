@@ -28,7 +28,8 @@ export class CollectionMarks implements Disposable {
       complete: async (cids) => new Set(cids.filter((cid) => codecOf(cid) !== "raw" && this.#isNode(cid))),
       markComplete: async (cids) => this.#mark(cids, 1),
       hold: async (cids) => {
-        if (cids.some((cid) => find(cid) === undefined)) await blocks.follower.refresh();
+        const missing = cids.filter((cid) => find(cid) === undefined);
+        if (missing.length > 0) await blocks.lookAgain(missing);
         const there = cids.filter((cid) => find(cid) !== undefined);
         this.#mark(
           there.filter((cid) => codecOf(cid) === "raw"),

@@ -101,6 +101,7 @@ export class LogFollower {
       // The era is known only at the end of the log.
       read.readTo(page.entries.at(-1)?.position ?? from, page.more ? read.era : page.era);
       if (page.more) continue;
+      await this.#retry(emptied);
       this.#heard = { nowMs: page.nowMs, atMs };
       return;
     }
@@ -119,9 +120,25 @@ export class LogFollower {
     await mapConcurrent(fresh, STORE_CONCURRENCY, async (entry) => {
       const rows = await this.#rowsOf(entry.pack);
       if (rows !== undefined) this.#cacheSince(emptied)?.add(entry, rows);
+      else this.#cacheSince(emptied)?.addUnread(entry, this.#nowMs);
       // Its writer may have entered it as live meanwhile.
       this.#cacheSince(emptied)?.setState(entry.pack, entry.state);
     });
+  }
+
+  /** Reads packs that could not be read a while ago: the store may have lost them for that time only. */
+  async #retry(emptied: number): Promise<void> {
+    const unread = this.#options.cache().unread(this.#nowMs);
+    await mapConcurrent(unread, STORE_CONCURRENCY, async (pack) => {
+      // It stays missing until it can be read, whatever the reason.
+      const rows = await this.#rowsOf(pack.pack).catch(() => undefined);
+      if (rows === undefined) this.#cacheSince(emptied)?.addUnread(pack, this.#nowMs);
+      else this.#cacheSince(emptied)?.add(pack, rows);
+    });
+  }
+
+  get #nowMs(): number {
+    return Number(this.#options.clock.nowNs() / 1_000_000n);
   }
 
   /** The cache, unless it was emptied after this count was taken. */

@@ -12,7 +12,15 @@ import { BLOCK_OVERHEAD_BYTES } from "../limits.ts";
 import { isUnreadable, type PackPlacement } from "../store/block-index.ts";
 import { type KnownRoot, KnownRoots } from "../store/known-roots.ts";
 
-const VERSION = 2;
+const VERSION = 3;
+const UNREAD = `
+  CREATE TABLE unread (
+    name       TEXT PRIMARY KEY,
+    state      INTEGER NOT NULL,
+    bytes      INTEGER NOT NULL,
+    created_ms INTEGER NOT NULL,
+    tried_ms   INTEGER NOT NULL -- when its footer could not be read, since 1970
+  ) STRICT, WITHOUT ROWID;`;
 const SCHEMA = `
   CREATE TABLE packs (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -26,7 +34,7 @@ const SCHEMA = `
     pack    INTEGER NOT NULL,
     offset  INTEGER NOT NULL,
     length  INTEGER NOT NULL,
-    damaged INTEGER NOT NULL DEFAULT 0,
+    damaged INTEGER NOT NULL DEFAULT 0, -- when it could not be read intact, in ms since 1970; 0: it can
     PRIMARY KEY (digest, pack)
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX blocks_of_pack ON blocks (pack);
@@ -39,12 +47,18 @@ const SCHEMA = `
     past     TEXT NOT NULL     -- the arbiter's incarnation
   ) STRICT;
   INSERT INTO log VALUES (1, 0, 0, 0, '');
+  ${UNREAD}
   PRAGMA user_version = ${VERSION};`;
 
 export interface CachedBlock extends PackPlacement {
   /** Whether the pack is live; else it is condemned. */
   readonly isLive: boolean;
 }
+
+/** What could not be read is read again after this long: a store may lose an object for a while. */
+const RETRY_MS = 60_000;
+/** Packs that are tried again at once. */
+const RETRIED_PACKS = 64;
 
 export type CachedPack = Pick<LogEntry, "pack" | "state" | "bytes" | "createdMs">;
 
@@ -86,7 +100,7 @@ export class PackCache {
       this.#db.pragma(`cache_size = -${SQLITE_CACHE_KIB}`);
       const version = this.#db.pragma("user_version", { simple: true });
       if (version === 0) this.#db.exec(SCHEMA);
-      else if (version === 1) this.#countOverhead();
+      else if (version === 1 || version === 2) this.#renew(version);
       else if (version !== VERSION) throw new Database.SqliteError("the cache has another version", "SQLITE_NOTADB");
       this.#find = this.#db.prepare(
         `SELECT name AS pack, offset, length, state FROM blocks JOIN packs ON id = pack
@@ -138,6 +152,7 @@ export class PackCache {
       const put = "INSERT OR IGNORE INTO packs (name, state, bytes, created_ms) VALUES (?, ?, ?, ?)";
       const { changes, lastInsertRowid: id } = this.#db.prepare(put).run(pack, state, bytes, createdMs);
       if (changes === 0) return;
+      this.#db.prepare("DELETE FROM unread WHERE name = ?").run(pack);
       const isKnown = this.#db.prepare("SELECT 1 FROM blocks WHERE digest = ? LIMIT 1");
       const insert = this.#db.prepare(
         "INSERT OR IGNORE INTO blocks (digest, pack, offset, length) VALUES (?, ?, ?, ?)",
@@ -151,6 +166,18 @@ export class PackCache {
     });
   }
 
+  /** Notes a pack whose footer cannot be read: its blocks are missing. */
+  addUnread({ pack, state, bytes, createdMs }: CachedPack, nowMs: number): void {
+    this.#db.prepare("INSERT OR REPLACE INTO unread VALUES (?, ?, ?, ?, ?)").run(pack, state, bytes, createdMs, nowMs);
+  }
+
+  /** Some of the packs that could not be read a while ago. */
+  unread(nowMs: number): CachedPack[] {
+    const sql = `SELECT name AS pack, state, bytes, created_ms AS createdMs FROM unread
+      WHERE abs(? - tried_ms) > ${RETRY_MS} ORDER BY tried_ms LIMIT ${RETRIED_PACKS}`;
+    return this.#db.prepare<[number], CachedPack>(sql).all(nowMs);
+  }
+
   setState(name: string, state: PackState): void {
     this.#db.prepare("UPDATE packs SET state = ? WHERE name = ?").run(state, name);
   }
@@ -158,6 +185,7 @@ export class PackCache {
   /** Forgets a pack and its blocks. */
   drop(name: string): void {
     this.#changing(() => {
+      this.#db.prepare("DELETE FROM unread WHERE name = ?").run(name);
       const id = this.#db.prepare<[string], { id: number }>("SELECT id FROM packs WHERE name = ?").get(name)?.id;
       if (id === undefined) return;
       const sum = `SELECT ifnull(sum(length + ${BLOCK_OVERHEAD_BYTES}), 0) AS bytes FROM blocks AS mine WHERE pack = ?
@@ -168,12 +196,37 @@ export class PackCache {
     });
   }
 
-  /** These bytes turned out to be wrong. */
-  markDamaged(digest: Uint8Array, pack: string): void {
-    const update = "UPDATE blocks SET damaged = 1 WHERE digest = ? AND pack = (SELECT id FROM packs WHERE name = ?)";
-    this.#db.prepare(update).run(digest, pack);
+  /** This copy could not be read intact just now. */
+  markDamaged(digest: Uint8Array, pack: string, nowMs: number): void {
+    const isNew = this.#setDamaged(digest, pack, Math.max(1, nowMs), "damaged = 0");
     // Nodes that reach it are no longer complete, and it is unknown which they are.
-    this.#db.exec("DELETE FROM complete");
+    if (isNew) this.#db.exec("DELETE FROM complete");
+    else this.#setDamaged(digest, pack, Math.max(1, nowMs), "damaged <> 0");
+  }
+
+  markIntact(digest: Uint8Array, pack: string): void {
+    this.#setDamaged(digest, pack, 0, "damaged <> 0");
+  }
+
+  /** The copies that could not be read intact a while ago. */
+  damaged(digest: Uint8Array, nowMs: number): CachedBlock[] {
+    const sql = `SELECT name AS pack, offset, length, state FROM blocks JOIN packs ON id = pack
+      WHERE digest = ? AND damaged <> 0 AND abs(? - damaged) > ${RETRY_MS} ORDER BY state`;
+    const rows = this.#db.prepare<[Uint8Array, number], PackPlacement & { state: PackState }>(sql).all(digest, nowMs);
+    return rows.map(({ state, ...place }) => Object.assign(place, { isLive: state === PACK_STATES.live }));
+  }
+
+  /** Whether a copy cannot be read intact, or a live pack that may hold one cannot be read. */
+  mayHaveDamaged(digest: Uint8Array): boolean {
+    const sql = `SELECT 1 FROM blocks WHERE digest = ? AND damaged <> 0
+      UNION ALL SELECT 1 FROM unread WHERE state = ${PACK_STATES.live} LIMIT 1`;
+    return this.#db.prepare(sql).get(digest) !== undefined;
+  }
+
+  #setDamaged(digest: Uint8Array, pack: string, damaged: number, where: string): boolean {
+    const update = `UPDATE blocks SET damaged = ?
+      WHERE digest = ? AND pack = (SELECT id FROM packs WHERE name = ?) AND ${where}`;
+    return this.#db.prepare(update).run(damaged, digest, pack).changes > 0;
   }
 
   isComplete(digest: Uint8Array): boolean {
@@ -202,7 +255,7 @@ export class PackCache {
     const { past } = this.#db.prepare<[], { past: string }>("SELECT past FROM log").get() ?? { past: "" };
     if (past === incarnation && !always) return false;
     this.#changing(() => {
-      this.#db.exec("DELETE FROM complete; DELETE FROM blocks; DELETE FROM packs");
+      this.#db.exec("DELETE FROM complete; DELETE FROM blocks; DELETE FROM packs; DELETE FROM unread");
       this.#db.prepare("UPDATE log SET position = 0, era = 0, bytes = 0, past = ?").run(incarnation);
     });
     return true;
@@ -219,13 +272,12 @@ export class PackCache {
     return row ?? { position: 0, era: 0, bytes: 0 };
   }
 
-  /** The first version counted bytes alone. */
-  #countOverhead(): void {
+  /** The first version counted bytes alone. The second forgot packs that could not be read: the log is read anew for them. */
+  #renew(version: 1 | 2): void {
     this.#changing(() => {
       const blocks = "(SELECT count(DISTINCT digest) FROM blocks)";
-      this.#db.exec(
-        `UPDATE log SET bytes = bytes + ${BLOCK_OVERHEAD_BYTES} * ${blocks}; PRAGMA user_version = ${VERSION}`,
-      );
+      if (version === 1) this.#db.exec(`UPDATE log SET bytes = bytes + ${BLOCK_OVERHEAD_BYTES} * ${blocks}`);
+      this.#db.exec(`${UNREAD} UPDATE log SET position = 0; PRAGMA user_version = ${VERSION}`);
     });
   }
 

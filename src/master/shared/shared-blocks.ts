@@ -10,7 +10,6 @@ import { describeError } from "../../base/log.ts";
 import type { Ports } from "../../base/ports.ts";
 import type { Block } from "../../blocks/block-store.ts";
 import { blockNotFound } from "../../blocks/not-found.ts";
-import { isIntact } from "../../blocks/verified-reader.ts";
 import { codecOf, digestKey, digestOf } from "../../format/blocks/cid.ts";
 import type { Databases } from "../../objects/databases.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
@@ -20,11 +19,12 @@ import type { Closable, OpenOwners } from "../store/open-owners.ts";
 import type { OwnerBlocks, PutCounts, Room } from "../store/owner-blocks.ts";
 import type { RecentNodes } from "../store/recent-nodes.ts";
 import { CacheRepair } from "./cache-repair.ts";
+import { IntactBlocks } from "./intact-blocks.ts";
 import { LogFollower } from "./log-follower.ts";
 import { type CachedBlock, PackCache } from "./pack-cache.ts";
 import { PackWriter } from "./pack-writer.ts";
-import { damaged, entering, tooLong } from "./shared-errors.ts";
-import { SharedReader, unlessGone, type Windows } from "./shared-reader.ts";
+import { tooLong } from "./shared-errors.ts";
+import { SharedReader, type Windows } from "./shared-reader.ts";
 
 /** What the blocks of all owners share. */
 export interface SharedTools extends Ports {
@@ -59,15 +59,14 @@ export class SharedBlocks implements OwnerBlocks, Closable {
   /** Wraps work that uses the cache. The methods of this class wrap theirs already. */
   readonly repair = new CacheRepair((error) => this.#replaceCache(error));
   readonly #options: SharedBlocksOptions;
-  readonly #reader: SharedReader;
+  readonly #intact: IntactBlocks;
   /** Blocks being stored. */
   readonly #pending = new Map<string, Promise<void>>();
   #cache: PackCache | undefined;
 
   constructor(options: SharedBlocksOptions) {
-    const { owner, arbiter, objects, windows, clock, random, log, onWentBack } = options;
+    const { owner, arbiter, objects, windows, clock, random, log, isLogWhole, onWentBack } = options;
     this.#options = options;
-    this.#reader = new SharedReader({ objects, windows, sizeOf: (pack) => this.cache.pack(pack)?.bytes ?? 0 });
     this.follower = new LogFollower({
       owner,
       arbiter,
@@ -89,6 +88,15 @@ export class SharedBlocks implements OwnerBlocks, Closable {
       patienceMs: options.leaseMs,
       arbiterMs: () => this.#arbiterMs(),
       onEntered: ({ pack, bytes, createdMs, rows }) => this.follower.entered({ pack, bytes, createdMs }, rows),
+    });
+    this.#intact = new IntactBlocks({
+      cache: () => this.cache,
+      reader: new SharedReader({ objects, windows, sizeOf: (pack) => this.cache.pack(pack)?.bytes ?? 0 }),
+      follower: this.follower,
+      isLogWhole,
+      restore: (cids) => this.#restore(cids),
+      clock,
+      log,
     });
   }
 
@@ -133,6 +141,9 @@ export class SharedBlocks implements OwnerBlocks, Closable {
   async #put(blocks: readonly Block[]): Promise<PutCounts> {
     const isKnown = ({ cid }: Block) => this.#find(cid)?.isLive === true;
     if (this.#isOld && blocks.some(isKnown)) await this.follower.refresh();
+    // Most are sent since another master misses them: it may have found them damaged.
+    const known = blocks.filter(isKnown);
+    if (known.length > 0) await this.#intact.check(known.map(({ cid }) => cid));
     const fresh = new Map<string, Block>();
     const waits = new Set<Promise<void>>();
     for (const block of blocks) {
@@ -167,8 +178,7 @@ export class SharedBlocks implements OwnerBlocks, Closable {
   async #getMany(cids: readonly Cid[], room?: Room): Promise<Map<Cid, Uint8Array>> {
     const [only] = cids;
     const isNode = cids.length === 1 && only !== undefined && codecOf(only) !== "raw" && room === undefined;
-    const found = isNode ? await this.#node(only) : await this.#blocks(cids);
-    for (const cid of cids) if (!found.has(cid)) found.set(cid, await this.#again(cid));
+    const found = isNode ? new Map([[only, await this.#intact.node(only)]]) : await this.#intact.many(cids);
     if (room === undefined) return found;
     for (const [cid, bytes] of found) {
       const memory = room(bytes.length);
@@ -184,7 +194,7 @@ export class SharedBlocks implements OwnerBlocks, Closable {
 
   size(cid: Cid): Promise<number | undefined> {
     return this.repair.run(async () => {
-      if (this.#find(cid) === undefined) await this.follower.refresh();
+      if (this.#find(cid) === undefined) await this.#lookAgain([cid]);
       return this.#find(cid)?.length;
     });
   }
@@ -214,12 +224,28 @@ export class SharedBlocks implements OwnerBlocks, Closable {
     });
   }
 
+  /** Reads these blocks: afterwards only intact ones count as there. */
+  check(cids: readonly Cid[]): Promise<void> {
+    return this.repair.run(() => this.#intact.check(cids));
+  }
+
+  /** Where these are missing: reads the log, and blocks again that could not be read a while ago. */
+  lookAgain(cids: readonly Cid[]): Promise<void> {
+    return this.repair.run(() => this.#lookAgain(cids));
+  }
+
+  async #lookAgain(cids: readonly Cid[]): Promise<void> {
+    await this.follower.refresh();
+    await this.#intact.retry(cids);
+  }
+
   /** Restores condemned packs that hold any of these blocks. */
   hold(cids: readonly Cid[]): Promise<Set<Cid>> {
     return this.repair.run(() => this.#hold(cids));
   }
 
   async #hold(cids: readonly Cid[]): Promise<Set<Cid>> {
+    await this.#intact.retry(cids);
     await this.#restore(cids);
     return this.has(cids);
   }
@@ -299,42 +325,5 @@ export class SharedBlocks implements OwnerBlocks, Closable {
       if (test(cid)) found.add(cid);
     }
     return found;
-  }
-
-  async #node(cid: Cid): Promise<Map<Cid, Uint8Array>> {
-    const place = this.#find(cid);
-    const found = new Map<Cid, Uint8Array>();
-    if (place === undefined) return found;
-    const bytes = await unlessGone(() => this.#reader.node(place));
-    if (bytes !== undefined && isIntact(cid, bytes)) found.set(cid, bytes);
-    return found;
-  }
-
-  /** The blocks that can be read intact where the cache places them. */
-  async #blocks(cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>> {
-    const places = new Map<Cid, CachedBlock>();
-    for (const cid of cids) {
-      const place = this.#find(cid);
-      if (place !== undefined) places.set(cid, place);
-    }
-    const found = (await unlessGone(() => this.#reader.blocks(places))) ?? new Map<Cid, Uint8Array>();
-    for (const [cid, bytes] of found) if (!isIntact(cid, bytes)) found.delete(cid);
-    return found;
-  }
-
-  /** Reads a block again after reading the log, which may name another copy. Throws `block_not_found`, `block_corrupt`. */
-  async #again(cid: Cid): Promise<Uint8Array> {
-    await this.follower.refresh();
-    for (let place = this.#find(cid); place !== undefined; place = this.#find(cid)) {
-      const at = place;
-      const bytes = await unlessGone(() => this.#reader.blocks(new Map([[cid, at]])));
-      const block = bytes?.get(cid);
-      if (block !== undefined && isIntact(cid, block)) return block;
-      this.#options.log.error("a block is damaged", { cid, pack: at.pack, offset: at.offset });
-      this.cache.markDamaged(digestOf(cid), at.pack);
-      if (this.#find(cid) === undefined) throw damaged(cid, at);
-    }
-    if ((await this.#options.isLogWhole?.()) === false) throw entering();
-    throw blockNotFound(cid);
   }
 }

@@ -13,7 +13,7 @@
  */
 import { type Arbiter, type LogEntry, PACK_STATES } from "../../arbiter/arbiter.ts";
 import type { Clock } from "../../base/clock.ts";
-import { inPortions } from "../../base/collections.ts";
+import { inBatches, inPortions } from "../../base/collections.ts";
 import { mapConcurrent, nextTurn } from "../../base/concurrency.ts";
 import { SynclineError, unlessDamaged } from "../../base/errors.ts";
 import { STORE_CONCURRENCY } from "../../base/limits.ts";
@@ -41,6 +41,8 @@ export interface SharedCollectionOptions extends Rewriting {
   readonly onProgress?: ((progress: CollectionProgress) => void) | undefined;
 }
 
+/** Bytes of blocks that are checked at once. */
+const CHECKED_BYTES = 8 * 1024 * 1024;
 /** Objects that no log names are deleted after so many leases: an upload may be entered for one of them. */
 const ORPHAN_LEASES = 3;
 
@@ -149,6 +151,7 @@ class SharedCollection {
     const condemned = [...packs.values()].filter(({ state }) => state === PACK_STATES.condemned);
     const due = condemned.filter(({ changedMs }) => changedMs < nowMs - leaseMs).map(({ pack }) => pack);
     if (due.length === 0) return;
+    await this.#checkCopies(due);
     for (const portion of inPortions(due, CHANGED_PACKS)) {
       this.#options.signal.throwIfAborted();
       const gone = await arbiter.packs.giveUp(owner, portion, { beforeMs: nowMs - leaseMs, era });
@@ -159,6 +162,22 @@ class SharedCollection {
       }
       log.info("deleted packs", { owner, packs: gone.length });
     }
+  }
+
+  /**
+   * Reads what is needed of packs that are due where it lies instead. If that fails, their packs become live again: a copy
+   * may have been damaged or lost since they were condemned.
+   */
+  async #checkCopies(due: readonly string[]): Promise<void> {
+    const { blocks } = this.#options;
+    for (const pack of due) {
+      const marked = blocks.cache.rowsOf(pack).filter(({ digest }) => this.#marks.has(digest));
+      for (const rows of inBatches(marked, ({ length }) => length, { bytes: CHECKED_BYTES })) {
+        await this.#breathe();
+        await blocks.check(rows.map(({ digest }) => cidFromDigest("raw", digest)));
+      }
+    }
+    await this.#keepReached();
   }
 
   /** How much of each live pack is needed. Of several copies of a block, one counts. */

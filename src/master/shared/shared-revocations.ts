@@ -1,5 +1,5 @@
 /** Revoked tokens of all masters, kept in memory and read from the arbiter every few seconds. */
-import type { RevokedTokens } from "../../arbiter/arbiter.ts";
+import { REVOKED_KEPT_S, type RevokedTokens } from "../../arbiter/arbiter.ts";
 import type { Clock } from "../../base/clock.ts";
 import { LastingTrouble } from "../../base/lasting-trouble.ts";
 import type { Log } from "../../base/log.ts";
@@ -56,9 +56,9 @@ export class SharedRevocations implements RevocationList, Disposable {
 
   async #read(): Promise<void> {
     const all = await this.#revoked.all();
-    const nowSeconds = Number(this.#clock.nowNs() / 1_000_000_000n);
+    const beforeS = Number(this.#clock.nowNs() / 1_000_000_000n) - REVOKED_KEPT_S;
     // Revocations that did not reach the arbiter are known only here.
-    for (const [digest, exp] of this.#expiries) if (exp <= nowSeconds) this.#forget(digest);
+    for (const [digest, exp] of this.#expiries) if (exp <= beforeS) this.#forget(digest);
     for (const { digest, exp } of all) {
       this.#unrecorded.delete(digest);
       if (!this.#expiries.has(digest)) this.#learn(digest, exp);

@@ -130,7 +130,9 @@ export class NumberedRoots {
     // Newcomers start at the hint: it counts even if it lags. Beyond the newest root it says nothing.
     const kept = Math.min(hint, all.at(-1)?.number ?? 0) - KEPT_NUMBERS;
     for (const { name, number, modifiedMs } of all) {
-      if (number < kept && now - modifiedMs > KEPT_MS) await this.#store.delete(name);
+      // A server's dates need not ascend.
+      if (number >= kept || now - modifiedMs <= KEPT_MS) break;
+      await this.#store.delete(name);
     }
   }
 

@@ -244,6 +244,19 @@ describe("numbered roots", () => {
     expect(await rootOf(opened(server).store)).toBe("root 2000");
   });
 
+  test("where dates do not ascend, the numbers that are left have no gap", async () => {
+    await using server = await S3Script.start();
+    const { store } = opened(server);
+    for (const number of [1, 2, 3, 4, 2_000]) server.put(rootName(number), `root ${number}`);
+    server.objects.set("p/root", { body: Buffer.from(encodeRootHint(2_000)), tag: '"h"', dateMs: 0 });
+    for (const number of [1, 3, 4]) {
+      const object = server.objects.get(`p/${rootName(number)}`);
+      if (object !== undefined) object.dateMs -= 72 * HOUR_MS;
+    }
+    await store.prune();
+    expect(numbersOn(server)).toEqual([2, 3, 4, 2_000]);
+  });
+
   test("numbers that a lagging hint leads to stay, however old they are", async () => {
     await using server = await S3Script.start();
     const { store } = opened(server);
