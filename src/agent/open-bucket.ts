@@ -26,6 +26,8 @@ export interface CacheOptions {
   readonly taken?: () => number;
   /** The folder of pinned blocks; absent: nothing can be pinned. */
   readonly pinnedDir?: string;
+  /** The folder of blocks that files in use need. Absent: none are kept. */
+  readonly inUseDir?: string;
   /**
    * For a folder on this machine that has all files as they are: returns those of these blocks that its files now contain.
    * The cache then skips contents, except chunks of large files, so that a download interrupted by a crash can resume.
@@ -53,6 +55,8 @@ export interface OpenedBucket extends AsyncDisposable {
   held(cids: readonly Cid[]): Promise<ReadonlyMap<Cid, Uint8Array>>;
   /** What pins need; `blocks` does not write to the cache. */
   readonly pinning: Pick<PinsOptions, "pinned" | "cache" | "blocks" | "boot"> | undefined;
+  /** What files in use need is kept here. */
+  readonly inUse: PinnedBlocks | undefined;
 }
 
 /**
@@ -93,9 +97,11 @@ export async function openBucket(options: OpenBucketOptions): Promise<OpenedBuck
     doubt: (cids) => opened.doubt?.(cids),
   });
   const cache = options.cache === undefined ? undefined : new DiskBlockCache({ ...options.cache, log, clock });
-  const { pinnedDir } = options.cache ?? {};
+  const { pinnedDir, inUseDir } = options.cache ?? {};
   const pinned = pinnedDir === undefined ? undefined : new PinnedBlocks(pinnedDir, log);
-  const looked = cache === undefined || pinned === undefined ? cache : new PinnedCache(cache, pinned);
+  const inUse = inUseDir === undefined ? undefined : new PinnedBlocks(inUseDir, log);
+  const pinnedCache = cache === undefined || pinned === undefined ? cache : new PinnedCache(cache, pinned);
+  const looked = pinnedCache === undefined || inUse === undefined ? pinnedCache : new PinnedCache(pinnedCache, inUse);
   const blocks = looked === undefined ? verified : new CachedReader(looked, verified, inFolder && isNodeOrPiece);
   const pinning =
     looked === undefined || pinned === undefined || cache === undefined
@@ -113,7 +119,8 @@ export async function openBucket(options: OpenBucketOptions): Promise<OpenedBuck
     // A stored genesis does not prove which bucket is at the address.
     const isKept = genesis !== undefined && Buffer.compare(genesis, bucket.genesis.bytes) === 0;
     if (!isKept) options.witness?.requireGenesis(remote.address, bucket.genesis.cid);
-    return { bucket, remote, blocks, cache, held: (cids) => local.held(cids), pinning, [Symbol.asyncDispose]: dispose };
+    const held = (cids: readonly Cid[]) => local.held(cids);
+    return { bucket, remote, blocks, cache, held, pinning, inUse, [Symbol.asyncDispose]: dispose };
   } catch (error) {
     await dispose();
     throw error;

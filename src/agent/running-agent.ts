@@ -20,6 +20,7 @@ import { HeldBase } from "./state/held-base.ts";
 import type { AgentBucket } from "./writing-bucket.ts";
 import { overlayProxy } from "./threads/overlay-proxy.ts";
 import { NewsOfPublishing } from "./publishing/publishing-news.ts";
+import { InUseBlocks } from "./pins/in-use-blocks.ts";
 import { Pins } from "./pins/pins.ts";
 import { Pause } from "./state/pause.ts";
 import { Publisher } from "./publishing/publisher.ts";
@@ -56,6 +57,7 @@ export class RunningAgent implements Agent {
   /** Watches for others' roots; undefined while paused. */
   #watch: Disposable | undefined;
   #pins: Pins | undefined;
+  #inUse: InUseBlocks | undefined;
   #doors: readonly DoorReport[] = [];
   /** When the current unmount stops waiting. */
   #unmountEndMs: number | undefined;
@@ -106,6 +108,7 @@ export class RunningAgent implements Agent {
     if (this.#pause.report === null) await this.#warmUp.run(base.tree);
     else await this.#thread.call("fetchAhead", false);
     this.#openPins();
+    this.#openInUse();
     onStep?.("opening the doors");
     await prepared;
     this.#doors = await this.#thread.call("openDoors", doors);
@@ -205,6 +208,18 @@ export class RunningAgent implements Agent {
     this.#resources.push(this.#pins);
   }
 
+  #openInUse(): void {
+    const { inUse: kept, pinning } = this.#opened;
+    if (kept === undefined || pinning === undefined) return;
+    const tree = () => this.#open().state().base.tree;
+    const contents = () => this.#thread.call("inUse", undefined);
+    const isPaused = () => this.#pause.error !== undefined;
+    const reading = { blocks: pinning.blocks, held: this.#opened.held, isPaused };
+    this.#inUse = new InUseBlocks({ ...this.#options, ...reading, kept, tree, contents });
+    this.#resources.push(this.#inUse);
+    this.#inUse.moved();
+  }
+
   #startCollecting(): BackgroundCollection {
     const seq = () => {
       const { online, base } = this.#open().state();
@@ -247,6 +262,7 @@ export class RunningAgent implements Agent {
   /** Tells the filesystem's thread how an attempt ended. */
   async #told(attempt: Promise<FlushEnd>): Promise<FlushEnd> {
     const end = await attempt;
+    this.#inUse?.moved();
     this.#news.ended(this.#pause.error ?? this.#open().state().lastError);
     return end;
   }

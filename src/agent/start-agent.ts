@@ -10,7 +10,7 @@ import { boundHeaps } from "../runtime/memory.ts";
 import { RunningAgent } from "./running-agent.ts";
 import { LAST_BASE, parseBase } from "./state/last-base.ts";
 import { rootFile } from "./state/root-file.ts";
-import { cacheDirOf, pinnedDirOf } from "./state/state-dir.ts";
+import { cacheDirOf, inUseDirOf, pinnedDirOf } from "./state/state-dir.ts";
 import { GENESIS, startOver } from "./state/start-over.ts";
 import { readStateFile, writeStateFile } from "./state/state-file.ts";
 import { FilesystemThread } from "./threads/filesystem-thread.ts";
@@ -52,7 +52,13 @@ async function openAgentBucket(options: AgentOptions): Promise<AgentBucket> {
   const genesisPath = join(stateDir, GENESIS);
   const genesis = readStateFile(genesisPath);
   const taken = unpublished && { taken: () => readShared(unpublished) };
-  const cache = { dir: cacheDirOf(stateDir), bytes: cacheBytes, pinnedDir: pinnedDirOf(stateDir), ...taken };
+  const cache = {
+    dir: cacheDirOf(stateDir),
+    bytes: cacheBytes,
+    pinnedDir: pinnedDirOf(stateDir),
+    inUseDir: inUseDirOf(stateDir),
+    ...taken,
+  };
   const witness = new RootWitness(memory, { accept });
   const bucket = { address, access, clock, random, log, genesis, cache, witness };
   const result = reads

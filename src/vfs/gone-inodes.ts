@@ -15,8 +15,7 @@ import {
 } from "../base/limits.ts";
 import { describeError } from "../base/log.ts";
 import type { Ports } from "../base/ports.ts";
-import type { BlockReader } from "../blocks/block-store.ts";
-import { blockNotFound } from "../blocks/not-found.ts";
+import { heldReader } from "../blocks/held-reader.ts";
 import { goneFrom } from "../fstree/gone-objects.ts";
 import type { InodeRow } from "../overlay/disk/storage.ts";
 import { neededInodes } from "../overlay/needed-inodes.ts";
@@ -66,7 +65,7 @@ export class GoneInodes {
   constructor({ objects, held, clock, signal }: Omit<GoneInodesOptions, "log">) {
     this.#objects = objects;
     this.#overlay = objects.overlay;
-    this.#nodes = new NodeStore(localReader(held), { capacityBytes: NODE_BYTES });
+    this.#nodes = new NodeStore(heldReader(held), { capacityBytes: NODE_BYTES });
     this.#pause = () => clock.sleep(GONE_INODES_PAUSE_MS, signal);
     objects.onForgotten = (ino) => this.#forgotten.push(ino);
   }
@@ -139,19 +138,4 @@ export class GoneInodes {
     this.#logged = 0;
     await this.#overlay.checkpoint();
   }
-}
-
-function localReader(held: GoneInodesOptions["held"]): BlockReader {
-  const getMany = async (cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>> => {
-    const found = await held(cids);
-    return new Map(
-      cids.map((cid) => {
-        const bytes = found.get(cid);
-        if (bytes === undefined) throw blockNotFound(cid);
-        return [cid, bytes];
-      }),
-    );
-  };
-  const get = async (cid: Cid) => (await getMany([cid])).get(cid) ?? new Uint8Array();
-  return { get, getMany };
 }

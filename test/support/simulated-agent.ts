@@ -9,7 +9,8 @@ import type { BucketRemote } from "../../src/bucket/remote.ts";
 import { EPOCH_PIECE } from "../../src/base/limits.ts";
 import { dataReaderOf } from "../../src/overlay/data/data-reader.ts";
 import { encodeChanged, EncodedObjects, decodeChanged } from "../../src/overlay/data/encoded-epoch.ts";
-import { openVfs } from "../../src/vfs/open-vfs.ts";
+import { contentsInUse, type ContentInUse } from "../../src/overlay/contents-in-use.ts";
+import { openWithObjects } from "../../src/vfs/open-vfs.ts";
 import type { VfsLimits } from "../../src/vfs/open-vfs.ts";
 import type { Vfs } from "../../src/vfs/vfs.ts";
 import { KernelMount } from "../../src/simulate/kernel-mount.ts";
@@ -24,6 +25,8 @@ const LIMITS: Partial<VfsLimits> = {
   checkpointBytes: 256 * 1024,
   cleanInodes: 12,
 };
+
+type Opened = ReturnType<typeof openWithObjects>;
 
 /** A device, and the seed of the next one. */
 type Writer = Awaited<ReturnType<typeof newWriter>> & { readonly seed: number };
@@ -42,7 +45,11 @@ export class SimulatedAgent {
   #disk: SimulatedDisk;
   #generation = 0;
 
-  private constructor(name: string, bucket: Bucket, writer: Writer, clock: Clock, disk: SimulatedDisk, vfs: Vfs) {
+  #objects: Opened["objects"];
+
+  private constructor(name: string, bucket: Bucket, writer: Writer, clock: Clock, disk: SimulatedDisk, opened: Opened) {
+    const { vfs, objects } = opened;
+    this.#objects = objects;
     this.name = name;
     this.#bucket = bucket;
     this.#writer = writer;
@@ -78,7 +85,7 @@ export class SimulatedAgent {
   async restartOn(disk: SimulatedDisk): Promise<void> {
     this.#generation++;
     this.#disk = disk;
-    this.vfs = await open(this.#bucket, this.#disk, this.#clock);
+    ({ vfs: this.vfs, objects: this.#objects } = await open(this.#bucket, this.#disk, this.#clock));
     this.mount = new KernelMount(this.vfs);
     this.#publisher = this.#publish();
   }
@@ -86,8 +93,8 @@ export class SimulatedAgent {
   /** Another agent on a copy of the state folder as it is now, including the device's key. */
   async copy(name: string, seed: number): Promise<SimulatedAgent> {
     const disk = this.image();
-    const vfs = await open(this.#bucket, disk, this.#clock);
-    return new SimulatedAgent(name, this.#bucket, { ...this.#writer, seed }, this.#clock, disk, vfs);
+    const opened = await open(this.#bucket, disk, this.#clock);
+    return new SimulatedAgent(name, this.#bucket, { ...this.#writer, seed }, this.#clock, disk, opened);
   }
 
   readonly flush = (): Promise<unknown> => this.#publisher.flush();
@@ -99,6 +106,10 @@ export class SimulatedAgent {
   /** Why the last flush did not reach the bucket. */
   get trouble(): SynclineError | undefined {
     return this.#publisher.state().lastError;
+  }
+
+  get contentsInUse(): ContentInUse[] {
+    return contentsInUse(this.#objects.overlay.state);
   }
 
   /** The bytes of the state folder's files. */
@@ -165,10 +176,10 @@ export class SimulatedAgent {
   }
 }
 
-async function open(bucket: Bucket, storage: SimulatedDisk, clock: Clock): Promise<Vfs> {
+async function open(bucket: Bucket, storage: SimulatedDisk, clock: Clock): Promise<Opened> {
   const current = await bucket.current();
   if (current === undefined) throw new Error("the bucket has no root");
   const { cid: commit, body } = current.commit;
   const base = { commit, tree: body.tree, seq: body.seq };
-  return openVfs({ storage, blocks: bucket.blocks, base, clock, log: silentLog, limits: LIMITS });
+  return openWithObjects({ storage, blocks: bucket.blocks, base, clock, log: silentLog, limits: LIMITS });
 }

@@ -80,26 +80,36 @@ class PinWalk implements PinnedTree {
     if (record.type !== "file") return true;
     this.files++;
     this.bytes += record.content.kind === "list" ? (record.content.dataBytes ?? record.size) : record.size;
-    if (record.content.kind === "chunk") this.blocks.set(record.content.cid, record.size);
-    if (record.content.kind === "list") await this.#list(record.content.cid);
+    await addContent(this.blocks, record, this.#reader, this.#signal);
     return true;
   }
+}
 
-  async #list(root: Cid): Promise<void> {
-    if (this.blocks.has(root)) return;
-    for (let level: Cid[] = [root]; level.length > 0;) {
-      this.#signal.throwIfAborted();
-      const below = new Set<Cid>();
-      for (const bytes of (await this.#reader.getMany(level)).values()) {
-        const list = decodeChunkList(bytes);
-        for (let index = 0; index < list.ends.length; index++) {
-          const { cid, dataLength } = list.entry(index);
-          if (cid === undefined) continue;
-          if (list.level === 0) this.blocks.set(cid, dataLength);
-          else if (!this.blocks.has(cid)) below.add(cid);
-        }
+/** Adds the blocks of a content that `blocks` and `others` lack: chunks with their bytes, lists with 0. Reads lists only. */
+export async function addContent(
+  blocks: Map<Cid, number>,
+  { content, size }: Pick<FileRecord, "content" | "size">,
+  reader: Pick<BlockReader, "getMany">,
+  signal: AbortSignal,
+  others: ReadonlyMap<Cid, number> = NONE,
+): Promise<void> {
+  if (content.kind !== "chunk" && content.kind !== "list") return;
+  if (blocks.has(content.cid) || others.has(content.cid)) return;
+  blocks.set(content.cid, content.kind === "chunk" ? size : 0);
+  for (let level: Cid[] = content.kind === "list" ? [content.cid] : []; level.length > 0;) {
+    signal.throwIfAborted();
+    const below = new Set<Cid>();
+    for (const bytes of (await reader.getMany(level)).values()) {
+      const list = decodeChunkList(bytes);
+      for (let index = 0; index < list.ends.length; index++) {
+        const { cid, dataLength } = list.entry(index);
+        if (cid === undefined || blocks.has(cid) || others.has(cid)) continue;
+        blocks.set(cid, list.level === 0 ? dataLength : 0);
+        if (list.level > 0) below.add(cid);
       }
-      level = [...below];
     }
+    level = [...below];
   }
 }
+
+const NONE: ReadonlyMap<Cid, number> = new Map();

@@ -136,6 +136,11 @@ export function pinnedDirOf(stateDir: string): string {
   return join(stateDir, "pinned");
 }
 
+/** Where a mount's state keeps blocks of files in use that the shown tree lacks. */
+export function inUseDirOf(stateDir: string): string {
+  return join(stateDir, "in-use");
+}
+
 /** The folder of the device that collects garbage, and of its record. */
 export function collectorDirOf(stateDir: string): string {
   return join(stateDir, "collector");

@@ -14,6 +14,7 @@ import { eachOnce, type MasterAccess, trustedAccess } from "../../net/access.ts"
 import { keptBearer, RENEW_AHEAD_MS } from "../../net/bearer.ts";
 import { loadAhead } from "../../net/pool.ts";
 import { DiskStorage } from "../../overlay/disk/disk-storage.ts";
+import { contentsInUse } from "../../overlay/contents-in-use.ts";
 import type { FileSystem } from "../../vfs/filesystem.ts";
 import { forgetContents } from "../../vfs/forget-contents.ts";
 import { removeGoneInodes } from "../../vfs/gone-inodes.ts";
@@ -30,7 +31,7 @@ import { serveFirst } from "../../runtime/priority.ts";
 import { releasingReader } from "./releasing-reader.ts";
 import { EpochExchange } from "../publishing/epoch-exchange.ts";
 import { knownMasters } from "../state/known-masters.ts";
-import { pinnedDirOf } from "../state/state-dir.ts";
+import { inUseDirOf, pinnedDirOf } from "../state/state-dir.ts";
 import { openBucket, type OpenedBucket } from "../open-bucket.ts";
 import { OpenDoors } from "../doors/open-doors.ts";
 import { answerCalls, createCaller, type Caller } from "./rpc.ts";
@@ -116,6 +117,7 @@ function serve(port: MessagePort): void {
     },
     pending: () => open().vfs.pending(),
     lost: () => open().objects.overlay.lost ?? null,
+    inUse: () => contentsInUse(open().objects.overlay.state),
     async seal({ anew }) {
       const sealed = await open().epochs.seal(anew);
       // Collects once per epoch: while the bucket is away, an epoch is sealed repeatedly.
@@ -179,7 +181,13 @@ async function openFilesystem(
   const { address, genesis, stateDir, base, readTimeoutMs } = setup;
   const { unpublished, unpublishedObjects, cacheBytes } = setup;
   const taken = unpublished && { taken: () => readShared(unpublished) };
-  const cache = { dir: setup.cacheDir, bytes: cacheBytes, pinnedDir: pinnedDirOf(stateDir), ...taken };
+  const cache = {
+    dir: setup.cacheDir,
+    bytes: cacheBytes,
+    pinnedDir: pinnedDirOf(stateDir),
+    inUseDir: inUseDirOf(stateDir),
+    ...taken,
+  };
   const ports = { clock: systemClock, random: systemRandom };
   const reading = { access, genesis, cache, log, patienceMs: readTimeoutMs, witness: undefined, onDoubt };
   const opened = await openBucket({ address, ...reading, ...ports });

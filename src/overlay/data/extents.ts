@@ -83,6 +83,12 @@ export class Extents {
     return last.offset === 0 && last.from === "base" && last.length === size;
   }
 
+  /** Whether any of the file's bytes are its base's. */
+  get hasBase(): boolean {
+    for (const { from } of this.#list) if (from === "base") return true;
+    return false;
+  }
+
   /** In order, valid until something changes. */
   all(): Iterable<Segment> {
     return this.#list;

@@ -15,8 +15,10 @@ export class SharedSync {
 
   /** Resolves when a run that began after this call has ended; rejects as that run does. */
   run(): Promise<void> {
+    // The next run begins some microtasks after the one before it.
+    if (this.#next !== undefined) return this.#next;
     if (this.#running === undefined) return this.#start();
-    this.#next ??= this.#running.then(
+    this.#next = this.#running.then(
       () => this.#startNext(),
       () => this.#startNext(),
     );
@@ -25,7 +27,8 @@ export class SharedSync {
 
   /** Resolves when no run is under way. */
   async idle(): Promise<void> {
-    while (this.#running !== undefined) await (this.#next ?? this.#running).catch(() => {});
+    for (let run = this.#next ?? this.#running; run !== undefined; run = this.#next ?? this.#running)
+      await run.catch(() => {});
   }
 
   #startNext(): Promise<void> {

@@ -105,6 +105,7 @@ export class FolderMachine implements Disposable {
       cache: undefined,
       held: local.held,
       pinning: undefined,
+      inUse: undefined,
       [Symbol.asyncDispose]: async () => {},
     };
     const lock = { [Symbol.dispose]: () => {} };
