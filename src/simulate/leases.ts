@@ -1,24 +1,48 @@
-/** Checks that a collector deletes nothing that was leased when it read the leases and still is. */
+/**
+ * Checks that a collector deletes nothing that was leased when it read the leases and still is. What another collector finds
+ * released meanwhile may go, also if a late request brings that lease back.
+ */
 import { decodeLease, LEASE_LIFE_MS } from "../format/commits/lease.ts";
 import { LEASE_FOLDER } from "../format/blocks/object-name.ts";
 import type { ObjectInfo, ObjectStore } from "../objects/object-store.ts";
 import { withMethods } from "./shared-folder.ts";
 
-/** The `stored` store as a collector sees it, watched: `onFault` is called for each leased object that it deletes. */
-export function heedingLeases(store: ObjectStore, stored: ObjectStore, onFault: (fault: string) => void): ObjectStore {
-  let leased: ReadonlySet<string> = new Set();
-  return withMethods(store, {
-    async *list(prefix: string): AsyncIterable<ObjectInfo> {
-      if (prefix === LEASE_FOLDER) leased = await leasedIn(stored);
-      yield* store.list(prefix);
-    },
-    delete: async (name) => {
-      // A lease released meanwhile protects nothing.
-      if (leased.has(name) && (await leasedIn(stored)).has(name))
-        onFault(`a collector deletes ${name}, which is leased`);
-      return store.delete(name);
-    },
-  });
+/** The leases of a store, as its collectors have read them. */
+export class HeededLeases {
+  readonly #stored: ObjectStore;
+  readonly #onFault: (fault: string) => void;
+  /** Of each collector: what was leased when it read the leases, and whenever another one read them since. */
+  readonly #seen: { leased: ReadonlySet<string> }[] = [];
+
+  /** `onFault` is called for each leased object that a collector deletes. */
+  constructor(stored: ObjectStore, onFault: (fault: string) => void) {
+    this.#stored = stored;
+    this.#onFault = onFault;
+  }
+
+  /** `store` as one more collector sees it, watched. */
+  by(store: ObjectStore): ObjectStore {
+    const own: { leased: ReadonlySet<string> } = { leased: new Set() };
+    this.#seen.push(own);
+    return withMethods(store, {
+      list: (prefix: string) => this.#listed(store, prefix, own),
+      delete: async (name) => {
+        // A lease released meanwhile protects nothing.
+        if (own.leased.has(name) && (await leasedIn(this.#stored)).has(name))
+          this.#onFault(`a collector deletes ${name}, which is leased`);
+        return store.delete(name);
+      },
+    });
+  }
+
+  async *#listed(store: ObjectStore, prefix: string, own: { leased: ReadonlySet<string> }): AsyncIterable<ObjectInfo> {
+    if (prefix === LEASE_FOLDER) {
+      const now = await leasedIn(this.#stored);
+      for (const seen of this.#seen) seen.leased = new Set([...seen.leased].filter((name) => now.has(name)));
+      own.leased = now;
+    }
+    yield* store.list(prefix);
+  }
 }
 
 /** The store as seen by a collector to which leases are invisible. */

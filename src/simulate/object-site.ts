@@ -4,7 +4,7 @@ import type { ObjectStore } from "../objects/object-store.ts";
 import type { Beginning, Start } from "./beginning.ts";
 import { collectIn } from "./collecting.ts";
 import { type Sabotage, sabotaged } from "./sabotage.ts";
-import { heedingLeases, withoutLeases } from "./leases.ts";
+import { HeededLeases, withoutLeases } from "./leases.ts";
 import { seededRandom } from "./seeded-random.ts";
 import { sharedFolder, withMethods } from "./shared-folder.ts";
 import { SimulatedLink } from "./disks/simulated-link.ts";
@@ -36,11 +36,12 @@ export async function objectSite(options: SiteOptions & { readonly isFolder: boo
   };
   const watched = withMethods(swapped, { putIfMatch });
   const store = isFolder ? sharedFolder(watched, timeline) : watched;
+  const leases = new HeededLeases(store, options.onFault);
   return {
     checked: new PackedRemote(swapped, { clock: timeline, random: seededRandom(1) }),
     served: new PackedRemote(store, { clock: timeline, random: seededRandom(1) }),
     server: undefined,
-    reach: (way) => reachOf(store, options, way),
+    reach: (way) => reachOf(store, leases, options, way),
     audit: async () => [],
     [Symbol.dispose]: () => {},
   };
@@ -48,7 +49,8 @@ export async function objectSite(options: SiteOptions & { readonly isFolder: boo
 
 function reachOf(
   shared: ObjectStore,
-  { beginning, timeline, sabotage, inlineBytes, onFault }: SiteOptions,
+  leases: HeededLeases,
+  { beginning, timeline, sabotage, inlineBytes }: SiteOptions,
   { process, random, ...way }: Way,
 ): Reach {
   const { death, clock } = process;
@@ -65,7 +67,7 @@ function reachOf(
       new PackedRemote(store, { clock, random, writer, pollMs, ...(inlineBytes !== undefined && { inlineBytes }) }),
     collect: (options) => {
       const seen = sabotage === "a collector that ignores leases" ? withoutLeases(store) : store;
-      return collectIn({ store: heedingLeases(seen, shared, onFault), beginning, sabotage, ...options });
+      return collectIn({ store: leases.by(seen), beginning, sabotage, ...options });
     },
   };
 }

@@ -10,7 +10,7 @@ import type { RootForm } from "../../objects/s3/probe.ts";
 import { S3BucketStore } from "../../objects/s3/s3-bucket-store.ts";
 import { S3ObjectStore } from "../../objects/s3/s3-object-store.ts";
 import { collectIn } from "../collecting.ts";
-import { heedingLeases } from "../leases.ts";
+import { HeededLeases } from "../leases.ts";
 import { simulatedDispatcher } from "../master/simulated-network.ts";
 import type { SiteOptions } from "../object-site.ts";
 import { seededRandom } from "../seeded-random.ts";
@@ -32,19 +32,20 @@ export async function s3Site(options: SiteOptions, form: RootForm): Promise<Site
   });
   // Without the network: the judges look at each root before anything else happens.
   const seen = form === "numbered" ? withNewestRoot(objects) : objects;
+  const leases = new HeededLeases(objects, options.onFault);
   const checked = new PackedRemote(seen, { clock: timeline, random: seededRandom(1) });
   return {
     checked,
     served: new PackedRemote(seen, { clock: timeline, random: seededRandom(1) }),
     server: undefined,
-    reach: (way) => reachOf(server, objects, options, way),
+    reach: (way) => reachOf(server, leases, options, way),
     audit: async () => [],
     [Symbol.dispose]: () => {},
   };
 }
 
-function reachOf(server: SimulatedS3, objects: MemoryObjectStore, options: SiteOptions, way: Way): Reach {
-  const { beginning, sabotage, inlineBytes, onFault } = options;
+function reachOf(server: SimulatedS3, leases: HeededLeases, options: SiteOptions, way: Way): Reach {
+  const { beginning, sabotage, inlineBytes } = options;
   const { process, random } = way;
   const store = storeOf(server, options, way);
   return {
@@ -55,7 +56,7 @@ function reachOf(server: SimulatedS3, objects: MemoryObjectStore, options: SiteO
         writer,
         ...(inlineBytes !== undefined && { inlineBytes }),
       }),
-    collect: (asked) => collectIn({ store: heedingLeases(store, objects, onFault), beginning, sabotage, ...asked }),
+    collect: (asked) => collectIn({ store: leases.by(store), beginning, sabotage, ...asked }),
   };
 }
 
