@@ -119,6 +119,11 @@ export function requirePublished(outcome: PublishOutcome): Extract<PublishOutcom
     case "foreign":
       throw outcome.cause;
     case "queued":
+      if (outcome.isUnsure) {
+        throw new SynclineError("store_unreachable", "The bucket did not say whether the change was written.", {
+          hint: "Look at the bucket, and run the command again if the change is not there.",
+        });
+      }
       throw new SynclineError("root_moved", "Other writers published first on every attempt. Nothing was written.", {
         hint: "Run the command again.",
       });

@@ -139,7 +139,7 @@ class Publication implements AsyncDisposable {
       if (won !== undefined) return won;
       this.#pacing.note(this.#context.clock.monotonicMs() - startMs);
     }
-    return { kind: "queued", figures: this.#figures() };
+    return { kind: "queued", isUnsure: false, figures: this.#figures() };
   }
 
   /** The outcome if this root forbids publishing or already has the epoch. */
@@ -255,7 +255,7 @@ class Publication implements AsyncDisposable {
       const current = await this.#readRoot();
       if (current.commit.cid !== prepared.on.commit.cid) return undefined;
     }
-    return { kind: "queued", figures: this.#figures() };
+    return { kind: "queued", isUnsure: true, figures: this.#figures() };
   }
 
   /** Undefined: the store has lost blocks of this upload, so begin anew. */

@@ -20,8 +20,11 @@ export type PublishOutcome =
       readonly swapMs: number;
       readonly figures: PublishFigures;
     }
-  /** Other writers' roots came first in all attempts. The epoch stays queued: publish it again later. */
-  | { readonly kind: "queued"; readonly figures: PublishFigures }
+  /**
+   * Other writers' roots came first in all attempts, or (`isUnsure`) no swap got an answer: one may yet take place. The epoch
+   * stays queued: publish it again later.
+   */
+  | { readonly kind: "queued"; readonly isUnsure: boolean; readonly figures: PublishFigures }
   /** The storage or arbiter is unusable now (`cause` says why). A swap may be under way: publish the same epoch again. */
   | { readonly kind: "unreachable"; readonly cause: SynclineError; readonly figures: PublishFigures }
   /** The root does not descend from our base: never merge with it. */

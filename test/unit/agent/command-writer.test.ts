@@ -118,7 +118,8 @@ describe("the outcome of publishing", () => {
   test.each<[string, PublishOutcome]>([
     ["store_unreachable", { kind: "unreachable", cause, figures }],
     ["foreign_bucket", { kind: "foreign", cause: new SynclineError("foreign_bucket", "Another."), figures }],
-    ["root_moved", { kind: "queued", figures }],
+    ["root_moved", { kind: "queued", isUnsure: false, figures }],
+    ["store_unreachable", { kind: "queued", isUnsure: true, figures }],
     ["root_rolled_back", { kind: "rolled_back", root: "bafyr4i" as Cid, figures }],
     ["state_corrupt", { kind: "device_reused", epoch: 7, figures }],
   ])("is an error for a command unless the epoch is in the bucket: %s", (code, outcome) => {

@@ -352,6 +352,16 @@ describe("publishing", () => {
     expect(behind).toMatchObject({ kind: "published", contended: true });
   });
 
+  test("a writer whose swaps get no answer keeps its epoch, and does not claim that nothing was written", async () => {
+    const { remote, bucket, me } = await world();
+    const base = await root(bucket);
+    remote.faults.push(...Array.from({ length: 16 }, () => "late" as const));
+    expect(await publish(me, 1, [born(2, "ours", "o")], base)).toMatchObject({ kind: "queued", isUnsure: true });
+    remote.landLate();
+    expect((await publish(me, 1, [born(2, "ours", "o")], base)).kind).toBe("published");
+    expect((await files(bucket))["ours"]).toBe("o");
+  });
+
   test("a writer that always loses keeps its epoch and reports it", async () => {
     const { remote, bucket, me, other } = await world();
     const base = await root(bucket);
@@ -364,7 +374,7 @@ describe("publishing", () => {
       depth--;
     };
     const outcome = await publish(me, 1, [born(2, "ours", "o")], base);
-    expect(outcome).toMatchObject({ kind: "queued", figures: { attempts: 16 } });
+    expect(outcome).toMatchObject({ kind: "queued", isUnsure: false, figures: { attempts: 16 } });
     remote.beforeSwap = async () => {};
     expect((await publish(me, 1, [born(2, "ours", "o")], base)).kind).toBe("published");
     expect((await files(bucket))["ours"]).toBe("o");
