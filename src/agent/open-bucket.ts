@@ -100,8 +100,8 @@ export async function openBucket(options: OpenBucketOptions): Promise<OpenedBuck
   const { pinnedDir, inUseDir } = options.cache ?? {};
   const pinned = pinnedDir === undefined ? undefined : new PinnedBlocks(pinnedDir, log);
   const inUse = inUseDir === undefined ? undefined : new PinnedBlocks(inUseDir, log);
-  const pinnedCache = cache === undefined || pinned === undefined ? cache : new PinnedCache(cache, pinned);
-  const looked = pinnedCache === undefined || inUse === undefined ? pinnedCache : new PinnedCache(pinnedCache, inUse);
+  const outside = [pinned, inUse].filter((blocks) => blocks !== undefined);
+  const looked = cache === undefined || outside.length === 0 ? cache : new PinnedCache(cache, outside);
   const blocks = looked === undefined ? verified : new CachedReader(looked, verified, inFolder && isNodeOrPiece);
   const pinning =
     looked === undefined || pinned === undefined || cache === undefined

@@ -64,10 +64,10 @@ export interface JobLease extends AsyncDisposable {
   readonly signal: AbortSignal;
 }
 
-/** Revoked tokens, by digest. Times are in seconds since 1970. */
 /** A revoked token is remembered for so many seconds after it expired: a clock may have been ahead for a while. */
 export const REVOKED_KEPT_S = 7 * 24 * 60 * 60;
 
+/** Revoked tokens, by digest. Times are in seconds since 1970. */
 export interface RevokedTokens {
   /** Durable once resolved. */
   add(digest: string, exp: number): Promise<void>;

@@ -1,5 +1,5 @@
 /**
- * Blocks of pinned files, which no cache evicts: one file per block, in one folder, outside the cache's limit. Any number of
+ * Blocks of pinned files, or of files in use, which no cache evicts: one file per block, in one folder, outside the cache's limit. Any number of
  * threads may read while one writes. Like a cache, the folder may be deleted at any time: blocks are verified when read. They are
  * not fsynced, so each boot's first agent checks them all. Segments, as the cache has, would be rewritten when a block is unpinned.
  */
@@ -94,7 +94,8 @@ export class PinnedBlocks {
       await this.drop(cid);
     } catch (error) {
       if (failedWith(error, "ENOENT")) return undefined;
-      if (!this.#reported) this.#log.warn(`Cannot read a pinned block: ${describeError(error)}`, { dir: this.#dir });
+      if (!this.#reported)
+        this.#log.warn(`Cannot read a block that is kept here: ${describeError(error)}`, { dir: this.#dir });
       this.#reported = true;
     }
     return undefined;
@@ -108,17 +109,19 @@ export class PinnedBlocks {
 /** Looks for pinned blocks only after the cache, so that they cost nothing when the cache has the block. */
 export class PinnedCache implements BlockCache {
   readonly #cache: Required<BlockCache>;
-  readonly #pinned: PinnedBlocks;
+  readonly #pinned: readonly PinnedBlocks[];
 
-  constructor(cache: Required<BlockCache>, pinned: PinnedBlocks) {
+  constructor(cache: Required<BlockCache>, pinned: readonly PinnedBlocks[]) {
     this.#cache = cache;
     this.#pinned = pinned;
   }
 
   async held(cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>> {
     const found = await this.#cache.held(cids);
-    const others = cids.filter((cid) => !found.has(cid));
-    if (others.length > 0) for (const [cid, bytes] of await this.#pinned.held(others)) found.set(cid, bytes);
+    for (const pinned of this.#pinned) {
+      const others = cids.filter((cid) => !found.has(cid));
+      if (others.length > 0) for (const [cid, bytes] of await pinned.held(others)) found.set(cid, bytes);
+    }
     return found;
   }
 

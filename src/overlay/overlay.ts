@@ -37,7 +37,7 @@ import { loadState, replayFrame } from "./journal/recovery.ts";
 import { publicationOf, rootOf } from "./publication.ts";
 import type { Joining } from "./settle.ts";
 import { QuickFlush } from "./disk/quick-flush.ts";
-import { SharedSync } from "./disk/shared-sync.ts";
+import { SharedRun } from "../base/shared-run.ts";
 import { TableSync } from "./disk/table-sync.ts";
 import type { OverlayState } from "./state.ts";
 import type { InodeRow, OverlayStorage, StateTables, StorageSpace } from "./disk/storage.ts";
@@ -51,7 +51,7 @@ export class Overlay {
   readonly #clock: Clock;
   readonly #tables: StateTables;
   readonly #journal: Journal;
-  readonly #sync: SharedSync;
+  readonly #sync: SharedRun;
   readonly #checkpointer: Checkpointer;
   readonly #housekeeping: Housekeeping;
   readonly #pacing: BackPressure;
@@ -103,7 +103,7 @@ export class Overlay {
     });
     this.#quick = new QuickFlush(clock);
     const tableSync = new TableSync(this.#tables);
-    this.#sync = new SharedSync(async () => {
+    this.#sync = new SharedRun(async () => {
       if (!this.#founded) {
         await tableSync.run();
         this.#journal.rewriteFound();

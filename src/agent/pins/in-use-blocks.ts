@@ -26,11 +26,11 @@ export interface InUseBlocksOptions extends Pick<Ports, "clock" | "log"> {
   readonly contents: () => Promise<readonly ContentInUse[]>;
   /** The blocks among `cids` that are on this machine. */
   readonly held: (cids: readonly Cid[]) => Promise<ReadonlyMap<Cid, Uint8Array>>;
-  /** Meanwhile it reads nothing else. */
+  /** During a pause it reads nothing else. */
   readonly isPaused: () => boolean;
 }
 
-/** How soon after a change of the base, and after a failure, it looks. */
+/** How soon it looks after a change of the base, and how soon again after a failure or while it keeps anything. */
 const LOOK_MS = 1_000;
 const AGAIN_MS = 30_000;
 /** Contents beyond these bytes are left to the bucket. */
@@ -38,16 +38,24 @@ const MOST_BYTES = 256 * 1024 * 1024;
 const BATCH = { bytes: 4 * 1024 * 1024, items: 64 };
 const NODES_BYTES = 1024 * 1024;
 
+/** Blocks with their bytes. `isWhole`: for every content it is known which blocks it needs. */
+interface Wanted {
+  readonly blocks: ReadonlyMap<Cid, number>;
+  readonly isWhole: boolean;
+}
+
 export class InUseBlocks implements Disposable {
   readonly #options: InUseBlocksOptions;
   readonly #ending = new AbortController();
   /** What is kept, and was intact when this process first looked. */
-  #here: Set<Cid> | undefined;
-  /** The tree of the last round that ended well. */
+  #here: Map<Cid, number> | undefined;
+  /** Contents that need more than `MOST_BYTES`. */
+  #large: ReadonlySet<Cid> = new Set();
+  /** The tree of the last round that kept all it could. */
   #done: Cid | undefined;
   #timer: Disposable | undefined;
   #round: Promise<void> | undefined;
-  #hasFailed = false;
+  #isTroubled = false;
 
   constructor(options: InUseBlocksOptions) {
     this.#options = options;
@@ -55,7 +63,7 @@ export class InUseBlocks implements Disposable {
 
   /** To be called when the base may have changed. */
   moved(): void {
-    if (this.#timer === undefined && this.#round === undefined) this.#arm(LOOK_MS);
+    if (this.#round === undefined && this.#done !== this.#options.tree()) this.#arm(LOOK_MS);
   }
 
   /** Resolves after the round under way. */
@@ -63,19 +71,21 @@ export class InUseBlocks implements Disposable {
     await this.#round;
   }
 
-  /** A round under way may wait long for the bucket: it ends later, and changes nothing more than it must. */
+  /** A round under way may wait long for the bucket: it ends later, and changes nothing more. */
   [Symbol.dispose](): void {
     this.#ending.abort(new SynclineError("no_agent", "The agent is shutting down."));
     this.#timer?.[Symbol.dispose]();
   }
 
   #arm(ms: number): void {
-    if (this.#ending.signal.aborted || this.#done === this.#options.tree()) return;
+    this.#timer?.[Symbol.dispose]();
+    if (this.#ending.signal.aborted) return;
     this.#timer = this.#options.clock.after(ms, () => {
-      this.#timer = undefined;
       this.#round = this.#look().finally(() => {
         this.#round = undefined;
-        this.#arm(this.#hasFailed || this.#options.isPaused() ? AGAIN_MS : LOOK_MS);
+        if (this.#done !== this.#options.tree() && !this.#isTroubled) this.#arm(LOOK_MS);
+        // What was closed since need not be kept any longer.
+        else if (this.#isTroubled || this.#here?.size !== 0) this.#arm(AGAIN_MS);
       });
     });
   }
@@ -84,82 +94,124 @@ export class InUseBlocks implements Disposable {
   async #look(): Promise<void> {
     const tree = this.#options.tree();
     try {
-      const isPaused = this.#options.isPaused();
-      await this.#keep(tree);
-      // During a pause some may be missing.
-      if (!isPaused) this.#done = tree;
-      this.#hasFailed = false;
+      const isWhole = await this.#keep(tree, this.#options.isPaused());
+      this.#done = isWhole ? tree : undefined;
+      this.#isTroubled = !isWhole;
     } catch (error) {
-      if (!this.#hasFailed && !this.#ending.signal.aborted)
+      if (!this.#isTroubled && !this.#ending.signal.aborted)
         this.#options.log.info(`Could not keep the contents of files in use: ${describeError(error)}`);
-      this.#hasFailed = true;
+      this.#done = undefined;
+      this.#isTroubled = true;
     }
   }
 
-  get #reader(): BlockReader {
-    const { blocks, held, isPaused } = this.#options;
-    return isPaused() ? heldReader(held) : blocks;
-  }
-
-  async #keep(tree: Cid): Promise<void> {
-    const { kept } = this.#options;
-    const blocks = this.#reader;
-    const contents = await this.#options.contents();
-    const wanted = contents.length === 0 ? new Map<Cid, number>() : await this.#blocksBeside(tree, contents);
+  /** Answers whether all that is needed is known, and was asked for. */
+  async #keep(tree: Cid, isPaused: boolean): Promise<boolean> {
+    const { kept, blocks, held, contents } = this.#options;
+    const { signal } = this.#ending;
+    const reader = isPaused ? heldReader(held) : blocks;
+    const inUse = await contents();
     const here = (this.#here ??= await this.#intact());
-    const missing = [...wanted].filter(([cid]) => !here.has(cid));
+    const wanted = await this.#wanted(tree, inUse, reader, here);
+    const missing = [...wanted.blocks].filter(([cid]) => !here.has(cid));
     for (const batch of inBatches(missing, ([, bytes]) => bytes, BATCH)) {
-      this.#ending.signal.throwIfAborted();
-      const read = await unlessDamaged(() => blocks.getMany(batch.map(([cid]) => cid)));
-      for (const [cid, bytes] of read ?? []) {
+      signal.throwIfAborted();
+      if (this.#options.isPaused() !== isPaused) return false;
+      const cids = batch.map(([cid]) => cid);
+      for (const [cid, bytes] of await thoseOf(reader, cids)) {
         await kept.write({ cid, bytes });
-        here.add(cid);
+        here.set(cid, bytes.length);
       }
     }
-    for (const cid of here) {
-      if (wanted.has(cid)) continue;
+    if (!wanted.isWhole || isPaused) return false;
+    for (const cid of here.keys()) {
+      signal.throwIfAborted();
+      if (wanted.blocks.has(cid)) continue;
       await kept.drop(cid);
       here.delete(cid);
     }
+    return true;
   }
 
   /** The blocks of these contents that the tree's versions of their files lack. */
-  async #blocksBeside(tree: Cid, contents: readonly ContentInUse[]): Promise<Map<Cid, number>> {
-    const { kept } = this.#options;
-    const blocks = this.#reader;
-    const { signal } = this.#ending;
-    const nodes = new NodeStore(blocks, { capacityBytes: NODES_BYTES });
+  async #wanted(
+    tree: Cid,
+    contents: readonly ContentInUse[],
+    reader: BlockReader,
+    here: ReadonlyMap<Cid, number>,
+  ): Promise<Wanted> {
+    const nodes = new NodeStore(reader, { capacityBytes: NODES_BYTES });
     const wanted = new Map<Cid, number>();
-    let left: number | undefined;
-    for (const { id, place, content, size } of contents) {
-      const beside = await unlessDamaged(async () => {
-        const own = new Map<Cid, number>();
-        const there = id === undefined ? undefined : (await readObject(nodes, tree, id, place))?.record;
-        if (there !== undefined && sameContent(there.content, content)) return own;
-        const theirs = new Map<Cid, number>();
-        if (there !== undefined) await addContent(theirs, there, blocks, signal);
-        await addContent(own, { content, size }, blocks, signal, theirs);
-        return own;
-      });
-      const bytes = [...(beside?.values() ?? [])].reduce((sum, each) => sum + each, 0);
-      if (beside === undefined || beside.size === 0) continue;
-      left ??= Math.min(MOST_BYTES, kept.spare());
-      if (bytes > left) continue;
-      left -= bytes;
-      for (const [cid, each] of beside) wanted.set(cid, each);
+    const large = new Set<Cid>();
+    let isWhole = true;
+    let [left, spare] = [MOST_BYTES, undefined as number | undefined];
+    for (const inUse of contents) {
+      const { cid } = inUse.content;
+      if (this.#large.has(cid)) {
+        large.add(cid);
+        continue;
+      }
+      const beside = await unlessDamaged(() => this.#beside(tree, inUse, reader, nodes));
+      if (beside === undefined) isWhole = false;
+      const bytes = sum(beside ?? []);
+      if (bytes > MOST_BYTES) large.add(cid);
+      if (beside === undefined || beside.size === 0 || bytes > left) continue;
+      const more = sum([...beside].filter(([each]) => !here.has(each)));
+      spare ??= this.#options.kept.spare();
+      if (more > spare) continue;
+      [left, spare] = [left - bytes, spare - more];
+      for (const [each, length] of beside) wanted.set(each, length);
     }
-    return wanted;
+    this.#large = large;
+    return { blocks: wanted, isWhole };
+  }
+
+  /** Throws damage only if it is unknown what the content consists of. */
+  async #beside(
+    tree: Cid,
+    { id, place, content, size }: ContentInUse,
+    reader: BlockReader,
+    nodes: NodeStore,
+  ): Promise<Map<Cid, number>> {
+    const { signal } = this.#ending;
+    const own = new Map<Cid, number>();
+    const theirs = new Map<Cid, number>();
+    const there = id && (await unlessDamaged(() => readObject(nodes, tree, id, place)))?.record;
+    if (there !== undefined && sameContent(there.content, content)) return own;
+    if (there !== undefined) await unlessDamaged(() => addContent(theirs, there, reader, signal));
+    // Not looked at more closely.
+    if (there === undefined && size > MOST_BYTES) return own.set(content.cid, size);
+    await addContent(own, { content, size }, reader, signal, theirs);
+    return own;
   }
 
   /** What an earlier process kept; drops what is damaged. */
-  async #intact(): Promise<Set<Cid>> {
+  async #intact(): Promise<Map<Cid, number>> {
     const { kept } = this.#options;
     await kept.removeUnfinished();
-    const here = new Set<Cid>();
+    const here = new Map<Cid, number>();
     for (const batch of inBatches(await kept.list(), ([, bytes]) => bytes, BATCH)) {
       this.#ending.signal.throwIfAborted();
-      for (const cid of (await kept.held(batch.map(([cid]) => cid))).keys()) here.add(cid);
+      for (const [cid, { length }] of await kept.held(batch.map(([each]) => each))) here.set(cid, length);
     }
     return here;
   }
+}
+
+/** Those that can be read. */
+async function thoseOf(reader: BlockReader, cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>> {
+  const all = await unlessDamaged(() => reader.getMany(cids));
+  if (all !== undefined) return all;
+  const found = new Map<Cid, Uint8Array>();
+  for (const cid of cids) {
+    const bytes = await unlessDamaged(() => reader.get(cid));
+    if (bytes !== undefined) found.set(cid, bytes);
+  }
+  return found;
+}
+
+function sum(blocks: Iterable<readonly [Cid, number]>): number {
+  let bytes = 0;
+  for (const [, each] of blocks) bytes += each;
+  return bytes;
 }

@@ -1,14 +1,18 @@
 /**
- * Reads an owner's blocks from copies that are intact. A copy that cannot be read counts as missing, until it can be: a store
- * may lose an object for a while only.
+ * Reads an owner's blocks from copies that are intact. A copy that cannot be read counts as missing. If it is the only one, it
+ * is read again after a while: a store may lose an object for some time only.
  */
 import { describeError, type Log } from "../../base/log.ts";
+import { groupBy } from "../../base/collections.ts";
+import { mapConcurrent, nextTurn } from "../../base/concurrency.ts";
 import { unlessDamaged } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
 import type { Clock } from "../../base/clock.ts";
+import { unless } from "../../base/unless.ts";
 import { blockNotFound } from "../../blocks/not-found.ts";
 import { isIntact } from "../../blocks/verified-reader.ts";
 import { digestOf } from "../../format/blocks/cid.ts";
+import { INDEX_STEP, PACK_READS } from "../limits.ts";
 import type { LogFollower } from "./log-follower.ts";
 import type { CachedBlock, PackCache } from "./pack-cache.ts";
 import { damaged, entering } from "./shared-errors.ts";
@@ -37,11 +41,10 @@ export class IntactBlocks {
   /** One node: read with what lies beside it. Throws `block_not_found`, `block_corrupt`. */
   async node(cid: Cid): Promise<Uint8Array> {
     const place = this.#find(cid);
-    const bytes = place && (await unlessGone(() => this.#options.reader.node(place)));
-    if (bytes !== undefined && isIntact(cid, bytes)) return bytes;
-    const again = await this.#again(cid);
+    const read = place && (await unlessGone(() => this.#options.reader.node(place)));
+    const bytes = read !== undefined && isIntact(cid, read) ? read : await this.#again(cid);
     await this.#keepLast([cid]);
-    return again;
+    return bytes;
   }
 
   /** Throws `block_not_found`, `block_corrupt`. */
@@ -55,14 +58,17 @@ export class IntactBlocks {
   /** Reads these blocks: afterwards only intact ones count as there. */
   async check(cids: readonly Cid[]): Promise<void> {
     const found = await this.#read(cids);
-    for (const cid of cids) if (!found.has(cid)) await unlessDamaged(() => this.#again(cid));
+    if (found.size < cids.length) await this.#options.follower.refresh();
+    const gone = new Set<string>();
+    for (const cid of cids) if (!found.has(cid)) await unlessDamaged(() => this.#firstIntact(cid, gone));
     await this.#keepLast(cids);
   }
 
   /** Reads copies again that could not be read a while ago: afterwards those that are intact count as there. */
   async retry(cids: readonly Cid[]): Promise<void> {
     const { cache } = this.#options;
-    for (const cid of cids) {
+    for (const [index, cid] of cids.entries()) {
+      if (index > 0 && index % INDEX_STEP === 0) await nextTurn();
       for (const place of this.#find(cid) === undefined ? cache().damaged(digestOf(cid), this.#nowMs) : []) {
         if ((await this.#intact(cid, place)) === undefined) cache().markDamaged(digestOf(cid), place.pack, this.#nowMs);
         else cache().markIntact(digestOf(cid), place.pack);
@@ -80,32 +86,46 @@ export class IntactBlocks {
 
   /** The blocks that can be read intact where the cache places them. */
   async #read(cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>> {
-    const places = new Map<Cid, CachedBlock>();
-    for (const cid of cids) {
+    const places = cids.flatMap((cid) => {
       const place = this.#find(cid);
-      if (place !== undefined) places.set(cid, place);
-    }
-    const found = (await unlessGone(() => this.#options.reader.blocks(places))) ?? new Map<Cid, Uint8Array>();
-    for (const [cid, bytes] of found) if (!isIntact(cid, bytes)) found.delete(cid);
+      return place === undefined ? [] : [[cid, place] as const];
+    });
+    const found = new Map<Cid, Uint8Array>();
+    // A lost pack does not cost the others' blocks.
+    await mapConcurrent([...groupBy(places, ([, { pack }]) => pack).values()], PACK_READS, async (some) => {
+      const read = await unlessGone(() => this.#options.reader.blocks(new Map(some)));
+      for (const [cid, bytes] of read ?? []) if (isIntact(cid, bytes)) found.set(cid, bytes);
+    });
     return found;
   }
 
-  async #intact(cid: Cid, place: CachedBlock): Promise<Uint8Array | undefined> {
-    const read = await unlessGone(() => this.#options.reader.blocks(new Map([[cid, place]])));
-    const bytes = read?.get(cid);
+  /** Undefined: it is damaged there, or the pack is gone, which is then noted in `gone`. */
+  async #intact(cid: Cid, place: CachedBlock, gone?: Set<string>): Promise<Uint8Array | undefined> {
+    if (gone?.has(place.pack) === true) return undefined;
+    const reading = () => unless("block_corrupt", () => this.#options.reader.blocks(new Map([[cid, place]])));
+    const isThere = await unless("object_not_found", async () => ({ read: await reading() }));
+    if (isThere === undefined) gone?.add(place.pack);
+    const bytes = isThere?.read?.get(cid);
     return bytes !== undefined && isIntact(cid, bytes) ? bytes : undefined;
   }
 
   /** Reads a block again after reading the log, which may name another copy. Throws `block_not_found`, `block_corrupt`. */
   async #again(cid: Cid): Promise<Uint8Array> {
-    const { cache, follower, log, isLogWhole } = this.#options;
-    await follower.refresh();
+    const { follower } = this.#options;
+    await (this.#find(cid) === undefined ? follower.refreshAll() : follower.refresh());
     await this.retry([cid]);
+    return this.#firstIntact(cid, new Set());
+  }
+
+  /** Marks copies that are not intact; those in `gone` without a look. Throws `block_not_found`, `block_corrupt`. */
+  async #firstIntact(cid: Cid, gone: Set<string>): Promise<Uint8Array> {
+    const { cache, log, isLogWhole } = this.#options;
     for (let place = this.#find(cid); place !== undefined; place = this.#find(cid)) {
-      const bytes = await this.#intact(cid, place);
-      if (bytes !== undefined) return bytes;
       const { pack, offset } = place;
-      log.error("a block is damaged", { cid, pack, offset });
+      const isKnown = gone.has(pack);
+      const bytes = await this.#intact(cid, place, gone);
+      if (bytes !== undefined) return bytes;
+      if (!isKnown) log.error("a block is damaged", { cid, pack, offset });
       cache().markDamaged(digestOf(cid), pack, this.#nowMs);
       if (this.#find(cid) === undefined) throw damaged(cid, place);
     }

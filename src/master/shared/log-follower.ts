@@ -11,10 +11,11 @@ import type { Wallet } from "../../base/ids.ts";
 import { STORE_CONCURRENCY } from "../../base/limits.ts";
 import { describeError } from "../../base/log.ts";
 import type { Ports } from "../../base/ports.ts";
+import { SharedRun } from "../../base/shared-run.ts";
 import type { PackRow } from "../../format/blocks/pack.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
 import { readFooter } from "../../packs/pack-footer.ts";
-import type { PackCache } from "./pack-cache.ts";
+import type { CachedPack, PackCache } from "./pack-cache.ts";
 import { objectOf } from "./pack-objects.ts";
 
 export interface FollowerOptions extends Pick<Ports, "clock" | "log"> {
@@ -32,8 +33,8 @@ export const FOOTER_GUESS_BYTES = 64 * 1024;
 
 export class LogFollower {
   readonly #options: FollowerOptions;
-  #running: Promise<void> | undefined;
-  #next: Promise<void> | undefined;
+  readonly #reading = new SharedRun(() => this.#read());
+  readonly #retrying = new SharedRun(() => this.#retry());
   #heard: { readonly nowMs: number; readonly atMs: number } | undefined;
   /** How often the cache was emptied. */
   #emptied = 0;
@@ -53,15 +54,16 @@ export class LogFollower {
   }
 
   /** Reads the log to its end, beginning after this call. Calls meanwhile share the next reading. */
-  refresh(): Promise<void> {
-    if (this.#running === undefined) return this.#begin();
-    this.#next ??= this.#running
-      .catch(() => {})
-      .then(() => {
-        this.#next = undefined;
-        return this.#begin();
-      });
-    return this.#next;
+  async refresh(): Promise<void> {
+    await this.#reading.run();
+    // Beside other work: the store may be slow where it has lost something. Never rejects.
+    if (!this.#retrying.active && this.#unread().length > 0) void this.#retrying.run();
+  }
+
+  /** As `refresh`, and reads packs again that could not be read a while ago. */
+  async refreshAll(): Promise<void> {
+    await this.refresh();
+    await this.#retrying.idle();
   }
 
   /** Call after emptying the cache. A reading under way then starts over; otherwise packs that it has read would stay unknown. */
@@ -72,14 +74,6 @@ export class LogFollower {
   /** Enters a pack that this master wrote. */
   entered(entry: Pick<LogEntry, "pack" | "bytes" | "createdMs">, rows: Iterable<PackRow>): void {
     this.#options.cache().add({ ...entry, state: PACK_STATES.live }, rows);
-  }
-
-  #begin(): Promise<void> {
-    const running = this.#read().finally(() => {
-      if (this.#running === running) this.#running = undefined;
-    });
-    this.#running = running;
-    return running;
   }
 
   async #read(): Promise<void> {
@@ -101,7 +95,6 @@ export class LogFollower {
       // The era is known only at the end of the log.
       read.readTo(page.entries.at(-1)?.position ?? from, page.more ? read.era : page.era);
       if (page.more) continue;
-      await this.#retry(emptied);
       this.#heard = { nowMs: page.nowMs, atMs };
       return;
     }
@@ -126,15 +119,19 @@ export class LogFollower {
     });
   }
 
-  /** Reads packs that could not be read a while ago: the store may have lost them for that time only. */
-  async #retry(emptied: number): Promise<void> {
-    const unread = this.#options.cache().unread(this.#nowMs);
-    await mapConcurrent(unread, STORE_CONCURRENCY, async (pack) => {
+  #unread(): CachedPack[] {
+    return this.#options.cache().unread(this.#nowMs);
+  }
+
+  /** The store may have lost packs for a while only. */
+  async #retry(): Promise<void> {
+    const emptied = this.#emptied;
+    await mapConcurrent(this.#unread(), STORE_CONCURRENCY, async (pack) => {
       // It stays missing until it can be read, whatever the reason.
-      const rows = await this.#rowsOf(pack.pack).catch(() => undefined);
+      const rows = await this.#footer(pack.pack).catch(() => undefined);
       if (rows === undefined) this.#cacheSince(emptied)?.addUnread(pack, this.#nowMs);
       else this.#cacheSince(emptied)?.add(pack, rows);
-    });
+    }).catch(() => {});
   }
 
   get #nowMs(): number {
@@ -149,10 +146,9 @@ export class LogFollower {
 
   /** Undefined: the pack is lost or damaged, so its blocks are missing. */
   async #rowsOf(pack: string): Promise<PackRow[] | undefined> {
-    const { objects, log, owner } = this.#options;
+    const { log, owner } = this.#options;
     try {
-      const { footer } = await readFooter((length) => objects.getTail(objectOf(pack), length), FOOTER_GUESS_BYTES);
-      return [...footer];
+      return await this.#footer(pack);
     } catch (error) {
       if (!isDamage(error)) throw error;
       log.error("a pack of the log cannot be read: its blocks are missing", {
@@ -162,5 +158,11 @@ export class LogFollower {
       });
       return undefined;
     }
+  }
+
+  async #footer(pack: string): Promise<PackRow[]> {
+    const { objects } = this.#options;
+    const { footer } = await readFooter((length) => objects.getTail(objectOf(pack), length), FOOTER_GUESS_BYTES);
+    return [...footer];
   }
 }

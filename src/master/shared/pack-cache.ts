@@ -151,8 +151,8 @@ export class PackCache {
     this.#changing(() => {
       const put = "INSERT OR IGNORE INTO packs (name, state, bytes, created_ms) VALUES (?, ?, ?, ?)";
       const { changes, lastInsertRowid: id } = this.#db.prepare(put).run(pack, state, bytes, createdMs);
-      if (changes === 0) return;
       this.#db.prepare("DELETE FROM unread WHERE name = ?").run(pack);
+      if (changes === 0) return;
       const isKnown = this.#db.prepare("SELECT 1 FROM blocks WHERE digest = ? LIMIT 1");
       const insert = this.#db.prepare(
         "INSERT OR IGNORE INTO blocks (digest, pack, offset, length) VALUES (?, ?, ?, ?)",
@@ -166,9 +166,14 @@ export class PackCache {
     });
   }
 
-  /** Notes a pack whose footer cannot be read: its blocks are missing. */
+  /** Notes a pack whose footer cannot be read: its blocks are missing. Does nothing if the pack was added meanwhile. */
   addUnread({ pack, state, bytes, createdMs }: CachedPack, nowMs: number): void {
+    if (this.pack(pack) !== undefined) return;
     this.#db.prepare("INSERT OR REPLACE INTO unread VALUES (?, ?, ?, ?, ?)").run(pack, state, bytes, createdMs, nowMs);
+  }
+
+  isUnread(name: string): boolean {
+    return this.#db.prepare("SELECT 1 FROM unread WHERE name = ?").get(name) !== undefined;
   }
 
   /** Some of the packs that could not be read a while ago. */

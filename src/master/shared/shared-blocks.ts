@@ -235,7 +235,7 @@ export class SharedBlocks implements OwnerBlocks, Closable {
   }
 
   async #lookAgain(cids: readonly Cid[]): Promise<void> {
-    await this.follower.refresh();
+    await this.follower.refreshAll();
     await this.#intact.retry(cids);
   }
 

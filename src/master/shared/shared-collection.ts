@@ -149,7 +149,9 @@ class SharedCollection {
   async #deleteCondemned(packs: ReadonlyMap<string, LogEntry>, era: number, nowMs: number): Promise<void> {
     const { arbiter, owner, objects, blocks, leaseMs, log } = this.#options;
     const condemned = [...packs.values()].filter(({ state }) => state === PACK_STATES.condemned);
-    const due = condemned.filter(({ changedMs }) => changedMs < nowMs - leaseMs).map(({ pack }) => pack);
+    const old = condemned.filter(({ changedMs }) => changedMs < nowMs - leaseMs).map(({ pack }) => pack);
+    // What is in a pack that cannot be read now may be needed.
+    const due = old.filter((pack) => !blocks.cache.isUnread(pack));
     if (due.length === 0) return;
     await this.#checkCopies(due);
     for (const portion of inPortions(due, CHANGED_PACKS)) {

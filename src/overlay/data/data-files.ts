@@ -10,7 +10,7 @@ import { dataFileName, parseDataFileName } from "./data-file-names.ts";
 import { EagerInodes } from "./eager-inodes.ts";
 import { FileSyncs } from "./file-syncs.ts";
 import { OpenDataFiles } from "./open-files.ts";
-import { SharedSync } from "../disk/shared-sync.ts";
+import { SharedRun } from "../../base/shared-run.ts";
 import { SmallFiles } from "./small-files.ts";
 import { StoredBytes } from "./stored-bytes.ts";
 import type { Segment } from "../../fstree/change-set.ts";
@@ -40,7 +40,7 @@ export class DataFiles {
   readonly #carried = new UnsyncedFiles();
   readonly #eager = new EagerInodes((ino) => this.sync(ino));
   readonly #syncs: FileSyncs;
-  readonly #folderSync: SharedSync;
+  readonly #folderSync: SharedRun;
   /** True at first: another process may have created files without syncing the folder. */
   #folderChanged = true;
   #discarded: string[] = [];
@@ -49,7 +49,7 @@ export class DataFiles {
   constructor(storage: OverlayStorage, maxOpen: number, earlyBytes?: number) {
     this.beginnings = new Beginnings(earlyBytes);
     this.#storage = storage;
-    this.#folderSync = new SharedSync(() => storage.syncFolder("data"));
+    this.#folderSync = new SharedRun(() => storage.syncFolder("data"));
     this.#open = new OpenDataFiles(storage, maxOpen);
     this.#syncs = new FileSyncs(this.#open);
     for (const name of storage.list("data")) {

@@ -4,14 +4,14 @@
  * needs the journal.
  */
 import type { Ino } from "../../base/ids.ts";
-import { SharedSync } from "../disk/shared-sync.ts";
+import { SharedRun } from "../../base/shared-run.ts";
 
 export class EagerInodes {
   readonly #sync: (ino: Ino) => Promise<void>;
   readonly #waiting = new Set<Ino>();
   /** Their last sync failed. */
   readonly #failed = new Set<Ino>();
-  readonly #runs = new SharedSync(() => this.#run());
+  readonly #runs = new SharedRun(() => this.#run());
 
   constructor(sync: (ino: Ino) => Promise<void>) {
     this.#sync = sync;

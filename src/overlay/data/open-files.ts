@@ -1,14 +1,14 @@
 /** Open data files, up to a bound. The least recently used is closed first; none is closed while it is being synced. */
 import { nextTurn } from "../../base/concurrency.ts";
 import { SynclineError } from "../../base/errors.ts";
-import { SharedSync } from "../disk/shared-sync.ts";
+import { SharedRun } from "../../base/shared-run.ts";
 import { goneDataFile } from "../disk/storage-error.ts";
 import type { OverlayStorage, StoredFile } from "../disk/storage.ts";
 import type { Span } from "./unsynced-files.ts";
 
 interface OpenFile {
   readonly file: StoredFile;
-  readonly sync: SharedSync;
+  readonly sync: SharedRun;
 }
 
 export class OpenDataFiles {
@@ -37,7 +37,7 @@ export class OpenDataFiles {
     const file = this.#storage.openFile("data", name, create);
     if (file === undefined) throw goneDataFile(name);
     if (this.#open.size >= this.#capacity) this.#closeOldest();
-    this.#open.set(name, { file, sync: new SharedSync(() => file.sync()) });
+    this.#open.set(name, { file, sync: new SharedRun(() => file.sync()) });
     return file;
   }
 

@@ -7,7 +7,7 @@ import { EncodedObjects } from "./encoded-objects.ts";
 import type { Journal } from "./journal.ts";
 import { writeJournalRecord } from "./journal-codec.ts";
 import { changedSince } from "../settle.ts";
-import { SharedSync } from "../disk/shared-sync.ts";
+import { SharedRun } from "../../base/shared-run.ts";
 import type { TableSync } from "../disk/table-sync.ts";
 import type { OverlayState } from "../state.ts";
 import type { Ino } from "../../base/ids.ts";
@@ -44,7 +44,7 @@ export class Checkpointer {
   readonly #bytes: number;
   readonly #syncData: () => Promise<void>;
   readonly #answers: Answers;
-  readonly #runs: SharedSync;
+  readonly #runs: SharedRun;
   /** Whether a checkpoint is being written: the tables take nothing else meanwhile. */
   isWriting = false;
   /** Bytes that the last checkpoint wrote. */
@@ -69,7 +69,7 @@ export class Checkpointer {
     this.#state = state;
     this.#bytes = bytes;
     this.#syncData = syncData;
-    this.#runs = new SharedSync(() => this.#run());
+    this.#runs = new SharedRun(() => this.#run());
   }
 
   /** Whether the journal has grown enough for a checkpoint. */

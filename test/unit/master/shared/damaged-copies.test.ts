@@ -1,7 +1,10 @@
 /** Copies of blocks that are damaged or lost, while several masters serve: what one of them has found out, the others do not know. */
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
+import { PACK_STATES } from "../../../../src/arbiter/arbiter.ts";
 import { silentLog } from "../../../../src/base/log.ts";
 import { systemRandom } from "../../../../src/base/random.ts";
+import { digestOf } from "../../../../src/format/blocks/cid.ts";
+import { objectOf } from "../../../../src/master/shared/pack-objects.ts";
 import { SharedStores } from "../../../../src/master/shared/shared-stores.ts";
 import { type ObjectStore, objectNotFound } from "../../../../src/objects/object-store.ts";
 import { systemDatabases } from "../../../../src/objects/databases.ts";
@@ -59,7 +62,7 @@ async function harmedCopy(how: Harm) {
       await b.collect(owner);
     }
   };
-  return { world, chunk, blocks, others: await b.stores.of(owner), collectLater };
+  return { world, clock, chunk, blocks, others: await b.stores.of(owner), collectLater };
 }
 
 test.each(HARMS)("a pack that is due stays if the copy of what is needed of it is %s", async (how) => {
@@ -94,6 +97,59 @@ test.each(HARMS)("a block that one master finds %s is healed by an upload to ano
   expect(await b.put([block])).toEqual({ stored: 1, known: 0 });
   for (const blocks of [a, b, await world.master().stores.of(owner)])
     expect(Buffer.compare(await blocks.get(block.cid), block.bytes)).toBe(0);
+});
+
+test("a collection keeps a condemned pack that it cannot read", async () => {
+  const { world, clock, chunk } = await harmedCopy("flipped");
+  const store = world.objects.of(owner);
+  const { entries } = await world.arbiter.packs.after(owner, 0);
+  const condemned = entries.filter(({ state }) => state === PACK_STATES.condemned).map(({ pack }) => pack);
+  const getTail = store.getTail.bind(store);
+  store.getTail = async (name, length) => {
+    if (condemned.some((pack) => name.includes(pack))) throw objectNotFound("memory:", name);
+    return getTail(name, length);
+  };
+  await clock.advance(LEASE_MS + 1_000);
+  await world.master().collect(owner);
+  store.getTail = getTail;
+  const there = await world.master().stores.of(owner);
+  expect(Buffer.compare(await there.get(chunk.cid), chunk.bytes)).toBe(0);
+});
+
+test("a node whose other copy was found lost keeps its pack, though that is condemned only later", async () => {
+  const world = new SharedWorld(new ManualClock());
+  const [a, b] = [await world.master().stores.of(owner), await world.master().stores.of(owner)];
+  const node = nodeBlock("node", blockOf("raw", noise(10, 1)));
+  await a.put([node]);
+  // Written by the other master, which had not read the log.
+  await b.put([node]);
+  await a.era();
+  const lost = a.cache.find(digestOf(node.cid))?.pack ?? "";
+  await world.objects.of(owner).delete(objectOf(lost));
+  expect(Buffer.compare(await a.get(node.cid), node.bytes)).toBe(0);
+  const intact = a.cache.packs().map(({ pack }) => pack);
+  await world.arbiter.packs.change(owner, {
+    add: [],
+    condemn: intact.filter((pack) => pack !== lost),
+    begunMs: 0,
+    patienceMs: LEASE_MS,
+  });
+  await a.era();
+  expect(await a.has([node.cid])).toEqual(new Set());
+  await a.get(node.cid);
+  expect(await a.has([node.cid])).toEqual(new Set([node.cid]));
+});
+
+test("known blocks that are sent again after their pack was lost are stored, at the cost of a few readings of the log", async () => {
+  const world = new SharedWorld(new ManualClock());
+  const blocks = await world.master().stores.of(owner);
+  const many = Array.from({ length: 500 }, (_, seed) => blockOf("raw", noise(100, seed)));
+  await blocks.put(many);
+  const store = world.objects.of(owner);
+  for (const name of await packsIn(store)) await store.delete(name);
+  const after = vi.spyOn(world.arbiter.packs, "after");
+  expect(await blocks.put(many)).toEqual({ stored: many.length, known: 0 });
+  expect(after.mock.calls.length).toBeLessThan(5);
 });
 
 /** A master with a cache on disk, over a store that can say for a while that it has no objects. */

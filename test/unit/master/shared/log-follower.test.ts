@@ -75,3 +75,71 @@ test("a condemned pack stays so though its writer enters it while its footer is 
   expect(cache.find(built.footer.row(0).digest)).toMatchObject({ isLive: false });
   cache.close();
 });
+
+/** A follower of a log with one pack, whose footer is read by `footer`. Counts the errors that it logs. */
+async function following(footer: (follower: LogFollower) => Promise<never>) {
+  const cache = PackCache.open(join(await temporaryFolder(), "cache"), systemDatabases);
+  const clock = new ManualClock();
+  const times = { createdMs: 1, changedMs: 1 };
+  const entry: LogEntry = { pack: PACK, bytes: 10, rows: 1, state: PACK_STATES.live, position: 1, ...times };
+  const after = async (_: Wallet, from: number) => {
+    return { era: 1, entries: from === 0 ? [entry] : [], more: false, nowMs: 3, position: 1 };
+  };
+  const counts = { errors: 0, footers: 0 };
+  const follower: LogFollower = new LogFollower({
+    owner: `0x${"11".repeat(20)}` as Wallet,
+    arbiter: { packs: { after } as unknown as PackLog },
+    objects: alteredStore(new MemoryObjectStore(), {
+      getTail: async () => {
+        counts.footers++;
+        return footer(follower);
+      },
+    }),
+    clock,
+    log: { ...silentLog, error: () => void counts.errors++ },
+    cache: () => cache,
+    onWentBack: async () => {},
+  });
+  return { cache, clock, follower, counts };
+}
+
+const PACK = "0".repeat(32);
+const lost = async () => {
+  throw new SynclineError("object_not_found", "no such object");
+};
+
+test("a pack that stays lost is tried again, and reported once", async () => {
+  const { clock, follower, counts } = await following(lost);
+  for (let minute = 0; minute < 10; minute++) {
+    await follower.refreshAll();
+    await clock.advance(61_000);
+  }
+  expect(counts).toEqual({ errors: 1, footers: 10 });
+});
+
+test("a footer that hangs as it is tried again holds up no reading of the log", async () => {
+  let isFirst = true;
+  const { clock, follower } = await following(async () => {
+    if (!isFirst) return new Promise<never>(() => {});
+    isFirst = false;
+    return lost();
+  });
+  await follower.refresh();
+  await clock.advance(61_000);
+  await follower.refresh();
+  await clock.advance(61_000);
+  await follower.refresh();
+  expect(follower.ageMs).toBe(0);
+});
+
+test("a pack that its writer enters while its footer cannot be read is not tried again", async () => {
+  const { cache, clock, follower, counts } = await following(async (entering) => {
+    entering.entered({ pack: PACK, bytes: 10, createdMs: 1 }, []);
+    return lost();
+  });
+  await follower.refreshAll();
+  await clock.advance(61_000);
+  await follower.refreshAll();
+  expect(counts.footers).toBe(1);
+  expect(cache.isUnread(PACK)).toBe(false);
+});

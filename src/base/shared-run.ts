@@ -1,5 +1,5 @@
 /** Slow work that many callers wait for: one run at a time. Callers that arrive during a run share the next one. */
-export class SharedSync {
+export class SharedRun {
   readonly #work: () => Promise<void>;
   #running: Promise<void> | undefined;
   #next: Promise<void> | undefined;

@@ -1,10 +1,10 @@
 import { expect, test } from "vitest";
-import { nextTurn } from "../../../../src/base/concurrency.ts";
-import { SharedSync } from "../../../../src/overlay/disk/shared-sync.ts";
+import { nextTurn } from "../../../src/base/concurrency.ts";
+import { SharedRun } from "../../../src/base/shared-run.ts";
 
 test("one run at a time, also for a caller that comes back as soon as its run has ended", async () => {
   let [runs, running, most] = [0, 0, 0];
-  const shared = new SharedSync(async () => {
+  const shared = new SharedRun(async () => {
     runs++;
     most = Math.max(most, ++running);
     await nextTurn();
