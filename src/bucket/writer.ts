@@ -157,12 +157,13 @@ export class BucketWriter implements AsyncDisposable {
 
   /**
    * Gives the file at `existing` another name in an existing directory, also in place of another file. Throws
-   * `is_a_directory`, `no_such_path`.
+   * `is_a_directory`, `not_a_directory`, `no_such_path`.
    */
   async link(path: Path, existing: Path): Promise<void> {
     const file = await this.#at(existing);
+    if (file === undefined) throw noSuchPath(existing);
     const { directory, name } = await this.#slotOf(path);
-    if (file === undefined || directory === undefined) throw noSuchPath(file === undefined ? existing : path);
+    if (directory === undefined) throw noSuchPath(path);
     const now = await this.#draft.child(directory, name);
     if (now === file) return;
     if (file.record.type === "directory" || now?.record.type === "directory") throw isADirectoryError(path);
@@ -174,12 +175,13 @@ export class BucketWriter implements AsyncDisposable {
   /**
    * Moves an object to another path in an existing directory, replacing what is there. A file that replaces a file becomes
    * that file, with the moved one's bytes and attributes, if neither has other names or it is the other's conflict copy:
-   * concurrent edits apply to it. A moved conflict copy stops being one. Throws `no_such_path`.
+   * concurrent edits apply to it. A moved conflict copy stops being one. Throws `no_such_path`, `not_a_directory`.
    */
   async move(path: Path, to: Path): Promise<void> {
-    const [found, from] = [await this.#at(path), await this.#slotOf(path)];
-    const [now, target] = [await this.#at(to), await this.#slotOf(to)];
-    if (found === undefined || from.directory === undefined) throw noSuchPath(path);
+    const found = await this.#at(path);
+    if (found === undefined) throw noSuchPath(path);
+    const [now, from, target] = [await this.#at(to), await this.#slotOf(path), await this.#slotOf(to)];
+    if (from.directory === undefined) throw noSuchPath(path);
     if (target.directory === undefined) throw noSuchPath(to.slice(0, -1));
     const record = { ...found.record, conflict: undefined };
     if (now !== undefined && maySucceed(found, now)) {
@@ -199,8 +201,9 @@ export class BucketWriter implements AsyncDisposable {
   /** Removes a path and everything below it. Returns the number of names removed. Throws `no_such_path`. */
   async remove(path: Path): Promise<number> {
     const found = await this.#at(path);
+    if (found === undefined) throw noSuchPath(path);
     const { directory, name } = await this.#slotOf(path);
-    if (found === undefined || directory === undefined) throw noSuchPath(path);
+    if (directory === undefined) throw noSuchPath(path);
     const restorer = this.#restorer(this.#base);
     await restorer.remove(found, directory, name);
     this.#touch(directory);
@@ -290,10 +293,13 @@ export class BucketWriter implements AsyncDisposable {
     return { directory: await this.#directory(path.slice(0, -1), { ...attributes, mode: 0o755 }), name };
   }
 
+  /** Throws `not_a_directory` if something else is in place of the directory. */
   async #slotOf(path: Path): Promise<{ directory: Draft | undefined; name: FileName }> {
     const name = path.at(-1);
     if (name === undefined) throw new SynclineError("usage", "The root directory cannot be removed.");
-    return { directory: await this.#at(path.slice(0, -1)), name };
+    const directory = await this.#at(path.slice(0, -1));
+    if (directory !== undefined && directory.record.type !== "directory") throw notADirectory(path.slice(0, -1));
+    return { directory, name };
   }
 
   /** The object of this type at a name, if that is its only name; else removes the name. Throws `is_a_directory`. */

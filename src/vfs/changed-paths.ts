@@ -9,7 +9,7 @@ export type TreePath = readonly FileName[];
 
 /**
  * All paths where something changed: created, modified, removed or moved, each once, with the whole contents of a directory
- * that moved in. Undefined: there are too many. Rejects as the node store does.
+ * that moved in or was replaced. Undefined: there are too many. Rejects as the node store does.
  */
 export async function changedPaths(nodes: NodeStore, from: Cid, to: Cid): Promise<TreePath[] | undefined> {
   const changes = await differences(nodes, from, to);
@@ -41,11 +41,15 @@ class Paths {
     // A directory that is gone counts at its old place.
     const directory = (await this.#directory(this.#to, parent)) ?? (await this.#directory(this.#from, parent));
     if (directory === undefined) return;
-    this.#add([...directory, name]);
+    const path = [...directory, name];
+    this.#add(path);
     if (after === undefined || after === before) return;
+    // A directory that was moved away is not missed where another object has its name: what was in it is.
+    const left = before === undefined ? undefined : await readSelf(this.#nodes, this.#from, before);
+    if (before !== undefined && left?.kind === "directory") await this.#tree(this.#from, before, path);
     // Entries of a new directory changed by themselves; entries of a moved one did not.
     const [old, now] = [await readSelf(this.#nodes, this.#from, after), await readSelf(this.#nodes, this.#to, after)];
-    if (old?.kind === "directory" && now?.kind === "directory") await this.#tree(after, [...directory, name]);
+    if (old?.kind === "directory" && now?.kind === "directory") await this.#tree(this.#to, after, path);
   }
 
   async #self(id: FileId): Promise<void> {
@@ -61,10 +65,10 @@ class Paths {
     }
   }
 
-  async #tree(id: FileId, path: TreePath): Promise<void> {
+  async #tree(tree: Cid, id: FileId, path: TreePath): Promise<void> {
     const waiting = [{ id, path }];
     for (let at = waiting.pop(); at !== undefined; at = waiting.pop()) {
-      for await (const { name, dentry } of listDirectory(this.#nodes, this.#to, at.id)) {
+      for await (const { name, dentry } of listDirectory(this.#nodes, tree, at.id)) {
         // More paths would be discarded anyway, and a damaged tree may have directories inside themselves.
         if (this.paths.size > MAX_LISTED_CHANGES) return;
         const inner = [...at.path, name];

@@ -92,6 +92,7 @@ export class DraftTree {
   }
 
   link(draft: Draft, directory: Draft, name: FileName): void {
+    if (directory.record.type !== "directory") throw new SynclineError("internal", "A name was given below a file.");
     this.#change(draft.ino).names.push({ parent: directory.ino, name });
     this.#setEntry(directory.ino, name, draft.ino);
   }

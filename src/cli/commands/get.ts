@@ -2,6 +2,7 @@
 import { stat, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { SynclineError } from "../../base/errors.ts";
+import type { FileType } from "../../format/files/record.ts";
 import type { FileName } from "../../base/ids.ts";
 import { escapeForPrint, nameFromText, nameToBytes, nameToText } from "../../base/names.ts";
 import { unless } from "../../base/unless.ts";
@@ -55,7 +56,7 @@ export const register = command({
         hint: "Add -r to get the whole directory.",
       });
     }
-    const { folder, name, text } = await targetOf(args[1], path);
+    const { folder, name, text } = await targetOf(args[1], path, type);
     await requireFolder(folder);
     await refuseOwnTarget(path.address, folder, nameToBytes(name), text);
     using progress = output.progress("get", { files: 1, bytes: size });
@@ -102,12 +103,17 @@ async function isWrittenInto(given: string): Promise<boolean> {
 }
 
 /** As cp: into an existing directory, else under the given name. */
-async function targetOf(given: string | undefined, { names, address }: BucketPath): Promise<Target> {
+async function targetOf(given: string | undefined, { names, address }: BucketPath, type: FileType): Promise<Target> {
   const name = names.at(-1) ?? nameFromText(parseAddress(address).name);
   if (given === undefined) return { folder: ".", name, text: nameToText(name) };
   const found = await stat(given).catch(() => undefined);
   if (found?.isDirectory() === true) return { folder: given, name, text: join(given, nameToText(name)) };
   requireKnownBytes(given);
+  if (type !== "directory" && /\/\.?$/.test(given)) {
+    throw new SynclineError("local_io_failed", `${printText(given)} is not a directory.`, {
+      hint: "To make it one: mkdir -p DIR. For a file of that name, leave out the slash.",
+    });
+  }
   return { folder: dirname(given), name: nameFromText(basename(given)), text: given };
 }
 

@@ -8,11 +8,12 @@ import { countBuffers, releaseMemory } from "../../runtime/memory.ts";
 import { SynclineError } from "../../base/errors.ts";
 import { escapeForPrint, nameFromBytes } from "../../base/names.ts";
 import type { BucketWriter, Path } from "../../bucket/writer.ts";
+import { Elsewhere } from "../../bucket/writer/elsewhere.ts";
 import { sourceOfStream } from "../../bucket/writer/file-source.ts";
 import { openRealDisk } from "../../sync/disk/real-disk.ts";
 import { type BucketPath, locateBucket } from "./bucket-path.ts";
 import { openWriterFor } from "./bucket-writer.ts";
-import { noteConflicts } from "./conflict-report.ts";
+import { noteConflicts, noteElsewhere } from "./conflict-report.ts";
 import { type Call, command } from "../command.ts";
 import { CopyIn } from "./copy-in.ts";
 import { setModified } from "./file-times.ts";
@@ -54,7 +55,7 @@ async function put(call: Call<"recursive" | BucketOption>): Promise<void> {
   countBuffers();
   const { root, files, bytes, skipped, conflicts, figures, unsteady, vanished } =
     source === "-" || (await isStream(source))
-      ? await putStream(call, writer, path, note)
+      ? await putStream(call, session, path, note)
       : await putFiles(call, session, { given: path.names, target: await targetOf(writer, path, source) }, note);
   if (skipped > 0) output.notice(`Skipped ${skipped} fifos, sockets and devices.`);
   if (vanished.length > 0) output.notice(`Left out what was removed meanwhile: ${listed(vanished)}.`);
@@ -135,8 +136,8 @@ async function isStream(source: string): Promise<boolean> {
 }
 
 async function putStream(
-  { args, runtime }: Call,
-  writer: BucketWriter,
+  { args, runtime, output }: Call,
+  { bucket, writer }: CommandWriter,
   { names: target, directory }: BucketPath,
   note: string,
 ): Promise<Put> {
@@ -153,6 +154,7 @@ async function putStream(
   const [uid, gid] = [process.getuid?.() ?? 0, process.getgid?.() ?? 0];
   await writer.putFile(target, stream, { mode: 0o644, uid, gid });
   const { root, conflicts, figures } = requirePublished(await writer.publish(note));
+  noteElsewhere(output, target, await new Elsewhere(bucket, writer.base, root.commit).of(target, target));
   const nothing = { skipped: 0, unsteady: [], vanished: [] };
   return { root, conflicts: conflicts.length, figures, files: 1, bytes: stream.size, ...nothing };
 }

@@ -53,8 +53,8 @@ export class Etags {
   }
 
   /** Identifies a file's current bytes, for later comparison, by its current attributes. Throws BlockMiss. */
-  bytesOf({ ino, size, mtimeNs }: Attributes): Bytes {
-    return { ...this.#names.contentName(ino), ino, size, mtimeNs };
+  bytesOf({ ino, size, ctimeNs }: Attributes): Bytes {
+    return { ...this.#names.contentName(ino), ino, size, ctimeNs };
   }
 
   /** Whether the file still has these bytes. Throws BlockMiss. */
@@ -62,9 +62,9 @@ export class Etags {
     const now = this.#names.contentName(bytes.ino);
     if (now.name !== undefined && bytes.name !== undefined) return now.name === bytes.name;
     if (now.version === bytes.version && now.name === bytes.name) return true;
-    // Published meanwhile, or changed: the times decide.
-    const { size, mtimeNs } = fs.getAttributes(bytes.ino);
-    return now.name !== undefined && size === bytes.size && mtimeNs === bytes.mtimeNs;
+    // Published meanwhile, or changed: the ctime decides, since programs can set the mtime.
+    const { size, ctimeNs } = fs.getAttributes(bytes.ino);
+    return now.name !== undefined && size === bytes.size && ctimeNs === bytes.ctimeNs;
   }
 
   /** `to` has the same bytes now. */
@@ -104,7 +104,7 @@ const TAG_LETTERS = 32;
 export interface Bytes extends ContentName {
   readonly ino: Ino;
   readonly size: number;
-  readonly mtimeNs: bigint;
+  readonly ctimeNs: bigint;
 }
 
 /** Computes the name of a body while it arrives. */

@@ -1,4 +1,6 @@
 /** The WebDAV door: reading and changing names while others replace what they lead to. */
+import { once } from "node:events";
+import { type IncomingMessage, request as send } from "node:http";
 import { describe, expect, test } from "vitest";
 import { ERRNO } from "../../../src/base/errno.ts";
 import { type FileName, type Ino, ROOT_INO } from "../../../src/base/ids.ts";
@@ -164,4 +166,29 @@ test("a request that is under way when the door is closed changes nothing more",
   expect((await fs.snapshot()).size).toBeGreaterThan(400);
   expect(await dav.status("MKCOL", "/e")).toBeGreaterThanOrEqual(500);
   expect(await fs.find("e")).toBeUndefined();
+});
+
+test("a download of a large unpublished file that is rewritten in place with its old mtime, and published, does not mix both", async () => {
+  await using dav = await DavServer.start();
+  const { fs } = dav;
+  const MIB = 1024 * 1024;
+  const [size, ino] = [24 * MIB, await fs.make("big")];
+  const fill = async (letter: string) => {
+    for (let at = 0; at < size; at += MIB) await fs.write(ino, at, Buffer.alloc(MIB, letter));
+  };
+  await fill("A");
+  const mtimeNs = (await fs.find("big"))?.mtimeNs ?? 0n;
+  const request = send({ host: "127.0.0.1", port: dav.port, path: "/big", agent: false });
+  request.end();
+  const [response] = (await once(request, "response")) as [IncomingMessage];
+  response.pause();
+  await fill("B");
+  await fs.run((vfs) => vfs.setAttributes(ino, { mtimeNs }));
+  await fs.publish();
+  const pieces: Buffer[] = [];
+  const arriving = async () => {
+    for await (const piece of response) pieces.push(piece as Buffer);
+  };
+  await expect(arriving()).rejects.toThrow("aborted");
+  expect(Buffer.concat(pieces).includes("B")).toBe(false);
 });

@@ -41,6 +41,31 @@ describe("sync-collection", () => {
     expect(body).toMatch(/<D:sync-token>urn:syncline:tree:bafyr4i\w+<\/D:sync-token>/);
   });
 
+  test("what was in a folder is reported as gone where another folder has its name now", async () => {
+    await using dav = await serve();
+    const { fs } = dav;
+    for (const folder of ["a", "b", "c"]) {
+      await fs.makeDirectory(folder);
+      await fs.make(`${folder}/in-${folder}`, "x");
+    }
+    await fs.publish();
+    const first = await sync(dav, "/", "");
+    // Two folders swap their names, and one is moved away and made anew.
+    for (const [from, to] of [
+      ["a", "t"],
+      ["b", "a"],
+      ["t", "b"],
+      ["c", "d"],
+    ] as const)
+      await fs.rename(from, to);
+    await fs.makeDirectory("c");
+    await fs.publish();
+    const { members } = await sync(dav, "/", first.token);
+    expect(members).toEqual(
+      expect.arrayContaining(["/a/in-a gone", "/a/in-b", "/b/in-a", "/b/in-b gone", "/c/in-c gone", "/d/in-c"]),
+    );
+  });
+
   test("the first report lists everything, the next what was created, changed, moved and removed since", async () => {
     await using dav = await serve();
     const { fs } = dav;

@@ -81,3 +81,14 @@ test.skipIf(process.platform !== "linux")(
     expect(lstatSync(at("stdout")).isSymbolicLink()).toBe(true);
   },
 );
+
+test.each(["missing/", "README/", "missing/.", "README/."])(
+  "a file is not copied to %s, which is no directory",
+  async (given) => {
+    const { at, address, run } = await world();
+    writeFileSync(at("README"), "mine");
+    const { status, err } = await run("get", `${address}/d/z`, at("") + given);
+    expect([status, JSON.parse(err)]).toEqual([1, expect.objectContaining({ code: "local_io_failed" })]);
+    expect(readFileSync(at("README"), "utf8")).toBe("mine");
+  },
+);

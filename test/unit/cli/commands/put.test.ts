@@ -77,6 +77,17 @@ test("a put names the conflict with what others wrote while it read, and both ve
   expect(Object.values(await world.files()).sort()).toEqual(["ours", "theirs"]);
 });
 
+test("a put tells where its bytes are if others moved the file while it read", async () => {
+  const world = await CommandWorld.create("f");
+  async function* input() {
+    await world.done("mv", `${world.address}/f`, `${world.address}/old`);
+    yield Buffer.from("ours");
+  }
+  const { status, err } = await world.runReading(input, "put", "-", `${world.address}/f`);
+  expect([status, JSON.parse(err)]).toEqual([0, { notice: "f is now at old: others changed it meanwhile." }]);
+  expect(await world.files()).toEqual({ old: "ours" });
+});
+
 test("if the bucket's folder goes away, put does not promise to resume, and succeeds when run again", async () => {
   const world = await CommandWorld.create("f");
   const bucket = join(world.folder, "bucket");
