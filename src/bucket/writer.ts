@@ -163,7 +163,6 @@ export class BucketWriter implements AsyncDisposable {
     const file = await this.#at(existing);
     if (file === undefined) throw noSuchPath(existing);
     const { directory, name } = await this.#slotOf(path);
-    if (directory === undefined) throw noSuchPath(path);
     const now = await this.#draft.child(directory, name);
     if (now === file) return;
     if (file.record.type === "directory" || now?.record.type === "directory") throw isADirectoryError(path);
@@ -181,8 +180,6 @@ export class BucketWriter implements AsyncDisposable {
     const found = await this.#at(path);
     if (found === undefined) throw noSuchPath(path);
     const [now, from, target] = [await this.#at(to), await this.#slotOf(path), await this.#slotOf(to)];
-    if (from.directory === undefined) throw noSuchPath(path);
-    if (target.directory === undefined) throw noSuchPath(to.slice(0, -1));
     const record = { ...found.record, conflict: undefined };
     if (now !== undefined && maySucceed(found, now)) {
       this.#draft.setRecord(now, { ...record, ctimeNs: this.#context.clock.nowNs() });
@@ -203,7 +200,6 @@ export class BucketWriter implements AsyncDisposable {
     const found = await this.#at(path);
     if (found === undefined) throw noSuchPath(path);
     const { directory, name } = await this.#slotOf(path);
-    if (directory === undefined) throw noSuchPath(path);
     const restorer = this.#restorer(this.#base);
     await restorer.remove(found, directory, name);
     this.#touch(directory);
@@ -293,12 +289,13 @@ export class BucketWriter implements AsyncDisposable {
     return { directory: await this.#directory(path.slice(0, -1), { ...attributes, mode: 0o755 }), name };
   }
 
-  /** Throws `not_a_directory` if something else is in place of the directory. */
-  async #slotOf(path: Path): Promise<{ directory: Draft | undefined; name: FileName }> {
+  /** Throws `no_such_path`, `not_a_directory`. */
+  async #slotOf(path: Path): Promise<{ directory: Draft; name: FileName }> {
     const name = path.at(-1);
     if (name === undefined) throw new SynclineError("usage", "The root directory cannot be removed.");
     const directory = await this.#at(path.slice(0, -1));
-    if (directory !== undefined && directory.record.type !== "directory") throw notADirectory(path.slice(0, -1));
+    if (directory === undefined) throw noSuchPath(path.slice(0, -1));
+    if (directory.record.type !== "directory") throw notADirectory(path.slice(0, -1));
     return { directory, name };
   }
 
