@@ -26,7 +26,7 @@ export interface CacheOptions {
   readonly taken?: () => number;
   /** The folder of pinned blocks; absent: nothing can be pinned. */
   readonly pinnedDir?: string;
-  /** The folder of blocks that files in use need. Absent: none are kept. */
+  /** The folder of InUseBlocks. Absent: none are kept. */
   readonly inUseDir?: string;
   /**
    * For a folder on this machine that has all files as they are: returns those of these blocks that its files now contain.
@@ -55,7 +55,7 @@ export interface OpenedBucket extends AsyncDisposable {
   held(cids: readonly Cid[]): Promise<ReadonlyMap<Cid, Uint8Array>>;
   /** What pins need; `blocks` does not write to the cache. */
   readonly pinning: Pick<PinsOptions, "pinned" | "cache" | "blocks" | "boot"> | undefined;
-  /** What files in use need is kept here. */
+  /** Where InUseBlocks keeps them. */
   readonly inUse: PinnedBlocks | undefined;
 }
 

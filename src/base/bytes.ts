@@ -1,4 +1,4 @@
-/** Byte strings: comparisons, in plain loops that beat native calls at the lengths of tree keys, and their memory. */
+/** Compares byte strings, in plain loops that beat native calls at the lengths of tree keys; and frees their memory. */
 
 /** Order of the bytes, shorter first: negative, 0 or positive. */
 export function compareBytes(a: Uint8Array, b: Uint8Array): number {
@@ -52,8 +52,8 @@ export function firstDifference(a: Viewed, b: Viewed, from: number, to: number):
 }
 
 /**
- * Frees the memory of bytes that nobody reads any more, which then have the length 0. Without this it lasts until the next
- * collection, and V8 collects all garbage after each 50 MB or so of new buffers. Parts of a larger buffer stay.
+ * Frees the memory of bytes that nobody reads any more; their length is 0 afterwards. Does nothing for a part of a larger
+ * buffer. Otherwise V8 would collect all garbage after each 50 MB or so of new buffers.
  */
 export function freeBytes({ buffer, length }: Uint8Array): void {
   if (buffer instanceof ArrayBuffer && buffer.byteLength === length) buffer.transfer(0);

@@ -20,7 +20,7 @@ export function bothClocks(clock: Pick<Clock, "nowNs" | "monotonicMs">): BothClo
   return { wallMs: Number(clock.nowNs() / 1_000_000n), monotonicMs: clock.monotonicMs() };
 }
 
-/** Milliseconds from one moment to another, by the clock that counts more. */
+/** Milliseconds between two moments, by the clock that went further. */
 export function longestMs(from: BothClocks, to: BothClocks): number {
   return Math.max(to.wallMs - from.wallMs, to.monotonicMs - from.monotonicMs);
 }

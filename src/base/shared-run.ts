@@ -15,7 +15,7 @@ export class SharedRun {
 
   /** Resolves when a run that began after this call has ended; rejects as that run does. */
   run(): Promise<void> {
-    // The next run begins some microtasks after the one before it.
+    // A run has ended, and the next one has not begun yet.
     if (this.#next !== undefined) return this.#next;
     if (this.#running === undefined) return this.#start();
     this.#next = this.#running.then(

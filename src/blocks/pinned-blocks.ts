@@ -1,7 +1,8 @@
 /**
- * Blocks of pinned files, or of files in use, which no cache evicts: one file per block, in one folder, outside the cache's limit. Any number of
- * threads may read while one writes. Like a cache, the folder may be deleted at any time: blocks are verified when read. They are
- * not fsynced, so each boot's first agent checks them all. Segments, as the cache has, would be rewritten when a block is unpinned.
+ * Blocks of pinned files, or of files in use, which no cache evicts: one file per block, in one folder, outside the cache's
+ * limit. Any number of threads may read while one writes. Like a cache, the folder may be deleted at any time: blocks are
+ * verified when read. They are not fsynced, so each boot's first agent checks those of pinned files. Segments, as the cache
+ * has, would be rewritten when a block is dropped.
  */
 import { statfsSync, statSync } from "node:fs";
 import { readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";

@@ -83,7 +83,7 @@ export interface ObjectStore extends AsyncDisposable {
   /** Whether what was put with "later" survives a power failure of this machine even before `settle`. */
   readonly keepsPuts?: boolean;
 
-  /** Whether nothing reads the memory of a body any more once its put has ended with "stored". */
+  /** Whether the store reads nothing of a body any more once its put has ended with "stored". */
   readonly isDoneWithBodies?: boolean;
 
   /** How often to look for a new root; absent: every FILE_POLL_MS. */

@@ -13,7 +13,7 @@ export interface ContentInUse {
   readonly size: number;
 }
 
-/** Bounds of one call: it holds up the thread that serves. */
+/** Bounds of one call, which holds up the thread that serves programs. */
 const MOST_LOOKED = 65_536;
 const MOST_FOUND = 4_096;
 

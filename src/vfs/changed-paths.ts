@@ -44,7 +44,7 @@ class Paths {
     const path = [...directory, name];
     this.#add(path);
     if (after === undefined || after === before) return;
-    // A directory that was moved away is not missed where another object has its name: what was in it is.
+    // Clients drop a directory that is gone with all that was in it, but not where another object has its name.
     const left = before === undefined ? undefined : await readSelf(this.#nodes, this.#from, before);
     if (before !== undefined && left?.kind === "directory") await this.#tree(this.#from, before, path);
     // Entries of a new directory changed by themselves; entries of a moved one did not.

@@ -2,7 +2,7 @@
  * Keeps on this machine what files in use are made of, but the shown tree lacks: a removed file that is still open, or a file
  * that a merge or others replaced while a program writes to it. A collection may take such blocks from the bucket.
  *
- * Best effort: it keeps little, soon after each change of the base, and the bucket retains young blocks.
+ * Best effort: up to a limit, and within seconds. A collection takes only older blocks.
  */
 import { SynclineError, unlessDamaged } from "../../base/errors.ts";
 import { inBatches } from "../../base/collections.ts";
@@ -12,6 +12,7 @@ import type { Ports } from "../../base/ports.ts";
 import type { BlockReader } from "../../blocks/block-store.ts";
 import { heldReader } from "../../blocks/held-reader.ts";
 import type { PinnedBlocks } from "../../blocks/pinned-blocks.ts";
+import { readableBlocks } from "../../bucket/readable-blocks.ts";
 import { readObject } from "../../fstree/fs-reader.ts";
 import { sameContent } from "../../fstree/merge/objects.ts";
 import type { ContentInUse } from "../../overlay/contents-in-use.ts";
@@ -30,8 +31,9 @@ export interface InUseBlocksOptions extends Pick<Ports, "clock" | "log"> {
   readonly isPaused: () => boolean;
 }
 
-/** How soon it looks after a change of the base, and how soon again after a failure or while it keeps anything. */
+/** It looks so soon after a change of the base, … */
 const LOOK_MS = 1_000;
+/** … and so soon again after a failure, or while it keeps anything: a file may be closed. */
 const AGAIN_MS = 30_000;
 /** Contents beyond these bytes are left to the bucket. */
 const MOST_BYTES = 256 * 1024 * 1024;
@@ -84,7 +86,6 @@ export class InUseBlocks implements Disposable {
       this.#round = this.#look().finally(() => {
         this.#round = undefined;
         if (this.#done !== this.#options.tree() && !this.#isTroubled) this.#arm(LOOK_MS);
-        // What was closed since need not be kept any longer.
         else if (this.#isTroubled || this.#here?.size !== 0) this.#arm(AGAIN_MS);
       });
     });
@@ -105,7 +106,7 @@ export class InUseBlocks implements Disposable {
     }
   }
 
-  /** Answers whether all that is needed is known, and was asked for. */
+  /** One round. False: something may be missing, so the next one must not wait for a change of the base. */
   async #keep(tree: Cid, isPaused: boolean): Promise<boolean> {
     const { kept, blocks, held, contents } = this.#options;
     const { signal } = this.#ending;
@@ -118,7 +119,7 @@ export class InUseBlocks implements Disposable {
       signal.throwIfAborted();
       if (this.#options.isPaused() !== isPaused) return false;
       const cids = batch.map(([cid]) => cid);
-      for (const [cid, bytes] of await thoseOf(reader, cids)) {
+      for (const [cid, bytes] of await readableBlocks(reader, cids)) {
         await kept.write({ cid, bytes });
         here.set(cid, bytes.length);
       }
@@ -166,7 +167,7 @@ export class InUseBlocks implements Disposable {
     return { blocks: wanted, isWhole };
   }
 
-  /** Throws damage only if it is unknown what the content consists of. */
+  /** The blocks that the tree's version of the file lacks; all if that version cannot be read. Throws if the content cannot. */
   async #beside(
     tree: Cid,
     { id, place, content, size }: ContentInUse,
@@ -179,7 +180,7 @@ export class InUseBlocks implements Disposable {
     const there = id && (await unlessDamaged(() => readObject(nodes, tree, id, place)))?.record;
     if (there !== undefined && sameContent(there.content, content)) return own;
     if (there !== undefined) await unlessDamaged(() => addContent(theirs, there, reader, signal));
-    // Not looked at more closely.
+    // Too large, whatever it consists of.
     if (there === undefined && size > MOST_BYTES) return own.set(content.cid, size);
     await addContent(own, { content, size }, reader, signal, theirs);
     return own;
@@ -196,18 +197,6 @@ export class InUseBlocks implements Disposable {
     }
     return here;
   }
-}
-
-/** Those that can be read. */
-async function thoseOf(reader: BlockReader, cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>> {
-  const all = await unlessDamaged(() => reader.getMany(cids));
-  if (all !== undefined) return all;
-  const found = new Map<Cid, Uint8Array>();
-  for (const cid of cids) {
-    const bytes = await unlessDamaged(() => reader.get(cid));
-    if (bytes !== undefined) found.set(cid, bytes);
-  }
-  return found;
 }
 
 function sum(blocks: Iterable<readonly [Cid, number]>): number {

@@ -133,7 +133,7 @@ export class IntactBlocks {
     throw blockNotFound(cid);
   }
 
-  /** Keeps condemned packs that hold the only intact copy: other masters may take one that this master cannot read for it. */
+  /** Keeps condemned packs that hold the only intact copy. Other masters do not know that, and would delete them. */
   async #keepLast(cids: readonly Cid[]): Promise<void> {
     const { cache, restore, log } = this.#options;
     const last = cids.filter((cid) => this.#find(cid)?.isLive === false && cache().mayHaveDamaged(digestOf(cid)));

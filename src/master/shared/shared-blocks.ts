@@ -141,7 +141,7 @@ export class SharedBlocks implements OwnerBlocks, Closable {
   async #put(blocks: readonly Block[]): Promise<PutCounts> {
     const isKnown = ({ cid }: Block) => this.#find(cid)?.isLive === true;
     if (this.#isOld && blocks.some(isKnown)) await this.follower.refresh();
-    // Most are sent since another master misses them: it may have found them damaged.
+    // A client sends what a master misses: another one may have found these damaged.
     const known = blocks.filter(isKnown);
     if (known.length > 0) await this.#intact.check(known.map(({ cid }) => cid));
     const fresh = new Map<string, Block>();
@@ -229,7 +229,7 @@ export class SharedBlocks implements OwnerBlocks, Closable {
     return this.repair.run(() => this.#intact.check(cids));
   }
 
-  /** Where these are missing: reads the log, and blocks again that could not be read a while ago. */
+  /** For missing blocks: reads the log, then copies of them again that could not be read a while ago. */
   lookAgain(cids: readonly Cid[]): Promise<void> {
     return this.repair.run(() => this.#lookAgain(cids));
   }

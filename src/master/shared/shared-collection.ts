@@ -167,8 +167,8 @@ class SharedCollection {
   }
 
   /**
-   * Reads what is needed of packs that are due where it lies instead. If that fails, their packs become live again: a copy
-   * may have been damaged or lost since they were condemned.
+   * Reads the copies of what is needed of packs that are due. Where a copy was damaged or lost since, the pack becomes live
+   * again.
    */
   async #checkCopies(due: readonly string[]): Promise<void> {
     const { blocks } = this.#options;

@@ -78,7 +78,7 @@ test.each(HARMS)("a reader that finds a copy %s keeps the condemned pack with th
   expect(Buffer.compare(await blocks.get(chunk.cid), chunk.bytes)).toBe(0);
   // Blocks of condemned packs do not count as there.
   expect(await blocks.has([chunk.cid])).toEqual(new Set([chunk.cid]));
-  // An upload of it through the other master is known there, and is.
+  // The other master, to which it is sent, finds it in the kept pack.
   expect(await others.put([chunk])).toEqual({ stored: 0, known: 1 });
   await collectLater();
   const there = await world.master().stores.of(owner);
