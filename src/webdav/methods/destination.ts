@@ -34,7 +34,15 @@ export function checkedEnds(call: Call, fs: FileSystem, { destination, overwrite
   checkPreconditions(call, fs, found);
   checkSlash(call, fs, source);
   const target = makeable(lookUpPath(fs, destination.path, "itself"));
-  if (source.path.length === 0 || startsWith(target.path, source.path) || startsWith(source.path, target.path)) {
+  // Of a symlink its target is copied.
+  const named = moved ? source : present(lookUpPath(fs, call.href.path, "itself"));
+  const isItself = startsWith(named.path, target.path) && startsWith(target.path, named.path);
+  if (
+    isItself ||
+    source.path.length === 0 ||
+    startsWith(target.path, source.path) ||
+    startsWith(source.path, target.path)
+  ) {
     throw new Refusal(403, "Source and destination are the same, or one contains the other.");
   }
   if (target.attributes === undefined) checkMakeable(target.name);

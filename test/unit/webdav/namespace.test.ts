@@ -76,7 +76,10 @@ describe("MOVE and COPY", () => {
     await using dav = await DavServer.start();
     await dav.fs.makeDirectory("a");
     await dav.fs.makeDirectory("a/b");
+    await dav.fs.make("f", "x");
+    await dav.link("f", "link");
     for (const method of ["COPY", "MOVE"]) {
+      expect(await dav.status(method, "/link", to(dav, "/link"))).toBe(403);
       expect(await dav.status(method, "/a/", to(dav, "/a/b/c"))).toBe(403);
       expect(await dav.status(method, "/a/b/", to(dav, "/a"))).toBe(403);
       expect(await dav.status(method, "/a/", to(dav, "/a"))).toBe(403);
@@ -87,7 +90,7 @@ describe("MOVE and COPY", () => {
       expect(await dav.status(method, "/a/", {})).toBe(400);
       expect(await dav.status(method, "/no", to(dav, "/x"))).toBe(404);
     }
-    expect(await paths(dav)).toEqual(["a", "a/b"]);
+    expect(await paths(dav)).toEqual(["a", "a/b", "f", "link"]);
   });
 });
 
