@@ -9,23 +9,32 @@ export interface ContentInUse {
   readonly id: FileId | undefined;
   readonly place: BaseName | undefined;
   readonly content: { readonly kind: "chunk" | "list"; readonly cid: Cid };
-  /** Bytes of the file that lie in it. */
+  /** Bytes of the file that lie in it, and how many of these are not in holes. */
   readonly size: number;
+  readonly dataBytes: number;
+}
+
+export interface ContentsInUse {
+  readonly contents: readonly ContentInUse[];
+  /** Whether these are all. */
+  readonly isWhole: boolean;
 }
 
 /** Bounds of one call, which holds up the thread that serves programs. */
 const MOST_LOOKED = 65_536;
 const MOST_FOUND = 4_096;
 
-export function contentsInUse(state: OverlayState): ContentInUse[] {
-  const found: ContentInUse[] = [];
+export function contentsInUse(state: OverlayState): ContentsInUse {
+  const contents: ContentInUse[] = [];
   let looked = 0;
   for (const object of state.objects()) {
-    if (++looked > MOST_LOOKED || found.length === MOST_FOUND) break;
+    if (++looked > MOST_LOOKED || contents.length === MOST_FOUND) return { contents, isWhole: false };
     const { content, id, baseNames, forgotten, contentSize: size } = object;
     if (forgotten || (content.kind !== "chunk" && content.kind !== "list")) continue;
     if (isUnlinked(object) && object.extents?.hasBase === false) continue;
-    found.push({ id, place: baseNames[0], content: { kind: content.kind, cid: content.cid }, size });
+    const { kind, cid } = content;
+    const dataBytes = kind === "list" ? (content.dataBytes ?? size) : size;
+    contents.push({ id, place: baseNames[0], content: { kind, cid }, size, dataBytes });
   }
-  return found;
+  return { contents, isWhole: true };
 }

@@ -15,7 +15,7 @@ import type { PinnedBlocks } from "../../blocks/pinned-blocks.ts";
 import { readableBlocks } from "../../bucket/readable-blocks.ts";
 import { readObject } from "../../fstree/fs-reader.ts";
 import { sameContent } from "../../fstree/merge/objects.ts";
-import type { ContentInUse } from "../../overlay/contents-in-use.ts";
+import type { ContentInUse, ContentsInUse } from "../../overlay/contents-in-use.ts";
 import { NodeStore } from "../../tree/node-store.ts";
 import { addContent } from "./pinned-tree.ts";
 
@@ -24,7 +24,7 @@ export interface InUseBlocksOptions extends Pick<Ports, "clock" | "log"> {
   readonly blocks: BlockReader;
   /** The tree that is shown. */
   readonly tree: () => Cid;
-  readonly contents: () => Promise<readonly ContentInUse[]>;
+  readonly contents: () => Promise<ContentsInUse>;
   /** The blocks among `cids` that are on this machine. */
   readonly held: (cids: readonly Cid[]) => Promise<ReadonlyMap<Cid, Uint8Array>>;
   /** During a pause it reads nothing else. */
@@ -56,6 +56,8 @@ export class InUseBlocks implements Disposable {
   /** The tree of the last round that kept all it could. */
   #done: Cid | undefined;
   #timer: Disposable | undefined;
+  /** When the timer ends, by the monotonic clock. */
+  #dueMs = 0;
   #round: Promise<void> | undefined;
   #isTroubled = false;
 
@@ -65,7 +67,8 @@ export class InUseBlocks implements Disposable {
 
   /** To be called when the base may have changed. */
   moved(): void {
-    if (this.#round === undefined && this.#done !== this.#options.tree()) this.#arm(LOOK_MS);
+    const isSoon = this.#timer !== undefined && this.#dueMs <= this.#options.clock.monotonicMs() + LOOK_MS;
+    if (this.#round === undefined && !isSoon && this.#done !== this.#options.tree()) this.#arm(LOOK_MS);
   }
 
   /** Resolves after the round under way. */
@@ -82,7 +85,9 @@ export class InUseBlocks implements Disposable {
   #arm(ms: number): void {
     this.#timer?.[Symbol.dispose]();
     if (this.#ending.signal.aborted) return;
+    this.#dueMs = this.#options.clock.monotonicMs() + ms;
     this.#timer = this.#options.clock.after(ms, () => {
+      this.#timer = undefined;
       this.#round = this.#look().finally(() => {
         this.#round = undefined;
         if (this.#done !== this.#options.tree() && !this.#isTroubled) this.#arm(LOOK_MS);
@@ -137,29 +142,30 @@ export class InUseBlocks implements Disposable {
   /** The blocks of these contents that the tree's versions of their files lack. */
   async #wanted(
     tree: Cid,
-    contents: readonly ContentInUse[],
+    { contents, isWhole: isAll }: ContentsInUse,
     reader: BlockReader,
     here: ReadonlyMap<Cid, number>,
   ): Promise<Wanted> {
     const nodes = new NodeStore(reader, { capacityBytes: NODES_BYTES });
-    const wanted = new Map<Cid, number>();
+    const found: { readonly beside: ReadonlyMap<Cid, number>; readonly bytes: number; readonly more: number }[] = [];
     const large = new Set<Cid>();
-    let isWhole = true;
-    let [left, spare] = [MOST_BYTES, undefined as number | undefined];
+    let isWhole = isAll;
     for (const inUse of contents) {
       const { cid } = inUse.content;
-      if (this.#large.has(cid)) {
-        large.add(cid);
-        continue;
-      }
-      const beside = await unlessDamaged(() => this.#beside(tree, inUse, reader, nodes));
-      if (beside === undefined) isWhole = false;
+      const beside = this.#large.has(cid)
+        ? undefined
+        : await unlessDamaged(() => this.#beside(tree, inUse, reader, nodes));
       const bytes = sum(beside ?? []);
-      if (bytes > MOST_BYTES) large.add(cid);
-      if (beside === undefined || beside.size === 0 || bytes > left) continue;
-      const more = sum([...beside].filter(([each]) => !here.has(each)));
-      spare ??= this.#options.kept.spare();
-      if (more > spare) continue;
+      if (bytes > MOST_BYTES || this.#large.has(cid)) large.add(cid);
+      else if (beside === undefined) isWhole = false;
+      else if (beside.size > 0)
+        found.push({ beside, bytes, more: sum([...beside].filter(([each]) => !here.has(each))) });
+    }
+    const wanted = new Map<Cid, number>();
+    let [left, spare] = [MOST_BYTES, found.length === 0 ? 0 : this.#options.kept.spare()];
+    // What is here stays: others may have no room for it.
+    for (const { beside, bytes, more } of found.toSorted((one, other) => one.more - other.more)) {
+      if (bytes > left || more > spare) continue;
       [left, spare] = [left - bytes, spare - more];
       for (const [each, length] of beside) wanted.set(each, length);
     }
@@ -170,7 +176,7 @@ export class InUseBlocks implements Disposable {
   /** The blocks that the tree's version of the file lacks; all if that version cannot be read. Throws if the content cannot. */
   async #beside(
     tree: Cid,
-    { id, place, content, size }: ContentInUse,
+    { id, place, content, size, dataBytes }: ContentInUse,
     reader: BlockReader,
     nodes: NodeStore,
   ): Promise<Map<Cid, number>> {
@@ -181,7 +187,7 @@ export class InUseBlocks implements Disposable {
     if (there !== undefined && sameContent(there.content, content)) return own;
     if (there !== undefined) await unlessDamaged(() => addContent(theirs, there, reader, signal));
     // Too large, whatever it consists of.
-    if (there === undefined && size > MOST_BYTES) return own.set(content.cid, size);
+    if (there === undefined && dataBytes > MOST_BYTES) return own.set(content.cid, dataBytes);
     await addContent(own, { content, size }, reader, signal, theirs);
     return own;
   }

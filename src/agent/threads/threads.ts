@@ -10,7 +10,7 @@ import type { Beginning } from "../../overlay/beginnings.ts";
 import type { LostBytes } from "../../overlay/data/lost-bytes.ts";
 
 import type { BaseRoot } from "../../overlay/journal/journal-record.ts";
-import type { ContentInUse } from "../../overlay/contents-in-use.ts";
+import type { ContentsInUse } from "../../overlay/contents-in-use.ts";
 import type { Pending } from "../../overlay/pending.ts";
 import type { DirtyReason } from "../../vfs/dirty-signal.ts";
 import type { PublishingNews } from "../../vfs/publish-state.ts";
@@ -70,7 +70,7 @@ export type WorkerMethods = {
   openDoors(setups: readonly DoorSetup[]): Promise<readonly DoorReport[]>;
   pending(nothing: undefined): Pending;
   lost(nothing: undefined): LostBytes | null;
-  inUse(nothing: undefined): readonly ContentInUse[];
+  inUse(nothing: undefined): ContentsInUse;
   /** The epoch to publish, its number of objects, and the first of them; `sealedObjects` returns the others. */
   seal(how: { readonly anew: boolean }): Promise<SealedEpoch | undefined>;
   /** In the form of `encodeChanged`. */

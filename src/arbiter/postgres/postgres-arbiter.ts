@@ -151,8 +151,9 @@ export class PostgresArbiter implements Arbiter {
   async #listen(watch: { ended: boolean; client: Client | undefined }, changed: (name: BucketName) => void) {
     const trouble = new LastingTrouble("cannot watch the roots", this.#clock, this.#log);
     while (!watch.ended) {
+      let client: Client | undefined;
       try {
-        const client = await this.#database.connection();
+        client = await this.#database.connection();
         watch.client = client;
         const over = Promise.withResolvers<void>();
         client.on("end", () => over.resolve());
@@ -165,6 +166,7 @@ export class PostgresArbiter implements Arbiter {
         if (watch.ended) await this.#database.close(client);
         await over.promise;
       } catch (error) {
+        if (client !== undefined) await this.#database.close(client);
         if (!watch.ended) trouble.failed(error);
       }
       if (!watch.ended) await this.#clock.sleep(WATCH_AGAIN_MS);

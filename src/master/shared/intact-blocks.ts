@@ -42,7 +42,11 @@ export class IntactBlocks {
   async node(cid: Cid): Promise<Uint8Array> {
     const place = this.#find(cid);
     const read = place && (await unlessGone(() => this.#options.reader.node(place)));
-    const bytes = read !== undefined && isIntact(cid, read) ? read : await this.#again(cid);
+    let bytes = read;
+    if (bytes === undefined || !isIntact(cid, bytes)) {
+      await this.#lookAgain([cid]);
+      bytes = await this.#firstIntact(cid, new Set());
+    }
     await this.#keepLast([cid]);
     return bytes;
   }
@@ -50,7 +54,10 @@ export class IntactBlocks {
   /** Throws `block_not_found`, `block_corrupt`. */
   async many(cids: readonly Cid[]): Promise<Map<Cid, Uint8Array>> {
     const found = await this.#read(cids);
-    for (const cid of cids) if (!found.has(cid)) found.set(cid, await this.#again(cid));
+    const missing = cids.filter((cid) => !found.has(cid));
+    if (missing.length > 0) await this.#lookAgain(missing);
+    const gone = new Set<string>();
+    for (const cid of missing) found.set(cid, await this.#firstIntact(cid, gone));
     await this.#keepLast(cids);
     return found;
   }
@@ -67,10 +74,12 @@ export class IntactBlocks {
   /** Reads copies again that could not be read a while ago: afterwards those that are intact count as there. */
   async retry(cids: readonly Cid[]): Promise<void> {
     const { cache } = this.#options;
+    const gone = new Set<string>();
     for (const [index, cid] of cids.entries()) {
       if (index > 0 && index % INDEX_STEP === 0) await nextTurn();
       for (const place of this.#find(cid) === undefined ? cache().damaged(digestOf(cid), this.#nowMs) : []) {
-        if ((await this.#intact(cid, place)) === undefined) cache().markDamaged(digestOf(cid), place.pack, this.#nowMs);
+        if ((await this.#intact(cid, place, gone)) === undefined)
+          cache().markDamaged(digestOf(cid), place.pack, this.#nowMs);
         else cache().markIntact(digestOf(cid), place.pack);
       }
     }
@@ -100,21 +109,20 @@ export class IntactBlocks {
   }
 
   /** Undefined: it is damaged there, or the pack is gone, which is then noted in `gone`. */
-  async #intact(cid: Cid, place: CachedBlock, gone?: Set<string>): Promise<Uint8Array | undefined> {
-    if (gone?.has(place.pack) === true) return undefined;
+  async #intact(cid: Cid, place: CachedBlock, gone: Set<string>): Promise<Uint8Array | undefined> {
+    if (gone.has(place.pack)) return undefined;
     const reading = () => unless("block_corrupt", () => this.#options.reader.blocks(new Map([[cid, place]])));
     const isThere = await unless("object_not_found", async () => ({ read: await reading() }));
-    if (isThere === undefined) gone?.add(place.pack);
+    if (isThere === undefined) gone.add(place.pack);
     const bytes = isThere?.read?.get(cid);
     return bytes !== undefined && isIntact(cid, bytes) ? bytes : undefined;
   }
 
-  /** Reads a block again after reading the log, which may name another copy. Throws `block_not_found`, `block_corrupt`. */
-  async #again(cid: Cid): Promise<Uint8Array> {
+  /** Reads the log, which may name other copies, and then what could not be read a while ago. */
+  async #lookAgain(cids: readonly Cid[]): Promise<void> {
     const { follower } = this.#options;
-    await (this.#find(cid) === undefined ? follower.refreshAll() : follower.refresh());
-    await this.retry([cid]);
-    return this.#firstIntact(cid, new Set());
+    await (cids.some((cid) => this.#find(cid) === undefined) ? follower.refreshAll() : follower.refresh());
+    await this.retry(cids);
   }
 
   /** Marks copies that are not intact; those in `gone` without a look. Throws `block_not_found`, `block_corrupt`. */

@@ -38,6 +38,7 @@ export class LogFollower {
   #heard: { readonly nowMs: number; readonly atMs: number } | undefined;
   /** How often the cache was emptied. */
   #emptied = 0;
+  #isOver = false;
 
   constructor(options: FollowerOptions) {
     this.#options = options;
@@ -64,6 +65,11 @@ export class LogFollower {
   async refreshAll(): Promise<void> {
     await this.refresh();
     await this.#retrying.idle();
+  }
+
+  /** Call before the cache is closed for good: what is being read is not entered any more. */
+  end(): void {
+    this.#isOver = true;
   }
 
   /** Call after emptying the cache. A reading under way then starts over; otherwise packs that it has read would stay unknown. */
@@ -129,8 +135,9 @@ export class LogFollower {
     await mapConcurrent(this.#unread(), STORE_CONCURRENCY, async (pack) => {
       // It stays missing until it can be read, whatever the reason.
       const rows = await this.#footer(pack.pack).catch(() => undefined);
-      if (rows === undefined) this.#cacheSince(emptied)?.addUnread(pack, this.#nowMs);
-      else this.#cacheSince(emptied)?.add(pack, rows);
+      if (this.#isOver) return;
+      if (rows === undefined) this.#cacheSince(emptied)?.noteTried(pack.pack, this.#nowMs);
+      else this.#cacheSince(emptied)?.addRead(pack.pack, rows);
     }).catch(() => {});
   }
 

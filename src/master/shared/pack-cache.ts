@@ -147,23 +147,23 @@ export class PackCache {
   }
 
   /** Adds a pack; does nothing if it is there. */
-  add({ pack, state, bytes, createdMs }: CachedPack, rows: Iterable<PackRow>): void {
-    this.#changing(() => {
-      const put = "INSERT OR IGNORE INTO packs (name, state, bytes, created_ms) VALUES (?, ?, ?, ?)";
-      const { changes, lastInsertRowid: id } = this.#db.prepare(put).run(pack, state, bytes, createdMs);
-      this.#db.prepare("DELETE FROM unread WHERE name = ?").run(pack);
-      if (changes === 0) return;
-      const isKnown = this.#db.prepare("SELECT 1 FROM blocks WHERE digest = ? LIMIT 1");
-      const insert = this.#db.prepare(
-        "INSERT OR IGNORE INTO blocks (digest, pack, offset, length) VALUES (?, ?, ?, ?)",
-      );
-      let fresh = 0;
-      for (const { digest, offset, length } of rows) {
-        if (isKnown.get(digest) === undefined) fresh += length + BLOCK_OVERHEAD_BYTES;
-        insert.run(digest, id, offset, length);
-      }
-      this.#count(fresh);
-    });
+  add(pack: CachedPack, rows: Iterable<PackRow>): void {
+    this.#changing(() => this.#add(pack, rows));
+  }
+
+  #add({ pack, state, bytes, createdMs }: CachedPack, rows: Iterable<PackRow>): void {
+    const put = "INSERT OR IGNORE INTO packs (name, state, bytes, created_ms) VALUES (?, ?, ?, ?)";
+    const { changes, lastInsertRowid: id } = this.#db.prepare(put).run(pack, state, bytes, createdMs);
+    this.#db.prepare("DELETE FROM unread WHERE name = ?").run(pack);
+    if (changes === 0) return;
+    const isKnown = this.#db.prepare("SELECT 1 FROM blocks WHERE digest = ? LIMIT 1");
+    const insert = this.#db.prepare("INSERT OR IGNORE INTO blocks (digest, pack, offset, length) VALUES (?, ?, ?, ?)");
+    let fresh = 0;
+    for (const { digest, offset, length } of rows) {
+      if (isKnown.get(digest) === undefined) fresh += length + BLOCK_OVERHEAD_BYTES;
+      insert.run(digest, id, offset, length);
+    }
+    this.#count(fresh);
   }
 
   /** Notes a pack whose footer cannot be read: its blocks are missing. Does nothing if the pack was added meanwhile. */
@@ -172,13 +172,26 @@ export class PackCache {
     this.#db.prepare("INSERT OR REPLACE INTO unread VALUES (?, ?, ?, ?, ?)").run(pack, state, bytes, createdMs, nowMs);
   }
 
+  /** Adds the rows of a pack that could not be read, in the state that the log gave it since. Does nothing if it is not unread. */
+  addRead(name: string, rows: Iterable<PackRow>): void {
+    this.#changing(() => {
+      const unread = this.#db.prepare<[string], CachedPack>(`${UNREAD_PACKS} WHERE name = ?`).get(name);
+      if (unread !== undefined) this.#add(unread, rows);
+    });
+  }
+
+  /** A pack still cannot be read. */
+  noteTried(name: string, nowMs: number): void {
+    this.#db.prepare("UPDATE unread SET tried_ms = ? WHERE name = ?").run(nowMs, name);
+  }
+
   isUnread(name: string): boolean {
     return this.#db.prepare("SELECT 1 FROM unread WHERE name = ?").get(name) !== undefined;
   }
 
   /** Some of the packs that could not be read a while ago. */
   unread(nowMs: number): CachedPack[] {
-    const sql = `SELECT name AS pack, state, bytes, created_ms AS createdMs FROM unread
+    const sql = `${UNREAD_PACKS}
       WHERE abs(? - tried_ms) > ${RETRY_MS} ORDER BY tried_ms LIMIT ${RETRIED_PACKS}`;
     return this.#db.prepare<[number], CachedPack>(sql).all(nowMs);
   }
@@ -307,4 +320,5 @@ function knownRootsIn(path: string, databases: Databases): KnownRoot[] {
   return unlessSync(isUnreadable, read, []);
 }
 
+const UNREAD_PACKS = "SELECT name AS pack, state, bytes, created_ms AS createdMs FROM unread";
 const PACKS = "SELECT name AS pack, state, bytes, created_ms AS createdMs FROM packs";

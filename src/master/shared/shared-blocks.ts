@@ -77,6 +77,7 @@ export class SharedBlocks implements OwnerBlocks, Closable {
       onWentBack: async () => {
         await onWentBack(owner);
         this.cache.belongTo(options.incarnation(), true);
+        this.follower.cacheEmptied();
       },
     });
     this.writer = new PackWriter({
@@ -118,6 +119,12 @@ export class SharedBlocks implements OwnerBlocks, Closable {
 
   /** It may be closed between any two steps. */
   readonly idle = true;
+
+  /** Closes it for good. */
+  close(): void {
+    this.follower.end();
+    this.rest();
+  }
 
   rest(): void {
     this.#cache?.close();

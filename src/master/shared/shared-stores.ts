@@ -70,6 +70,6 @@ export class SharedStores implements BlockStores {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const blocks of this.#owners.values()) blocks.rest();
+    for (const blocks of this.#owners.values()) blocks.close();
   }
 }

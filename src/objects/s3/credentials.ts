@@ -173,14 +173,15 @@ async function fromInstance(env: Environment, clock: Clock): Promise<Credentials
 async function ask(clock: Clock, url: string, init: RequestInit): Promise<string> {
   const late = new AbortController();
   using _ = clock.after(ENDPOINT_MS, () => late.abort());
-  let answer: Response;
+  let [answer, text]: [Response | undefined, string] = [undefined, ""];
   try {
     answer = await fetch(url, { ...init, signal: late.signal });
+    text = await answer.text();
   } catch (cause) {
     throw new SynclineError("bad_token", `${url} does not answer with credentials for S3.`, { cause });
   }
   if (!answer.ok) throw new SynclineError("bad_token", `${url} answered ${answer.status} instead of credentials.`);
-  return await answer.text();
+  return text;
 }
 
 function parseTemporary(text: string, url: string): Credentials {

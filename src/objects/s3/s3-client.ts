@@ -54,6 +54,8 @@ const JOIN_MS = 120_000;
 const LEAST_BYTES = 1_024;
 const MAX_REFUSAL = 1_024 * 1_024;
 const NOTHING = new Uint8Array();
+/** How far an object's date may be ahead of the server's. */
+const MOST_AHEAD_MS = 5_000;
 const TRIES = 6;
 const FIRST_WAIT_MS = 50;
 const LAST_WAIT_MS = 3_000;
@@ -83,7 +85,7 @@ export class S3Client implements AsyncDisposable {
   readonly #silenceMs: number;
   /** The server's date in its last answer, and when that came. */
   #date: { readonly serverMs: number; readonly atMs: number } | undefined;
-  /** The newest date of an object: servers' own dates may lag behind by a second. */
+  /** The newest date of an object: servers' own dates may lag behind by a second. A server whose clock was wrong gives others. */
   #newestMs = 0;
 
   constructor(options: S3ClientOptions) {
@@ -99,7 +101,8 @@ export class S3Client implements AsyncDisposable {
   get serverMs(): number | undefined {
     if (this.#date === undefined) return undefined;
     const ms = this.#date.serverMs + this.#options.clock.monotonicMs() - this.#date.atMs;
-    return Math.max(Math.floor(ms / 1_000) * 1_000, this.#newestMs);
+    const dateMs = Math.floor(ms / 1_000) * 1_000;
+    return Math.max(dateMs, Math.min(this.#newestMs, dateMs + MOST_AHEAD_MS));
   }
 
   /**
@@ -139,9 +142,7 @@ export class S3Client implements AsyncDisposable {
   async #tryToRead(request: S3Request): Promise<S3Answer | Error> {
     try {
       const answer = await this.send(request);
-      if (isTrouble(answer)) return new Error(`${answer.status} ${answer.error?.code ?? ""}`.trim());
-      this.#time?.answered();
-      return answer;
+      return isTrouble(answer) ? new Error(`${answer.status} ${answer.error?.code ?? ""}`.trim()) : answer;
     } catch (cause) {
       if (cause instanceof Unanswered) return cause;
       throw cause;
@@ -151,7 +152,9 @@ export class S3Client implements AsyncDisposable {
   async #untilSent(request: S3Request): Promise<Sent> {
     for (let repeats = 0; ; repeats++) {
       try {
-        return await this.#exchange(request);
+        const sent = await this.#exchange(request);
+        if (!isTrouble(sent.answer)) this.#time?.answered();
+        return sent;
       } catch (cause) {
         if (!(cause instanceof Unanswered) || cause.sent || isUntrustedCause(cause)) throw cause;
         if (!(await this.#time?.pause(this.unreachable(cause), repeats, request.signal))) throw cause;

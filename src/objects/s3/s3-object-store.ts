@@ -116,6 +116,7 @@ export class S3ObjectStore implements ObjectStore {
       if (range.length === 0) return new Uint8Array();
       const bytes = await this.#range(name, range);
       if (bytes.length < range.length) throw endsEarly(name, range, range.offset + bytes.length);
+      if (bytes.length > range.length) throw malformed(this.address, name);
       return bytes;
     });
   }
@@ -220,13 +221,16 @@ export class S3ObjectStore implements ObjectStore {
   }
 
   async *list(prefix: string): AsyncIterable<ObjectInfo> {
+    // A token is kept, a later one in its place after twice as many pages. In a cycle of tokens it comes again.
+    let [kept, pages] = ["", 0];
     for (let next: string | undefined = ""; next !== undefined;) {
       const page = await this.#listPage(prefix, next === "" ? {} : { "continuation-token": next });
       for (const { key, size, modifiedMs } of page.objects) {
         const name = this.#name(key);
         if (OURS.test(name)) yield { name, size, modifiedMs };
       }
-      if (page.next !== undefined && page.next === next) throw endless(this.address);
+      if (page.next !== undefined && page.next === kept) throw endless(this.address);
+      if ((++pages & (pages - 1)) === 0) kept = page.next ?? "";
       next = page.next;
     }
   }

@@ -160,6 +160,6 @@ test("nothing is kept of files whose bytes the tree has", async () => {
   await a.flush();
   await fs().write(await fs().ino("f"), 0, Buffer.from("MINE"));
   a.vfs.persist();
-  expect(a.contentsInUse).toHaveLength(1);
+  expect(a.contentsInUse.contents).toHaveLength(1);
   expect(await look()).toEqual([]);
 });

@@ -51,14 +51,20 @@ function world(count: number) {
   for (const block of files) store.put(block);
   const kept = new Kept();
   const clock = new ManualClock();
-  const state = { tree: 0, isPaused: false, contents: files.map(({ cid }) => inUse(cid)), asked: async () => {} };
+  const state = {
+    tree: 0,
+    isPaused: false,
+    contents: files.map(({ cid }) => inUse(cid)),
+    isWhole: true,
+    asked: async () => {},
+  };
   const rounds = new InUseBlocks({
     kept,
     blocks: store,
     tree: () => `tree ${state.tree}` as Cid,
     contents: async () => {
       await state.asked();
-      return state.contents;
+      return { contents: state.contents, isWhole: state.isWhole };
     },
     held: (cids) => kept.held(cids),
     isPaused: () => state.isPaused,
@@ -79,7 +85,13 @@ function world(count: number) {
 }
 
 function inUse(cid: Cid, id?: string): ContentInUse {
-  return { id: id as ContentInUse["id"], place: undefined, content: { kind: "chunk", cid }, size: BYTES };
+  return {
+    id: id as ContentInUse["id"],
+    place: undefined,
+    content: { kind: "chunk", cid },
+    size: BYTES,
+    dataBytes: BYTES,
+  };
 }
 
 test("what is kept does not count against the room that it may take", async () => {
@@ -143,4 +155,27 @@ test("a pause ends the traffic of a round, drops nothing, and is made up for", a
   state.isPaused = false;
   await after(AGAIN_MS);
   expect(kept.here.size).toBe(0);
+});
+
+test("a base that changes all the time does not put a round off", async () => {
+  const { kept, state, rounds, after } = world(1);
+  for (let change = 0; change < 10; change++) {
+    state.tree++;
+    rounds.moved();
+    await after(800);
+  }
+  expect(kept.here.size).toBe(1);
+});
+
+test("what is here stays, though other files come before it, or not all were looked at", async () => {
+  const { kept, state, files, moved } = world(2);
+  kept.room = 1.5 * BYTES;
+  state.contents = state.contents.slice(1);
+  await moved();
+  state.contents = files.map(({ cid }) => inUse(cid));
+  await moved();
+  expect([...kept.here.keys()]).toEqual([files[1]?.cid]);
+  [state.contents, state.isWhole] = [[], false];
+  await moved();
+  expect([...kept.here.keys()]).toEqual([files[1]?.cid]);
 });
