@@ -112,6 +112,8 @@ export class RunningAgent implements Agent {
     onStep?.("opening the doors");
     await prepared;
     this.#doors = await this.#thread.call("openDoors", doors);
+    // A mount that was taken over may be unmounted meanwhile.
+    if (this.#ending !== undefined) return;
     const own = answersOf(this, this.#thread, { ...this.#options, pause: this.#pause, pins: this.#pins });
     this.#resources.push(await serveControl(stateDir, answers(own), clock));
     if (this.#pause.report === null) this.#follow();

@@ -235,6 +235,8 @@ class ServedMount implements FuseMount {
     this.#hasEnded = true;
     this.#door.close();
     this.#lifeline[Symbol.dispose]();
+    // A mount that was taken over was ready long ago: this is an unmount, after which the agent publishes what is left.
+    if (this.#options.supervision?.handoff !== undefined && errno === ERRNO.ENODEV) this.#ready.resolve();
     const why = reason ?? `the mount ended before it was ready (error ${errno})`;
     this.#ready.reject(
       new SynclineError("fuse_unavailable", `Mounting failed: ${why}.`, { hint: "Linux 5.10 or newer is needed." }),

@@ -1,4 +1,5 @@
 /** Agents that end by a defect, or while a client stays connected: the next agent goes on, and programs in the mount only wait. */
+import { spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
@@ -81,6 +82,16 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
     const ended = space.run(["mount", "nonsense", dir], { env: { SYNCLINE_HANDOFF: "first" } });
     expect(ended.status).toBe(2);
     expect(ended.err).toContain("is not a URL");
+  });
+
+  test.each([1, 2, 3])("publishes what is left if the mount is unmounted as it takes over (%i)", async () => {
+    const pid = space.mount(url, dir);
+    // The next agent has something to read first.
+    writeFileSync(file("large"), Buffer.alloc(20_000_000, "x"));
+    writeFileSync(file("f"), "before");
+    process.kill(pid, "SIGKILL");
+    expect(spawnSync("umount", [dir]).status).toBe(0);
+    await eventually(async () => expect(space.do("ls", url)).toMatch(/ f$/m));
   });
 
   test("ends after an unmount, although a client stays connected", async () => {
