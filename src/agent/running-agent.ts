@@ -112,7 +112,7 @@ export class RunningAgent implements Agent {
     onStep?.("opening the doors");
     await prepared;
     this.#doors = await this.#thread.call("openDoors", doors);
-    // A mount that was taken over may be unmounted meanwhile.
+    // Someone may unmount a mount while it is being taken over.
     if (this.#ending !== undefined) return;
     const own = answersOf(this, this.#thread, { ...this.#options, pause: this.#pause, pins: this.#pins });
     this.#resources.push(await serveControl(stateDir, answers(own), clock));

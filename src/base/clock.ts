@@ -10,7 +10,7 @@ export interface Clock {
   after(ms: number, action: () => void): Disposable;
 }
 
-/** A moment by both clocks: the monotonic one may stand still while the machine sleeps. */
+/** The time by both clocks. The monotonic one may stand still while the machine sleeps. */
 export interface BothClocks {
   readonly wallMs: number;
   readonly monotonicMs: number;
@@ -20,7 +20,7 @@ export function bothClocks(clock: Pick<Clock, "nowNs" | "monotonicMs">): BothClo
   return { wallMs: Number(clock.nowNs() / 1_000_000n), monotonicMs: clock.monotonicMs() };
 }
 
-/** Milliseconds between two moments, by the clock that went further. */
+/** Milliseconds from one time to another, by the clock that advanced more. */
 export function longestMs(from: BothClocks, to: BothClocks): number {
   return Math.max(to.wallMs - from.wallMs, to.monotonicMs - from.monotonicMs);
 }

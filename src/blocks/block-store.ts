@@ -9,7 +9,7 @@ import type { Cid } from "../base/ids.ts";
 export interface Block {
   readonly cid: Cid;
   readonly bytes: Uint8Array;
-  /** Its maker has no use for the bytes any more: who takes the block may free them (`freeBytes`) once they are stored. */
+  /** The receiver owns the bytes, and may free them (`freeBytes`) once they are stored. */
   readonly isHandedOver?: boolean;
 }
 

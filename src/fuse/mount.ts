@@ -235,12 +235,15 @@ class ServedMount implements FuseMount {
     this.#hasEnded = true;
     this.#door.close();
     this.#lifeline[Symbol.dispose]();
-    // A mount that was taken over was ready long ago: this is an unmount, after which the agent publishes what is left.
-    if (this.#options.supervision?.handoff !== undefined && errno === ERRNO.ENODEV) this.#ready.resolve();
-    const why = reason ?? `the mount ended before it was ready (error ${errno})`;
-    this.#ready.reject(
-      new SynclineError("fuse_unavailable", `Mounting failed: ${why}.`, { hint: "Linux 5.10 or newer is needed." }),
-    );
+    if (this.#options.supervision?.handoff !== undefined && errno === ERRNO.ENODEV) {
+      // Programs used the mount before this agent took it over. It was unmounted, so the agent publishes what is left and ends.
+      this.#ready.resolve();
+    } else {
+      const why = reason ?? `the mount ended before it was ready (error ${errno})`;
+      this.#ready.reject(
+        new SynclineError("fuse_unavailable", `Mounting failed: ${why}.`, { hint: "Linux 5.10 or newer is needed." }),
+      );
+    }
     this.#ended.resolve(errno === ERRNO.ENODEV ? "unmounted" : "aborted");
   }
 }

@@ -1,16 +1,17 @@
-/** Contents of the bucket that files of the overlay are made of, or will be merged with. */
+/** Finds the contents in the bucket that changed or unlinked files still need, to be read or merged. */
 import type { Cid, FileId } from "../base/ids.ts";
 import type { BaseName } from "./dirty-object.ts";
 import { isUnlinked } from "./dirty-object.ts";
 import type { OverlayState } from "./state.ts";
 
 export interface ContentInUse {
-  /** The object that has it in the base; undefined: none, since the file has no name any more. */
+  /** The object in the base. Undefined: the file has no name any more. */
   readonly id: FileId | undefined;
   readonly place: BaseName | undefined;
   readonly content: { readonly kind: "chunk" | "list"; readonly cid: Cid };
-  /** Bytes of the file that lie in it, and how many of these are not in holes. */
+  /** How many of its bytes the file uses. */
   readonly size: number;
+  /** Its bytes outside holes. */
   readonly dataBytes: number;
 }
 
@@ -20,7 +21,7 @@ export interface ContentsInUse {
   readonly isWhole: boolean;
 }
 
-/** Bounds of one call, which holds up the thread that serves programs. */
+/** Limits of one call, since it runs on the thread that serves programs: objects looked at, and contents found. */
 const MOST_LOOKED = 65_536;
 const MOST_FOUND = 4_096;
 

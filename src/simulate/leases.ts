@@ -1,17 +1,16 @@
 /**
- * Checks that a collector deletes nothing that was leased when it read the leases and still is. What another collector finds
- * released meanwhile may go, also if a late request brings that lease back.
+ * Checks that collectors respect leases. A collector must not delete a pack that was leased when it read the leases, and still
+ * is. If another collector has found the pack released in between, it may go, even if a late request has restored the lease.
  */
 import { decodeLease, LEASE_LIFE_MS } from "../format/commits/lease.ts";
 import { LEASE_FOLDER } from "../format/blocks/object-name.ts";
 import type { ObjectInfo, ObjectStore } from "../objects/object-store.ts";
 import { withMethods } from "./shared-folder.ts";
 
-/** The leases of a store, as its collectors have read them. */
 export class HeededLeases {
   readonly #stored: ObjectStore;
   readonly #onFault: (fault: string) => void;
-  /** Of each collector: what was leased when it read the leases, and whenever another one read them since. */
+  /** For each collector: the packs that were leased when it read the leases, and each time another one has read them since. */
   readonly #seen: { leased: ReadonlySet<string> }[] = [];
 
   /** `onFault` is called for each leased object that a collector deletes. */
@@ -20,7 +19,7 @@ export class HeededLeases {
     this.#onFault = onFault;
   }
 
-  /** `store` as one more collector sees it, watched. */
+  /** Returns `store` for one more collector, whose deletions are checked. */
   by(store: ObjectStore): ObjectStore {
     const own: { leased: ReadonlySet<string> } = { leased: new Set() };
     this.#seen.push(own);

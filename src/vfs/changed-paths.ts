@@ -44,7 +44,7 @@ class Paths {
     const path = [...directory, name];
     this.#add(path);
     if (after === undefined || after === before) return;
-    // Clients drop a directory that is gone with all that was in it, but not where another object has its name.
+    // If nothing had the name now, clients would drop the directory with its contents by themselves.
     const left = before === undefined ? undefined : await readSelf(this.#nodes, this.#from, before);
     if (before !== undefined && left?.kind === "directory") await this.#tree(this.#from, before, path);
     // Entries of a new directory changed by themselves; entries of a moved one did not.

@@ -10,7 +10,7 @@ import { BucketRoots } from "../../src/master/roots/bucket-roots.ts";
 import { RootAlarm } from "../../src/master/roots/root-alarm.ts";
 import { collectShared } from "../../src/master/shared/shared-collection.ts";
 import { SharedStores } from "../../src/master/shared/shared-stores.ts";
-import { systemDatabases } from "../../src/objects/databases.ts";
+import { type Databases, systemDatabases } from "../../src/objects/databases.ts";
 import type { RootTable } from "../../src/roots/root-store.ts";
 import type { ObjectStore } from "../../src/objects/object-store.ts";
 import { MemoryMasterObjects } from "../../src/simulate/master/memory-master-objects.ts";
@@ -40,14 +40,14 @@ export class SharedWorld {
     this.objects = new MemoryMasterObjects(() => Number(clock.nowNs() / 1_000_000n));
   }
 
-  /** One more master, with nothing in its cache. */
-  master(): SharedMaster {
+  /** The blocks of one more master, with its cache in a folder, or in memory. */
+  stores(cacheDir?: string, databases: Databases = systemDatabases): SharedStores {
     const { clock, objects, arbiter } = this;
-    const stores = new SharedStores({
+    return new SharedStores({
       arbiter,
       objects,
-      cacheDir: undefined,
-      databases: systemDatabases,
+      cacheDir,
+      databases,
       leaseMs: LEASE_MS,
       clock,
       random: systemRandom,
@@ -55,6 +55,12 @@ export class SharedWorld {
       incarnation: () => this.incarnation,
       onWentBack: async (owner) => void this.wentBack.push(owner),
     });
+  }
+
+  /** One more master, with nothing in its cache. */
+  master(): SharedMaster {
+    const { clock, arbiter } = this;
+    const stores = this.stores();
     const alarm = new RootAlarm(silentLog);
     const roots: RootTable = {
       ...arbiter.roots,

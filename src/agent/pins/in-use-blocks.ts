@@ -1,8 +1,8 @@
 /**
- * Keeps on this machine what files in use are made of, but the shown tree lacks: a removed file that is still open, or a file
- * that a merge or others replaced while a program writes to it. A collection may take such blocks from the bucket.
+ * Keeps blocks on this machine that files in use need, but that the shown tree lacks: the file was removed and is still open,
+ * or a merge or others replaced it while a program writes to it. A collection may delete such blocks from the bucket.
  *
- * Best effort: up to a limit, and within seconds. A collection takes only older blocks.
+ * It keeps them within seconds, which is soon enough: collections spare younger blocks. Beyond a limit it keeps none.
  */
 import { SynclineError, unlessDamaged } from "../../base/errors.ts";
 import { inBatches } from "../../base/collections.ts";
@@ -31,16 +31,16 @@ export interface InUseBlocksOptions extends Pick<Ports, "clock" | "log"> {
   readonly isPaused: () => boolean;
 }
 
-/** It looks so soon after a change of the base, … */
+/** A round begins this long after the base has changed, … */
 const LOOK_MS = 1_000;
-/** … and so soon again after a failure, or while it keeps anything: a file may be closed. */
+/** … and again this long after a failure, or while anything is kept: its file may have been closed. */
 const AGAIN_MS = 30_000;
-/** Contents beyond these bytes are left to the bucket. */
+/** At most this many bytes are kept. What needs more stays in the bucket only. */
 const MOST_BYTES = 256 * 1024 * 1024;
 const BATCH = { bytes: 4 * 1024 * 1024, items: 64 };
 const NODES_BYTES = 1024 * 1024;
 
-/** Blocks with their bytes. `isWhole`: for every content it is known which blocks it needs. */
+/** The needed blocks and their bytes. `isWhole`: the blocks of every content in use are known. */
 interface Wanted {
   readonly blocks: ReadonlyMap<Cid, number>;
   readonly isWhole: boolean;
@@ -49,7 +49,7 @@ interface Wanted {
 export class InUseBlocks implements Disposable {
   readonly #options: InUseBlocksOptions;
   readonly #ending = new AbortController();
-  /** What is kept, and was intact when this process first looked. */
+  /** The kept blocks and their bytes. Undefined before the first round, which checks what an earlier process kept. */
   #here: Map<Cid, number> | undefined;
   /** Contents that need more than `MOST_BYTES`. */
   #large: ReadonlySet<Cid> = new Set();
@@ -111,7 +111,7 @@ export class InUseBlocks implements Disposable {
     }
   }
 
-  /** One round. False: something may be missing, so the next one must not wait for a change of the base. */
+  /** Runs one round. Returns false if something may be missing: then the next round does not wait for a change of the base. */
   async #keep(tree: Cid, isPaused: boolean): Promise<boolean> {
     const { kept, blocks, held, contents } = this.#options;
     const { signal } = this.#ending;
@@ -163,7 +163,7 @@ export class InUseBlocks implements Disposable {
     }
     const wanted = new Map<Cid, number>();
     let [left, spare] = [MOST_BYTES, found.length === 0 ? 0 : this.#options.kept.spare()];
-    // What is here stays: others may have no room for it.
+    // Kept contents come first, so that no new one takes their room.
     for (const { beside, bytes, more } of found.toSorted((one, other) => one.more - other.more)) {
       if (bytes > left || more > spare) continue;
       [left, spare] = [left - bytes, spare - more];
@@ -186,13 +186,13 @@ export class InUseBlocks implements Disposable {
     const there = id && (await unlessDamaged(() => readObject(nodes, tree, id, place)))?.record;
     if (there !== undefined && sameContent(there.content, content)) return own;
     if (there !== undefined) await unlessDamaged(() => addContent(theirs, there, reader, signal));
-    // Too large, whatever it consists of.
+    // It does not fit, so its list need not be read.
     if (there === undefined && dataBytes > MOST_BYTES) return own.set(content.cid, dataBytes);
     await addContent(own, { content, size }, reader, signal, theirs);
     return own;
   }
 
-  /** What an earlier process kept; drops what is damaged. */
+  /** Lists the intact blocks that an earlier process kept, and drops damaged ones. */
   async #intact(): Promise<Map<Cid, number>> {
     const { kept } = this.#options;
     await kept.removeUnfinished();

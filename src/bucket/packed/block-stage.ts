@@ -71,7 +71,7 @@ export class BlockStage {
     return this.#pools.some((pool) => pool.get(cid) !== undefined);
   }
 
-  /** The block's bytes if they are still in memory. They are not freed from then on. */
+  /** The block's bytes if they are still in memory. From then on they are not freed. */
   lend(cid: Cid): Uint8Array | undefined {
     return this.#pools.find((pool) => pool.get(cid) !== undefined)?.lend(cid);
   }
@@ -205,7 +205,7 @@ class BlockPool {
     return block;
   }
 
-  /** A block's bytes, which others read as well from now on. */
+  /** A block's bytes for a reader: from now on they must not be freed. */
   lend(cid: Cid): Uint8Array | undefined {
     const bytes = this.get(cid)?.bytes;
     if (bytes !== undefined) this.#blocks.set(digestKey(cid), { cid, bytes });

@@ -1,4 +1,4 @@
-/** The encoding of POSIX access control lists, as Linux has it (include/uapi/linux/posix_acl_xattr.h) and buckets store it. */
+/** Encodes and decodes POSIX access control lists as Linux does (include/uapi/linux/posix_acl_xattr.h). Buckets store them so. */
 
 export const ACCESS_ACL = "system.posix_acl_access";
 export const DEFAULT_ACL = "system.posix_acl_default";
@@ -16,7 +16,7 @@ export type Acl = readonly AclEntry[];
 /** The kernel's tags, which are also stored: never change them. */
 export const ACL_TAG = { owner: 0x01, user: 0x02, owningGroup: 0x04, group: 0x08, mask: 0x10, other: 0x20 } as const;
 
-/** Undefined: it is cut off. Checks nothing else. */
+/** Undefined if the bytes are cut off. Checks nothing else. */
 export function decodeAcl(value: Uint8Array): { readonly version: number; readonly acl: Acl } | undefined {
   if (value.length < HEAD_BYTES || (value.length - HEAD_BYTES) % ENTRY_BYTES !== 0) return undefined;
   const view = Buffer.from(value.buffer, value.byteOffset, value.length);

@@ -1,6 +1,6 @@
 /**
- * Reads an owner's blocks from copies that are intact. A copy that cannot be read counts as missing. If it is the only one, it
- * is read again after a while: a store may lose an object for some time only.
+ * Reads an owner's blocks from intact copies. A copy that cannot be read counts as missing. If a block has no other copy, this
+ * one is tried again later: a store may lose an object for a while only.
  */
 import { describeError, type Log } from "../../base/log.ts";
 import { groupBy } from "../../base/collections.ts";
@@ -62,7 +62,7 @@ export class IntactBlocks {
     return found;
   }
 
-  /** Reads these blocks: afterwards only intact ones count as there. */
+  /** Reads these blocks. Afterwards, those without an intact copy count as missing. */
   async check(cids: readonly Cid[]): Promise<void> {
     const found = await this.#read(cids);
     if (found.size < cids.length) await this.#options.follower.refresh();
@@ -71,7 +71,7 @@ export class IntactBlocks {
     await this.#keepLast(cids);
   }
 
-  /** Reads copies again that could not be read a while ago: afterwards those that are intact count as there. */
+  /** Tries damaged copies of missing blocks again. Afterwards, blocks with an intact copy count as there. */
   async retry(cids: readonly Cid[]): Promise<void> {
     const { cache } = this.#options;
     const gone = new Set<string>();
@@ -100,7 +100,7 @@ export class IntactBlocks {
       return place === undefined ? [] : [[cid, place] as const];
     });
     const found = new Map<Cid, Uint8Array>();
-    // A lost pack does not cost the others' blocks.
+    // If a pack is lost, the other packs' blocks are still found.
     await mapConcurrent([...groupBy(places, ([, { pack }]) => pack).values()], PACK_READS, async (some) => {
       const read = await unlessGone(() => this.#options.reader.blocks(new Map(some)));
       for (const [cid, bytes] of read ?? []) if (isIntact(cid, bytes)) found.set(cid, bytes);
@@ -108,7 +108,7 @@ export class IntactBlocks {
     return found;
   }
 
-  /** Undefined: it is damaged there, or the pack is gone, which is then noted in `gone`. */
+  /** The block's bytes at this place. Undefined: they are damaged, or the pack is gone and is added to `gone`. */
   async #intact(cid: Cid, place: CachedBlock, gone: Set<string>): Promise<Uint8Array | undefined> {
     if (gone.has(place.pack)) return undefined;
     const reading = () => unless("block_corrupt", () => this.#options.reader.blocks(new Map([[cid, place]])));
@@ -118,14 +118,17 @@ export class IntactBlocks {
     return bytes !== undefined && isIntact(cid, bytes) ? bytes : undefined;
   }
 
-  /** Reads the log, which may name other copies, and then what could not be read a while ago. */
+  /** Reads the log, which may name other copies, and tries damaged copies again. */
   async #lookAgain(cids: readonly Cid[]): Promise<void> {
     const { follower } = this.#options;
     await (cids.some((cid) => this.#find(cid) === undefined) ? follower.refreshAll() : follower.refresh());
     await this.retry(cids);
   }
 
-  /** Marks copies that are not intact; those in `gone` without a look. Throws `block_not_found`, `block_corrupt`. */
+  /**
+   * The first intact copy. Marks those before it as damaged, without a try if their pack is in `gone`. Throws
+   * `block_not_found`, `block_corrupt`.
+   */
   async #firstIntact(cid: Cid, gone: Set<string>): Promise<Uint8Array> {
     const { cache, log, isLogWhole } = this.#options;
     for (let place = this.#find(cid); place !== undefined; place = this.#find(cid)) {
@@ -141,7 +144,7 @@ export class IntactBlocks {
     throw blockNotFound(cid);
   }
 
-  /** Keeps condemned packs that hold the only intact copy. Other masters do not know that, and would delete them. */
+  /** Restores condemned packs that hold the only intact copy of a block: other masters would delete them. */
   async #keepLast(cids: readonly Cid[]): Promise<void> {
     const { cache, restore, log } = this.#options;
     const last = cids.filter((cid) => this.#find(cid)?.isLive === false && cache().mayHaveDamaged(digestOf(cid)));
@@ -149,7 +152,7 @@ export class IntactBlocks {
     try {
       await restore(last);
     } catch (error) {
-      // The block was read nevertheless; the next reading tries again.
+      // The block itself was read. The next read tries this again.
       log.error("cannot keep a condemned pack that holds the only intact copy of a block", {
         cid: last[0],
         error: describeError(error),

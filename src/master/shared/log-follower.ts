@@ -57,17 +57,17 @@ export class LogFollower {
   /** Reads the log to its end, beginning after this call. Calls meanwhile share the next reading. */
   async refresh(): Promise<void> {
     await this.#reading.run();
-    // Beside other work: the store may be slow where it has lost something. Never rejects.
+    // Not awaited: a store that has lost something may be slow to say so. Never rejects.
     if (!this.#retrying.active && this.#unread().length > 0) void this.#retrying.run();
   }
 
-  /** As `refresh`, and reads packs again that could not be read a while ago. */
+  /** As `refresh`, and waits until unread packs have been tried again. */
   async refreshAll(): Promise<void> {
     await this.refresh();
     await this.#retrying.idle();
   }
 
-  /** Call before the cache is closed for good: what is being read is not entered any more. */
+  /** To be called before the cache is closed for good: footers that arrive later are dropped. */
   end(): void {
     this.#isOver = true;
   }
@@ -129,11 +129,11 @@ export class LogFollower {
     return this.#options.cache().unread(this.#nowMs);
   }
 
-  /** The store may have lost packs for a while only. */
+  /** Tries unread packs again: the store may have lost them for a while only. */
   async #retry(): Promise<void> {
     const emptied = this.#emptied;
     await mapConcurrent(this.#unread(), STORE_CONCURRENCY, async (pack) => {
-      // It stays missing until it can be read, whatever the reason.
+      // Whatever the error, the pack stays unread.
       const rows = await this.#footer(pack.pack).catch(() => undefined);
       if (this.#isOver) return;
       if (rows === undefined) this.#cacheSince(emptied)?.noteTried(pack.pack, this.#nowMs);

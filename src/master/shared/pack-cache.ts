@@ -19,7 +19,7 @@ const UNREAD = `
     state      INTEGER NOT NULL,
     bytes      INTEGER NOT NULL,
     created_ms INTEGER NOT NULL,
-    tried_ms   INTEGER NOT NULL -- when its footer could not be read, since 1970
+    tried_ms   INTEGER NOT NULL -- the last try to read its footer, in ms since 1970
   ) STRICT, WITHOUT ROWID;`;
 const SCHEMA = `
   CREATE TABLE packs (
@@ -34,7 +34,7 @@ const SCHEMA = `
     pack    INTEGER NOT NULL,
     offset  INTEGER NOT NULL,
     length  INTEGER NOT NULL,
-    damaged INTEGER NOT NULL DEFAULT 0, -- when it could not be read intact, in ms since 1970; 0: it can
+    damaged INTEGER NOT NULL DEFAULT 0, -- the last failed try to read it, in ms since 1970; 0: it is intact
     PRIMARY KEY (digest, pack)
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX blocks_of_pack ON blocks (pack);
@@ -55,9 +55,9 @@ export interface CachedBlock extends PackPlacement {
   readonly isLive: boolean;
 }
 
-/** What could not be read is read again after this long: a store may lose an object for a while. */
+/** A block or pack that could not be read is tried again after this long: a store may lose an object for a while. */
 const RETRY_MS = 60_000;
-/** Packs that are tried again at once. */
+/** How many packs are tried again at once. */
 const RETRIED_PACKS = 64;
 
 export type CachedPack = Pick<LogEntry, "pack" | "state" | "bytes" | "createdMs">;
@@ -172,7 +172,7 @@ export class PackCache {
     this.#db.prepare("INSERT OR REPLACE INTO unread VALUES (?, ?, ?, ?, ?)").run(pack, state, bytes, createdMs, nowMs);
   }
 
-  /** Adds the rows of a pack that could not be read, in the state that the log gave it since. Does nothing if it is not unread. */
+  /** Adds an unread pack, in the state that the log has given it since. Does nothing if it is no longer unread. */
   addRead(name: string, rows: Iterable<PackRow>): void {
     this.#changing(() => {
       const unread = this.#db.prepare<[string], CachedPack>(`${UNREAD_PACKS} WHERE name = ?`).get(name);
@@ -180,7 +180,7 @@ export class PackCache {
     });
   }
 
-  /** A pack still cannot be read. */
+  /** Notes that an unread pack still cannot be read. */
   noteTried(name: string, nowMs: number): void {
     this.#db.prepare("UPDATE unread SET tried_ms = ? WHERE name = ?").run(nowMs, name);
   }
@@ -189,7 +189,7 @@ export class PackCache {
     return this.#db.prepare("SELECT 1 FROM unread WHERE name = ?").get(name) !== undefined;
   }
 
-  /** Some of the packs that could not be read a while ago. */
+  /** Some of the unread packs that are due for another try. */
   unread(nowMs: number): CachedPack[] {
     const sql = `${UNREAD_PACKS}
       WHERE abs(? - tried_ms) > ${RETRY_MS} ORDER BY tried_ms LIMIT ${RETRIED_PACKS}`;
@@ -214,7 +214,7 @@ export class PackCache {
     });
   }
 
-  /** This copy could not be read intact just now. */
+  /** Notes that this copy could not be read intact. */
   markDamaged(digest: Uint8Array, pack: string, nowMs: number): void {
     const isNew = this.#setDamaged(digest, pack, Math.max(1, nowMs), "damaged = 0");
     // Nodes that reach it are no longer complete, and it is unknown which they are.
@@ -226,7 +226,7 @@ export class PackCache {
     this.#setDamaged(digest, pack, 0, "damaged <> 0");
   }
 
-  /** The copies that could not be read intact a while ago. */
+  /** The damaged copies that are due for another try. */
   damaged(digest: Uint8Array, nowMs: number): CachedBlock[] {
     const sql = `SELECT name AS pack, offset, length, state FROM blocks JOIN packs ON id = pack
       WHERE digest = ? AND damaged <> 0 AND abs(? - damaged) > ${RETRY_MS} ORDER BY state`;
@@ -290,7 +290,7 @@ export class PackCache {
     return row ?? { position: 0, era: 0, bytes: 0 };
   }
 
-  /** The first version counted bytes alone. The second forgot packs that could not be read: the log is read anew for them. */
+  /** Upgrades a cache. Version 1 did not count the overhead of blocks, version 2 forgot unread packs: the log is read anew. */
   #renew(version: 1 | 2): void {
     this.#changing(() => {
       const blocks = "(SELECT count(DISTINCT digest) FROM blocks)";

@@ -148,7 +148,7 @@ export class SharedBlocks implements OwnerBlocks, Closable {
   async #put(blocks: readonly Block[]): Promise<PutCounts> {
     const isKnown = ({ cid }: Block) => this.#find(cid)?.isLive === true;
     if (this.#isOld && blocks.some(isKnown)) await this.follower.refresh();
-    // A client sends what a master misses: another one may have found these damaged.
+    // A client sends what a master lacks. Another master may have found these damaged.
     const known = blocks.filter(isKnown);
     if (known.length > 0) await this.#intact.check(known.map(({ cid }) => cid));
     const fresh = new Map<string, Block>();
@@ -231,12 +231,12 @@ export class SharedBlocks implements OwnerBlocks, Closable {
     });
   }
 
-  /** Reads these blocks: afterwards only intact ones count as there. */
+  /** As IntactBlocks.check. */
   check(cids: readonly Cid[]): Promise<void> {
     return this.repair.run(() => this.#intact.check(cids));
   }
 
-  /** For missing blocks: reads the log, then copies of them again that could not be read a while ago. */
+  /** Looks for missing blocks: in the log, then in unread packs and damaged copies, which are tried again. */
   lookAgain(cids: readonly Cid[]): Promise<void> {
     return this.repair.run(() => this.#lookAgain(cids));
   }

@@ -41,7 +41,7 @@ export interface SharedCollectionOptions extends Rewriting {
   readonly onProgress?: ((progress: CollectionProgress) => void) | undefined;
 }
 
-/** Bytes of blocks that are checked at once. */
+/** How many bytes of blocks are checked at once. */
 const CHECKED_BYTES = 8 * 1024 * 1024;
 /** Objects that no log names are deleted after so many leases: an upload may be entered for one of them. */
 const ORPHAN_LEASES = 3;
@@ -150,7 +150,7 @@ class SharedCollection {
     const { arbiter, owner, objects, blocks, leaseMs, log } = this.#options;
     const condemned = [...packs.values()].filter(({ state }) => state === PACK_STATES.condemned);
     const old = condemned.filter(({ changedMs }) => changedMs < nowMs - leaseMs).map(({ pack }) => pack);
-    // What is in a pack that cannot be read now may be needed.
+    // Nobody knows whether a pack that cannot be read now is needed.
     const due = old.filter((pack) => !blocks.cache.isUnread(pack));
     if (due.length === 0) return;
     await this.#checkCopies(due);
@@ -167,8 +167,8 @@ class SharedCollection {
   }
 
   /**
-   * Reads the copies of what is needed of packs that are due. Where a copy was damaged or lost since, the pack becomes live
-   * again.
+   * Before packs are deleted, reads the copies of all blocks that are still needed from them. If a copy is damaged or lost,
+   * the old pack becomes live again.
    */
   async #checkCopies(due: readonly string[]): Promise<void> {
     const { blocks } = this.#options;

@@ -130,7 +130,7 @@ export class NumberedRoots {
     // Newcomers start at the hint: it counts even if it lags. Beyond the newest root it says nothing.
     const kept = Math.min(hint, all.at(-1)?.number ?? 0) - KEPT_NUMBERS;
     for (const { name, number, modifiedMs } of all) {
-      // A server's dates need not ascend.
+      // Dates need not ascend with the numbers: stop at the first root that stays.
       if (number >= kept || now - modifiedMs <= KEPT_MS) break;
       await this.#store.delete(name);
     }

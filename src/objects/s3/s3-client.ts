@@ -85,7 +85,7 @@ export class S3Client implements AsyncDisposable {
   readonly #silenceMs: number;
   /** The server's date in its last answer, and when that came. */
   #date: { readonly serverMs: number; readonly atMs: number } | undefined;
-  /** The newest date of an object: servers' own dates may lag behind by a second. A server whose clock was wrong gives others. */
+  /** The newest date of an object: a second ahead of the server's date at most, unless the server's clock was wrong. */
   #newestMs = 0;
 
   constructor(options: S3ClientOptions) {

@@ -221,7 +221,7 @@ export class S3ObjectStore implements ObjectStore {
   }
 
   async *list(prefix: string): AsyncIterable<ObjectInfo> {
-    // A token is kept, a later one in its place after twice as many pages. In a cycle of tokens it comes again.
+    // Finds cycles of tokens: remembers one token, and replaces it after 1, 2, 4, 8, … pages. In a cycle it comes again.
     let [kept, pages] = ["", 0];
     for (let next: string | undefined = ""; next !== undefined;) {
       const page = await this.#listPage(prefix, next === "" ? {} : { "continuation-token": next });

@@ -11,7 +11,7 @@ import * as stored from "../journal/stored-record.ts";
 /** Enough for most objects. */
 const OBJECT_BYTES = 256;
 
-/** Changed objects of a sealed epoch, in a new buffer. */
+/** Encodes a sealed epoch's changed objects into a new buffer. */
 export function encodeChanged(objects: readonly ChangedObject[]): Uint8Array {
   return encode(objects, writeSealed);
 }

@@ -130,7 +130,10 @@ export interface SyncDisk {
   xattrs(path: DiskPath): Promise<Xattrs>;
   /** Sets exactly these. ENOTSUP if the filesystem has none. */
   setXattrs(path: DiskPath, xattrs: Xattrs): Promise<void>;
-  /** The group's rights (rwx bits) if the file has an access list, whose mask its mode shows. Absent on disks without lists. */
+  /**
+   * The rights (rwx bits) of the file's group, if it has an access list: its mode shows the list's mask instead. Absent on
+   * disks without lists.
+   */
   groupRights?(path: DiskPath): Promise<number | undefined>;
   /**
    * Gives a file the access list (ACL) of another file, or none, and this mode. If the list cannot be set, the group loses

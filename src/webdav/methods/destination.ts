@@ -34,7 +34,7 @@ export function checkedEnds(call: Call, fs: FileSystem, { destination, overwrite
   checkPreconditions(call, fs, found);
   checkSlash(call, fs, source);
   const target = makeable(lookUpPath(fs, destination.path, "itself"));
-  // Of a symlink its target is copied.
+  // COPY of a symlink copies its target, but must not replace the symlink.
   const named = moved ? source : present(lookUpPath(fs, call.href.path, "itself"));
   const isItself = startsWith(named.path, target.path) && startsWith(target.path, named.path);
   if (

@@ -62,7 +62,7 @@ export class Etags {
     const now = this.#names.contentName(bytes.ino);
     if (now.name !== undefined && bytes.name !== undefined) return now.name === bytes.name;
     if (now.version === bytes.version && now.name === bytes.name) return true;
-    // Published meanwhile, or changed: the ctime decides, since programs can set the mtime.
+    // Either published or changed meanwhile. The ctime tells, which programs cannot set.
     const { size, ctimeNs } = fs.getAttributes(bytes.ino);
     return now.name !== undefined && size === bytes.size && ctimeNs === bytes.ctimeNs;
   }

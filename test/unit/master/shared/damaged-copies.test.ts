@@ -1,13 +1,9 @@
 /** Copies of blocks that are damaged or lost, while several masters serve: what one of them has found out, the others do not know. */
 import { expect, test, vi } from "vitest";
 import { PACK_STATES } from "../../../../src/arbiter/arbiter.ts";
-import { silentLog } from "../../../../src/base/log.ts";
-import { systemRandom } from "../../../../src/base/random.ts";
 import { digestOf } from "../../../../src/format/blocks/cid.ts";
 import { objectOf } from "../../../../src/master/shared/pack-objects.ts";
-import { SharedStores } from "../../../../src/master/shared/shared-stores.ts";
 import { type ObjectStore, objectNotFound } from "../../../../src/objects/object-store.ts";
-import { systemDatabases } from "../../../../src/objects/databases.ts";
 import { noise } from "../../../support/bytes.ts";
 import { blockOf, CommitChain, nodeBlock } from "../../../support/commit-chain.ts";
 import { ManualClock } from "../../../support/manual-clock.ts";
@@ -157,21 +153,8 @@ async function forgetful() {
   const clock = new ManualClock();
   const world = new SharedWorld(clock);
   const cacheDir = await temporaryFolder();
-  const { arbiter, objects } = world;
-  const start = () =>
-    new SharedStores({
-      arbiter,
-      objects,
-      cacheDir,
-      databases: systemDatabases,
-      leaseMs: LEASE_MS,
-      clock,
-      random: systemRandom,
-      log: silentLog,
-      incarnation: () => "1",
-      onWentBack: async () => {},
-    });
-  const store = objects.of(owner);
+  const start = () => world.stores(cacheDir);
+  const store = world.objects.of(owner);
   const { getRanges, getTail } = store;
   const none = async (name: string) => {
     throw objectNotFound("memory:", name);

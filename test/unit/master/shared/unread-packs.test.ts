@@ -6,13 +6,11 @@ import { nextTurn } from "../../../../src/base/concurrency.ts";
 import { SynclineError } from "../../../../src/base/errors.ts";
 import type { PackName, Wallet } from "../../../../src/base/ids.ts";
 import { silentLog } from "../../../../src/base/log.ts";
-import { systemRandom } from "../../../../src/base/random.ts";
 import { digestOf } from "../../../../src/format/blocks/cid.ts";
 import { LogFollower } from "../../../../src/master/shared/log-follower.ts";
 import { PackCache } from "../../../../src/master/shared/pack-cache.ts";
 import { objectOf } from "../../../../src/master/shared/pack-objects.ts";
-import { SharedStores } from "../../../../src/master/shared/shared-stores.ts";
-import { systemDatabases } from "../../../../src/objects/databases.ts";
+import { type Databases, systemDatabases } from "../../../../src/objects/databases.ts";
 import { MemoryObjectStore } from "../../../../src/objects/memory-object-store.ts";
 import { objectNotFound } from "../../../../src/objects/object-store.ts";
 import { buildPack } from "../../../../src/packs/pack-builder.ts";
@@ -82,27 +80,19 @@ test("a pack condemned while its footer is tried again does not become live", as
   expect(cache.find(digest)?.isLive).not.toBe(true);
 });
 
-test("a pack that is gone while its footer is tried again stays gone", async () => {
-  const { cache, follower, change, footers, gate, read, digest } = await world(PACK_STATES.condemned);
-  footers.push(() => gate.promise.then(read));
-  await follower.refresh();
-  change(PACK_STATES.gone);
-  await follower.refresh();
-  gate.resolve();
-  await follower.refreshAll();
-  expect(cache.find(digest)).toBe(undefined);
-});
-
-test("a pack that is gone while its footer is tried again is not tried for ever", async () => {
-  const { cache, follower, change, footers, gate } = await world(PACK_STATES.condemned);
-  footers.push(() => gate.promise.then(lost));
-  await follower.refresh();
-  change(PACK_STATES.gone);
-  await follower.refresh();
-  gate.resolve();
-  await follower.refreshAll();
-  expect(cache.isUnread(PACK)).toBe(false);
-});
+test.each(["can be read", "cannot be read"])(
+  "a pack that is gone while its footer is tried again stays gone, if that %s",
+  async (how) => {
+    const { cache, follower, change, footers, gate, read, digest } = await world(PACK_STATES.condemned);
+    footers.push(() => gate.promise.then(how === "can be read" ? read : lost));
+    await follower.refresh();
+    change(PACK_STATES.gone);
+    await follower.refresh();
+    gate.resolve();
+    await follower.refreshAll();
+    expect([cache.find(digest), cache.isUnread(PACK)]).toEqual([undefined, false]);
+  },
+);
 
 test("a root is not accepted on blocks of a pack that is condemned and then deleted", async () => {
   const chain = await CommitChain.create();
@@ -118,7 +108,7 @@ test("a root is not accepted on blocks of a pack that is condemned and then dele
   await b.swaps.swap({ owner, bucket: "other" }, { kind: "absent" }, other.commit.cid, new AbortController().signal);
   await theirs.put([chunk]);
   const pack = theirs.cache.find(digestOf(chunk.cid))?.pack ?? "";
-  // The store loses the pack for a while, for one of the masters.
+  // One of the masters cannot find the pack in the store for a while.
   const getTail = store.getTail.bind(store);
   const gate = Promise.withResolvers<void>();
   const fates: (() => Promise<void>)[] = [];
@@ -188,24 +178,11 @@ test("a footer that is tried again does not open a cache that was closed", async
   const clock = new ManualClock();
   const world = new SharedWorld(clock);
   let opened = 0;
-  const stores = new SharedStores({
-    arbiter: world.arbiter,
-    objects: world.objects,
-    cacheDir: await temporaryFolder(),
-    databases: {
-      ...systemDatabases,
-      open: (...at) => {
-        opened++;
-        return systemDatabases.open(...at);
-      },
-    },
-    leaseMs: LEASE_MS,
-    clock,
-    random: systemRandom,
-    log: silentLog,
-    incarnation: () => "1",
-    onWentBack: async () => {},
-  });
+  const open: Databases["open"] = (...at) => {
+    opened++;
+    return systemDatabases.open(...at);
+  };
+  const stores = world.stores(await temporaryFolder(), { ...systemDatabases, open });
   const other = await world.master().stores.of(owner);
   const chunk = blockOf("raw", noise(1_000, 7));
   await other.put([chunk]);
