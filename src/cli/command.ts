@@ -99,8 +99,9 @@ export async function readOptions<Name extends OptionName>(
   names: readonly Name[],
   flags: Readonly<Record<string, unknown>>,
 ): Promise<Pick<Options, Name>> {
-  const file = await readConfigFile(runtime.files, join(configFolder(runtime.env), "config.toml"), configProblem);
-  return resolveOptions(names, { flags, env: runtime.env, file });
+  const folder = configFolder(runtime.env);
+  const file = await readConfigFile(runtime.files, join(folder, "config.toml"), configProblem);
+  return resolveOptions(names, { flags, env: runtime.env, file, folder });
 }
 
 /** What help says about commands that only group others. */

@@ -2,31 +2,29 @@
  * The one table of options. It yields flags, SYNCLINE_* names, configuration keys, help and docs. The flag takes precedence
  * over the environment, which takes precedence over the file.
  */
-import { resolve } from "node:path";
 import { Option } from "commander";
 import { SynclineError } from "../base/errors.ts";
 import { DEFAULT_CACHE_BYTES, READ_TIMEOUT_MS } from "../base/limits.ts";
 import type { ConfigValues } from "./config-file.ts";
+import {
+  choice,
+  count,
+  duration,
+  isOwnerPair,
+  list,
+  path,
+  parseSeconds,
+  pathIn,
+  positive,
+  seconds,
+  size,
+  text,
+  toggle,
+  type OptionSpec,
+} from "./option-kinds.ts";
 import { DEFAULT_PRICES } from "./prices.ts";
 import { parseRates } from "./rates.ts";
 import { parseBytes, printBytes } from "./terminal/text.ts";
-
-export interface OptionSpec<Value> {
-  readonly short?: string;
-  /** How help shows the value, such as "<dir>"; absent for a switch. */
-  readonly value?: string;
-  readonly help: string;
-  /** The name after SYNCLINE_; by default the option's name. */
-  readonly env?: string;
-  /** Whether the configuration file may not set it, because it applies to one run. */
-  readonly onlyFlag?: boolean;
-  /** The default as help shows it. */
-  readonly fallbackText?: string;
-  /** What a value is, for messages: "a number of seconds". */
-  readonly wanted: string;
-  /** Undefined for invalid text. */
-  parse(text: string): Value | undefined;
-}
 
 /** The default address of masters, and of WebDAV without --listen. */
 export const DEFAULT_LISTEN = "127.0.0.1:3600";
@@ -54,7 +52,8 @@ export const OPTIONS = {
     help: "owners that a mount shows: stored, me, UID:GID, or @FILE with lines such as uid STORED SHOWN",
     fallbackText: "stored",
     wanted: "stored, me, UID:GID or @FILE",
-    parse: (given: string) => (/^(stored|me|\d{1,9}:\d{1,9}|@.+)$/s.test(given) ? given : undefined),
+    ofFile: (given: string, folder: string) => (given.startsWith("@") ? `@${pathIn(given.slice(1), folder)}` : given),
+    parse: (given: string) => (/^(stored|me|@.+)$/s.test(given) || isOwnerPair(given) ? given : undefined),
   },
   acl: toggle("show ACLs in a mount, and have the kernel enforce them"),
   birthTimes: toggle("report birth times (statx), at one more request per file"),
@@ -192,10 +191,10 @@ export function commanderOption(name: OptionName): Option {
   return new Option(spec.value === undefined ? flags : `${flags} ${spec.value}`, `${spec.help} (${facts.join(", ")})`);
 }
 
-/** The value of each named option, from the first source that has it. Throws `usage`, `config_invalid`. */
+/** The value of each named option, from the first source that has it. `folder`: the file's. Throws `usage`, `config_invalid`. */
 export function resolveOptions<Name extends OptionName>(
   names: readonly Name[],
-  sources: { flags: Readonly<Record<string, unknown>>; env: NodeJS.ProcessEnv; file: ConfigValues },
+  sources: { flags: Readonly<Record<string, unknown>>; env: NodeJS.ProcessEnv; file: ConfigValues; folder: string },
 ): Pick<Options, Name> {
   const resolved: Partial<Record<OptionName, unknown>> = {};
   for (const name of names) {
@@ -206,7 +205,8 @@ export function resolveOptions<Name extends OptionName>(
     if (flag !== undefined) resolved[name] = parseAs(spec, String(flag), `--${kebab(name)}`, "usage");
     else if (fromEnv !== undefined && fromEnv !== "") resolved[name] = parseAs(spec, fromEnv, envName(name), "usage");
     else if (fromFile !== undefined) {
-      resolved[name] = parseAs(spec, String(fromFile), `${kebab(name)} in config.toml`, "config_invalid");
+      const given = spec.ofFile?.(String(fromFile), sources.folder) ?? String(fromFile);
+      resolved[name] = parseAs(spec, given, `${kebab(name)} in config.toml`, "config_invalid");
     }
   }
   return resolved as Pick<Options, Name>;
@@ -246,95 +246,10 @@ function flagOf(flags: Readonly<Record<string, unknown>>, name: OptionName): unk
   return flags[opposite.charAt(0).toLowerCase() + opposite.slice(1)] === false ? true : undefined;
 }
 
-type Extra = Omit<OptionSpec<unknown>, "help" | "parse" | "value" | "wanted">;
-
 function parseAs(spec: OptionSpec<unknown>, given: string, source: string, code: "usage" | "config_invalid"): unknown {
   const value = spec.parse(given);
   if (value === undefined) {
     throw new SynclineError(code, `${source}: ${JSON.stringify(given)} is not ${spec.wanted}.`);
   }
   return value;
-}
-
-function text(value: string, help: string, extra: Extra = {}): OptionSpec<string> {
-  return { ...extra, value, help, wanted: "a text", parse: (given) => (given === "" ? undefined : given) };
-}
-
-/** One or several values, separated by blanks or commas. */
-function list(value: string, help: string, extra: Extra = {}): OptionSpec<readonly string[]> {
-  const parse = (given: string) => given.split(/[\s,]+/).filter((item) => item !== "");
-  return { ...extra, value, help, wanted: "a list", parse };
-}
-
-/** Absolute, since a background process has another working directory. */
-function path(value: string, help: string, extra: Extra = {}): OptionSpec<string> {
-  return { ...text(value, help, extra), parse: (given) => (given === "" ? undefined : resolve(given)) };
-}
-
-function toggle(help: string, extra: Extra = {}): OptionSpec<boolean> {
-  return { ...extra, help, wanted: "yes or no", parse: (given) => SWITCHES.get(given.toLowerCase()) };
-}
-
-function choice<const Value extends string>(
-  values: readonly Value[],
-  help: string,
-  extra: Extra = {},
-): OptionSpec<Value> {
-  const parse = (given: string) => values.find((value) => value === given);
-  return { ...extra, value: `<${values.join("|")}>`, help, wanted: `one of ${values.join(", ")}`, parse };
-}
-
-function seconds(help: string, extra: Extra = {}): OptionSpec<number> {
-  return {
-    ...extra,
-    value: "<seconds>",
-    help,
-    wanted: "a number of seconds",
-    parse: (given) => positive(parseSeconds(given) ?? 0),
-  };
-}
-
-/** In milliseconds. */
-function duration(help: string, extra: Extra = {}): OptionSpec<number> {
-  const parse = (given: string) => positive(parseMs(given) ?? 0);
-  return { ...extra, value: "<duration>", help, wanted: 'a duration such as "90m", "12h" or "30d"', parse };
-}
-
-/** A number, or a duration: "2.5" or "2m". */
-function parseSeconds(given: string): number | undefined {
-  const ms = parseMs(/^\d+(\.\d+)?$/.test(given) ? `${given}s` : given);
-  return ms === undefined ? undefined : ms / 1000;
-}
-
-function parseMs(given: string): number | undefined {
-  const [, amount = "", unit = ""] = /^(\d+(?:\.\d+)?)([smhdw])$/.exec(given.trim()) ?? [];
-  const unitMs = UNIT_MS.get(unit);
-  return unitMs === undefined ? undefined : Number(amount) * unitMs;
-}
-
-function count(help: string, extra: Extra = {}): OptionSpec<number> {
-  const parse = (given: string) => (/^\d+$/.test(given) ? positive(Number(given)) : undefined);
-  return { ...extra, value: "<n>", help, wanted: "a whole number above 0", parse };
-}
-
-function size(help: string, extra: Extra = {}): OptionSpec<number> {
-  const parse = (given: string) => positive(parseBytes(given) ?? 0);
-  return { ...extra, value: "<size>", help, wanted: 'a size such as "10 GiB"', parse };
-}
-
-const UNIT_MS = new Map([
-  ["s", 1_000],
-  ["m", 60_000],
-  ["h", 3_600_000],
-  ["d", 86_400_000],
-  ["w", 604_800_000],
-]);
-
-const SWITCHES = new Map([
-  ...["true", "1", "yes", "on"].map((word) => [word, true] as const),
-  ...["false", "0", "no", "off"].map((word) => [word, false] as const),
-]);
-
-function positive(value: number): number | undefined {
-  return Number.isFinite(value) && value > 0 ? value : undefined;
 }

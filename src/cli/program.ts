@@ -32,11 +32,11 @@ export async function styleOf(args: readonly string[], runtime: Runtime): Promis
   const names = ["json", "verbose"] as const;
   const given = (...flags: string[]) => (flags.some((flag) => args.includes(flag)) ? true : undefined);
   const flags = { json: given("--json"), verbose: given("-v", "--verbose") };
-  const file = new Map();
+  const noFile = { file: new Map(), folder: "" };
   const sources = [
     () => readOptions(runtime, names, flags),
-    () => resolveOptions(names, { flags, env: runtime.env, file }),
-    () => resolveOptions(names, { flags, env: {}, file }),
+    () => resolveOptions(names, { flags, env: runtime.env, ...noFile }),
+    () => resolveOptions(names, { flags, env: {}, ...noFile }),
   ];
   for (const read of sources) {
     try {

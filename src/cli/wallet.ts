@@ -11,6 +11,7 @@ import type { Call } from "./command.ts";
 import { configFolder } from "./config-file.ts";
 import { createSecretFile, passphrasePathOf, readIfThere } from "./key-file.ts";
 import { askHidden, canAsk } from "./terminal/prompt.ts";
+import { shellWord } from "./terminal/text.ts";
 
 /**
  * The signer for this call. The address is known at once; the keystore is opened at the first signature, which takes about
@@ -122,7 +123,7 @@ async function makeFirstKey(call: Call, path: string): Promise<string> {
   }
   if (call.options.key !== undefined) {
     throw new SynclineError("key_invalid", `There is no key at ${path}.`, {
-      hint: `Create one with: syncline key new --key ${path}`,
+      hint: `Create one with: syncline key new --key ${shellWord(path)}`,
     });
   }
   try {

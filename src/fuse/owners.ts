@@ -62,7 +62,7 @@ export function parseOwnerMap(text: string): OwnerRule {
     if (content === "") continue;
     const [, kind, stored, shown] = /^(uid|gid)\s+(\d+)\s+(\d+)$/.exec(content) ?? [];
     const pair = [Number(stored), Number(shown)] as const;
-    if (kind === undefined || pair.some((number) => number > MOST)) throw notAMap(index + 1);
+    if (kind === undefined || pair.some((number) => number > MAX_OWNER)) throw notAMap(index + 1);
     pairs[kind as "uid" | "gid"].push(pair);
   }
   for (const list of [pairs.uid, pairs.gid]) {
@@ -87,8 +87,8 @@ function completed(pairs: readonly Pair[]): readonly Pair[] {
   return [...pairs, ...added];
 }
 
-/** The greatest uid. The number after it means that there is none. */
-const MOST = 0xffff_fffe;
+/** The greatest uid and gid. The number after it means that there is none. */
+export const MAX_OWNER = 0xffff_fffe;
 
 function following(pairs: readonly Pair[]): (from: number) => number {
   if (pairs.length === 0) return (from) => from;

@@ -150,13 +150,15 @@ test(
   "under watch, a mass deletion waits for `flush --allow-deletes` with its exact digest",
   { timeout: 400_000 },
   async () => {
-    const [folder, guarded] = [space.at("guarded"), space.url("guarded-bucket")];
+    const [folder, guarded] = [space.at("a guarded folder"), space.url("guarded-bucket")];
     mkdirSync(`${folder}/d`, { recursive: true });
     space.do("init", guarded);
     for (let each = 0; each < 110; each++) writeFileSync(`${folder}/d/${each}.bin`, `${each}`);
     for (let each = 0; each < 10; each++) writeFileSync(`${folder}/${each}.bin`, `${each}`);
     expect(space.json("sync", guarded, folder, "--once")).toMatchObject({ sent: { added: 121 } });
-    space.start(["sync", guarded, folder]);
+    const watching = space.start(["sync", guarded, folder]);
+    let told = "";
+    watching.stderr?.on("data", (text) => void (told += String(text)));
     await expect.poll(() => space.run(["status", folder, "--json"]).status, soon).toBe(0);
     const early = space.run(["flush", folder, "--allow-deletes", "00", "--json"]);
     expect([early.status, early.err]).toEqual([4, expect.stringContaining("No deletions await")]);
@@ -166,6 +168,7 @@ test(
     expect([held.status, JSON.parse(held.out)]).toEqual([7, expect.objectContaining({ published: false })]);
     const { digest, files } = space.status(folder)["guard"] as { digest: string; files: number };
     expect([files, space.lines("ls", `${guarded}/d`).length]).toEqual([110, 110]);
+    await expect.poll(() => told, soon).toContain(`syncline flush '${folder}' --allow-deletes ${digest}\n`);
     // One more is another digest.
     rmSync(`${folder}/0.bin`);
     expect(space.run(["flush", folder, "--allow-deletes", digest, "--json"]).status).toBe(7);

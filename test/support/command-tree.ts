@@ -5,7 +5,8 @@ import { commandsFor } from "../../src/cli/commands.ts";
 import { EXIT_MEANINGS } from "../../src/cli/exit-status.ts";
 import { BUCKET_OPTIONS } from "../../src/cli/master-access.ts";
 import { COMMON_OPTIONS, configKeys, envName, kebab, OPTIONS } from "../../src/cli/options.ts";
-import type { OptionName, OptionSpec } from "../../src/cli/options.ts";
+import type { OptionSpec } from "../../src/cli/option-kinds.ts";
+import type { OptionName } from "../../src/cli/options.ts";
 import { createFakeRuntime } from "./fake-runtime.ts";
 
 /** A command with its full name, such as "key new". */

@@ -11,7 +11,7 @@ import { sourceOfBytes } from "../../src/bucket/writer/file-source.ts";
 import { commandsFor } from "../../src/cli/commands.ts";
 import { runCommandLine } from "../../src/cli/program.ts";
 import { name } from "./epochs.ts";
-import { createFakeRuntime } from "./fake-runtime.ts";
+import { createFakeRuntime, type FakeRuntime } from "./fake-runtime.ts";
 import { createBucket, OWNER, pathsOf } from "./test-bucket.ts";
 import { temporaryFolder } from "./temporary-folder.ts";
 
@@ -61,13 +61,24 @@ export class ConflictedBucket {
     return this.#run(args, this.#states, { environmentKey: "07".repeat(32) });
   }
 
+  /** Runs a command in a runtime of which `given` replaces parts. */
+  runWith(given: Partial<FakeRuntime>, ...args: string[]) {
+    return this.#run(args, this.#states, { environmentKey: "07".repeat(32) }, {}, given);
+  }
+
   /** Runs a command without key and state; if it made any, they would be in `folder`. */
   runKeyless(folder: string, ...args: string[]) {
     return this.#run(args, join(folder, "states"), {}, { XDG_CONFIG_HOME: join(folder, "config") });
   }
 
-  async #run(args: readonly string[], states: string, key: { environmentKey?: string }, env: NodeJS.ProcessEnv = {}) {
-    const runtime = createFakeRuntime(env, key);
+  async #run(
+    args: readonly string[],
+    states: string,
+    key: { environmentKey?: string },
+    env: NodeJS.ProcessEnv = {},
+    given: Partial<FakeRuntime> = {},
+  ) {
+    const runtime = { ...createFakeRuntime(env, key), ...given };
     const status = await runCommandLine([...args, "--state", states], runtime, await commandsFor(args), "1.2.3");
     const out = runtime.out();
     return { status, out, err: runtime.err(), lines: out.split("\n").filter((line) => line !== "") };

@@ -46,7 +46,10 @@ export class Pause implements Disposable {
     const bytes = readStateFile(this.#path);
     this.#stored = bytes === undefined ? undefined : parsePause(bytes);
     if (this.#stored?.untilMs !== undefined) this.#endIn(this.#stored.untilMs - this.#stored.sinceMs);
-    if (this.#isOver()) this.#stored = undefined;
+    if (this.#isOver()) {
+      this.#stored = undefined;
+      this.#removeOver();
+    }
     this.#arm();
   }
 
@@ -103,12 +106,21 @@ export class Pause implements Disposable {
     this.#options.changed(stored !== undefined);
   }
 
+  /** A file that stayed would pause a later agent whose clock is set back. Best effort. */
+  #removeOver(): void {
+    orElse(undefined, () => removeStateFile(this.#path));
+  }
+
   #arm(): void {
     this.#timer?.[Symbol.dispose]();
     const untilMs = this.#stored?.untilMs;
     if (untilMs === undefined) return;
     const waitMs = Math.max(0, Math.min(untilMs - this.#nowMs(), this.#leftMs(), LOOK_MS));
-    this.#timer = this.#options.clock.after(waitMs, () => (this.#isOver() ? this.#set(undefined) : this.#arm()));
+    this.#timer = this.#options.clock.after(waitMs, () => {
+      if (!this.#isOver()) return this.#arm();
+      this.#removeOver();
+      this.#set(undefined);
+    });
   }
 
   #isOver(): boolean {

@@ -6,6 +6,7 @@ import { nameToText } from "../../base/names.ts";
 import type { VerifiedCommit } from "../../bucket/verified-commit.ts";
 import { broughtBy } from "../../bucket/conflicts/brought-by.ts";
 import { conflictAt, type Displaced, type OpenConflict } from "../../bucket/conflicts/open-conflicts.ts";
+import { isUnchanged } from "../../bucket/conflicts/unchanged.ts";
 import { MachineNames } from "../../bucket/machines.ts";
 import { lookup, type TreeObject } from "../../fstree/fs-reader.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
@@ -80,6 +81,41 @@ export async function reportKept(
   return reportVersion(kept, path, commit.body.writer, commit, nameOf);
 }
 
+/** The commit since which nobody has changed a version, or anything below it. */
+export function lastChange(
+  source: ConflictSource,
+  { object, path }: { readonly object: TreeObject; readonly path: readonly FileName[] },
+): Promise<VerifiedCommit> {
+  const now = { tree: source.commit.body.tree, object };
+  return bringer(source, object, path, (there, tree) => isUnchanged(source.nodes, { tree, object: there }, now));
+}
+
+/** Whether a conflict has the same versions as in an earlier commit, unchanged. */
+export async function isSameConflict(
+  before: VerifiedCommit,
+  was: OpenConflict,
+  after: Pick<ConflictSource, "nodes" | "commit">,
+  is: OpenConflict,
+): Promise<boolean> {
+  const [old, now] = [versionsOf(was), versionsOf(is)];
+  if (old.length !== now.length || (was.kept === undefined) !== (is.kept === undefined)) return false;
+  for (const [index, { object, path }] of now.entries()) {
+    const earlier = old[index];
+    if (earlier === undefined || earlier.path.at(-1) !== path.at(-1)) return false;
+    const [one, other] = [
+      { tree: before.body.tree, object: earlier.object },
+      { tree: after.commit.body.tree, object },
+    ];
+    if (!(await isUnchanged(after.nodes, one, other))) return false;
+  }
+  return true;
+}
+
+/** The version that kept the name, if there is one, and those that lost it. */
+export function versionsOf({ kept, path, versions }: OpenConflict): Pick<Displaced, "object" | "path">[] {
+  return kept === undefined ? [...versions] : [{ object: kept, path }, ...versions];
+}
+
 export function versionLine({ path, type, size, mtime, machine, time }: VersionReport): string {
   const what = type === "directory" ? "directory" : printBytes(size);
   return `${printText(path)}  ${what}, modified ${mtime}, by ${printText(machine)}, here since ${time}`;
@@ -143,13 +179,13 @@ function bringer(
   { bucket, nodes, commit }: ConflictSource,
   object: TreeObject,
   path: readonly FileName[],
-  same: (there: TreeObject) => boolean,
+  same: (there: TreeObject, tree: Cid) => boolean | Promise<boolean>,
 ): Promise<VerifiedCommit> {
   const place = object.names.find(({ name }) => name === path.at(-1));
   if (place === undefined) return Promise.resolve(commit);
   return broughtBy(bucket, nodes, commit, async (tree) => {
     const there = await lookup(nodes, tree, place);
-    return there !== undefined && same(there);
+    return there !== undefined && (await same(there, tree));
   });
 }
 

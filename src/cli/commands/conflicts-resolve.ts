@@ -17,6 +17,8 @@ import { openReader } from "./bucket-reader.ts";
 import { openWriterFor } from "./bucket-writer.ts";
 import type { Call } from "../command.ts";
 import {
+  isSameConflict,
+  lastChange,
   noteConflicts,
   noteElsewhere,
   pathText,
@@ -24,6 +26,7 @@ import {
   reportKept,
   requireConflict,
   versionLine,
+  versionsOf,
   writerNames,
 } from "./conflict-report.ts";
 import type { ConflictSource } from "./conflict-report.ts";
@@ -48,8 +51,8 @@ export async function resolveConflicts(given: ResolveCall): Promise<void> {
   const { options, output, runtime } = given;
   const access = options.dryRun === true ? readingAccess(given) : writingAccess(given);
   const located = await locateTarget(given, given.args[0] ?? "", access);
-  const { keep, names } =
-    options.keep === undefined ? await askWhich(given, located) : { ...located, keep: options.keep };
+  const asked = options.keep === undefined ? await askWhich(given, located) : undefined;
+  const { keep, names } = asked ?? { ...located, keep: options.keep };
   const target = { ...located, names };
   const call = { ...given, options: { ...options, keep } };
   if (options.dryRun === true) {
@@ -68,6 +71,7 @@ export async function resolveConflicts(given: ResolveCall): Promise<void> {
   await flushFirst(target, runtime);
   await using session = await openWriterFor(call, target.address);
   const { bucket, writer } = session;
+  if (asked !== undefined) await requireAsAsked(asked, located.names, bucket, writer.base);
   const answers = await decideAll(call, target.names, bucket, writer.base, writer);
   if (answers.length === 0)
     return output.result({ dryRun: false, resolved: answers.map(reportOf) }, textOfAll(answers));
@@ -97,12 +101,22 @@ export async function resolveConflicts(given: ResolveCall): Promise<void> {
   output.result(value, [...resolved.map(textOf), `root ${root.commit}`].join("\n"));
 }
 
+/** What a person chose, and the versions that they were shown. */
+interface Asked {
+  readonly keep: Keep;
+  readonly names: Path;
+  readonly commit: VerifiedCommit;
+  readonly conflict: OpenConflict;
+}
+
 /** Shows the versions of one conflict, and asks which one gets the name. */
-async function askWhich(call: ResolveCall, { address, names }: TargetPath): Promise<{ keep: Keep; names: Path }> {
+async function askWhich(call: ResolveCall, target: TargetPath): Promise<Asked> {
   const { options, output, runtime } = call;
+  const { address, names } = target;
   if (!canAsk(runtime) || options.allOlderThan !== undefined) {
     throw new SynclineError("usage", "--keep is required.", { hint: "See syncline conflicts resolve --help." });
   }
+  if (options.dryRun !== true) await flushFirst(target, runtime);
   await using reader = await openReader(call, address, undefined);
   const conflict = await requireConflict(reader, names);
   const nameOf = writerNames(reader);
@@ -121,8 +135,22 @@ async function askWhich(call: ResolveCall, { address, names }: TargetPath): Prom
       `Which version should be ${printPath(conflict.path)}? [1-${choices.length}] `,
     );
     const choice = /^\d+$/.test(answer) ? choices[Number(answer) - 1] : undefined;
-    if (choice !== undefined) return choice;
+    if (choice !== undefined) return { ...choice, commit: reader.commit, conflict };
   }
+}
+
+/** Throws `precondition_failed` if a version changed, came or went since they were shown. */
+async function requireAsAsked(
+  { commit, conflict }: Asked,
+  names: Path,
+  bucket: Bucket,
+  base: VerifiedCommit,
+): Promise<void> {
+  const source = { commit: base, nodes: new NodeStore(bucket.blocks, { capacityBytes: PUBLISH_NODE_CACHE_BYTES }) };
+  if (await isSameConflict(commit, conflict, source, await requireConflict(source, names))) return;
+  throw new SynclineError("precondition_failed", `/${printPath(conflict.path)}: its versions have changed meanwhile.`, {
+    hint: "Nothing was changed. Run the command again to see them.",
+  });
 }
 
 /** Makes the edits in `writer` that the answers need. */
@@ -156,7 +184,7 @@ async function* only(source: ConflictSource, path: Path): AsyncGenerator<OpenCon
   yield requireConflict(source, path);
 }
 
-/** Conflicts whose versions are all old enough, except inside anything already resolved. */
+/** Conflicts whose versions nobody has changed for so long, except inside anything already resolved. */
 async function* older(call: ResolveCall, source: ConflictSource, path: Path): AsyncGenerator<OpenConflict> {
   const { commit, nodes } = source;
   const { tree } = commit.body;
@@ -170,14 +198,19 @@ async function* older(call: ResolveCall, source: ConflictSource, path: Path): As
   const moved: Path[] = [];
   for await (const conflict of openConflicts(nodes, tree, directory, path)) {
     if (moved.some((above) => liesBelow(conflict.path, above))) continue;
-    const times: bigint[] = [];
-    for (const version of conflict.versions)
-      times.push((await reportDisplaced(source, conflict, version, async (writer) => writer)).commit.body.timeNs);
-    if (times.some((time) => time > until)) continue;
+    if (await hasChangedSince(until, source, conflict)) continue;
     moved.push(...conflict.versions.map((version) => version.path));
     if (call.options.keep === "copy") moved.push(conflict.path);
     yield conflict;
   }
+}
+
+async function hasChangedSince(timeNs: bigint, source: ConflictSource, conflict: OpenConflict): Promise<boolean> {
+  for (const version of versionsOf(conflict)) {
+    const { body } = await lastChange(source, version);
+    if (body.timeNs > timeNs) return true;
+  }
+  return false;
 }
 
 /** Whether it was just resolved with the rest of its family. */

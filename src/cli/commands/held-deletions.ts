@@ -1,7 +1,7 @@
 /** Texts about a synced folder's deletions that await approval. */
 import type { DoorReport } from "../../agent/doors/doors.ts";
 import type { AgentStatus, UnmountReport } from "../../agent/reports.ts";
-import { printCount, printUnpublished, printText } from "../terminal/text.ts";
+import { printCount, printUnpublished, printText, shellWord } from "../terminal/text.ts";
 
 type Held = NonNullable<AgentStatus["guard"]>;
 
@@ -44,10 +44,4 @@ function folderText(
 export function placeOf(door: DoorReport): string {
   if (door.door === "sync") return door.folder;
   return door.door === "mount" ? door.mount : door.url;
-}
-
-/** Quotes text as one word for a shell. */
-function shellWord(text: string): string {
-  const shown = printText(text);
-  return /^[\w./:@%+=,-]+$/.test(shown) ? shown : `'${shown.replaceAll("'", "'\\''")}'`;
 }

@@ -6,13 +6,13 @@ import { SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
 import { DEFAULT_CACHE_BYTES } from "../../base/limits.ts";
 import { describeError, silentLog } from "../../base/log.ts";
-import { escapeForPrint } from "../../base/names.ts";
 import type { Block, BlockReader } from "../../blocks/block-store.ts";
 import { DiskBlockCache } from "../../blocks/disk-block-cache.ts";
 import { PinnedBlocks } from "../../blocks/pinned-blocks.ts";
 import { openRealDisk } from "../../sync/disk/real-disk.ts";
 import { findBlocksInFolder } from "../../sync/scan/folder-blocks.ts";
 import { BlockSpool } from "./block-spool.ts";
+import { printText, shellWord } from "../terminal/text.ts";
 import type { Call } from "../command.ts";
 import { setModified } from "./file-times.ts";
 import { openToRead } from "./bucket-reader.ts";
@@ -64,7 +64,7 @@ export async function copiesInFolders(
   if (lost.length === 0 || first === undefined) return undefined;
   await using opened = await openToRead(call, address);
   const noRoom = (error: unknown) => {
-    const room = escapeForPrint(first.path);
+    const room = printText(first.path);
     output.notice(`Could not store the folders' blocks in ${room}: ${describeError(error)}.`);
   };
   const spool = await BlockSpool.open(first.path).catch(noRoom);
@@ -90,7 +90,7 @@ export async function copiesInFolders(
       await disk.open();
       await findBlocksInFolder(disk, opened.bucket.contentConfig, wanted, { keep, read, signal: full.signal });
     } catch (error) {
-      output.notice(`Cannot search ${escapeForPrint(mount)}: ${describeError(error)}`);
+      output.notice(`Cannot search ${printText(mount)}: ${describeError(error)}`);
     } finally {
       disk.close();
     }
@@ -111,10 +111,8 @@ export async function tellOfAgents(call: Call<BucketOption>, address: string): P
   if (!parseAddress(address).isPacked) return;
   const { options, output, runtime } = call;
   for (const { mount } of await servedStates(runtime, statesOf(runtime, options.state, address))) {
-    const place = escapeForPrint(mount);
-    output.notice(
-      `An agent serves ${place} and may undo this with its next commit. Stop it (syncline unmount ${place}) and repair again.`,
-    );
+    const again = `Stop it (syncline unmount ${shellWord(mount)}) and repair again.`;
+    output.notice(`An agent serves ${printText(mount)} and may undo this with its next commit. ${again}`);
   }
 }
 

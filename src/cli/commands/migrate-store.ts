@@ -22,7 +22,7 @@ import { systemDatabases } from "../../objects/databases.ts";
 import { SqliteRootStore } from "../../roots/sqlite-root-store.ts";
 import { type Call, command } from "../command.ts";
 import type { Runtime } from "../runtime.ts";
-import { printCount } from "../terminal/text.ts";
+import { printCount, shellWord } from "../terminal/text.ts";
 import { openArbiter } from "./master-storage.ts";
 
 type MigrateCall = Call<"arbiter" | "verify">;
@@ -99,7 +99,7 @@ async function migrate(call: MigrateCall): Promise<void> {
   if (packs.damaged > 0)
     output.notice(`Left out, as no root needs them: ${printCount(packs.damaged, "damaged block")}.`);
   output.notice(
-    `Next: syncline serve --arbiter URL --store ${objects.address}. Do not serve ${from} any more: its copy goes out of date.`,
+    `Next: syncline serve --arbiter URL --store ${shellWord(objects.address)}. Do not serve ${from} any more: its copy goes out of date.`,
   );
 }
 

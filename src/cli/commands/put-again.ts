@@ -1,7 +1,7 @@
 /** How to continue a `put` of a directory of which only a part reached the bucket. */
 import { basename } from "node:path";
 import type { Path } from "../../bucket/writer.ts";
-import { printText } from "../terminal/text.ts";
+import { shellWord } from "../terminal/text.ts";
 
 /** Whether a source means the contents of a directory, which go into the target itself. */
 export function isContents(source: string): boolean {
@@ -11,5 +11,5 @@ export function isContents(source: string): boolean {
 /** If the first run made the directory that the address names, the same command would copy the source into that directory. */
 export function againText([source = "", url = ""]: readonly string[], given: Path, target: Path): string {
   if (isContents(source) || target.length > given.length) return "Run the same command to continue.";
-  return `To continue: syncline put -r ${printText(source.replace(/\/+$/, ""))}/. ${printText(url)}`;
+  return `To continue: syncline put -r ${shellWord(`${source.replace(/\/+$/, "")}/.`)} ${shellWord(url)}`;
 }

@@ -17,7 +17,7 @@ import { systemDatabases } from "../../objects/databases.ts";
 import { allRoots } from "../../roots/root-store.ts";
 import { type Call, command } from "../command.ts";
 import type { ExitStatus } from "../exit-status.ts";
-import { printCount } from "../terminal/text.ts";
+import { printCount, shellWord } from "../terminal/text.ts";
 import { openArbiter } from "./master-storage.ts";
 
 type RescueCall = Call<"arbiter" | "put" | "name">;
@@ -101,7 +101,7 @@ async function rescue(call: RescueCall): Promise<ExitStatus> {
   else if (unsettled > 0) output.notice(DO_NOT_SERVE);
   else {
     if (lost > 0) output.notice(LOST);
-    output.notice(`Next: syncline serve --arbiter URL --store ${objects.address} --accept-roots`);
+    output.notice(`Next: syncline serve --arbiter URL --store ${shellWord(objects.address)} --accept-roots`);
   }
   return status;
 }

@@ -18,7 +18,7 @@ import { MOUNT_TYPE } from "../../fuse/mount-table.ts";
 import type { Runtime } from "../runtime.ts";
 import { nextAgentServes } from "./next-agent.ts";
 import { mounts } from "./synced-folder.ts";
-import { printText } from "../terminal/text.ts";
+import { printText, shellWord } from "../terminal/text.ts";
 
 /** An agent answers at once unless it is stopped or its disk hangs. */
 export const ANSWER_MS = 10_000;
@@ -196,16 +196,17 @@ export async function requireAgent(
 export function noAgent(directory: string | undefined, state?: KnownMount): SynclineError {
   const where = directory === undefined ? "anywhere" : `at ${printText(directory)}`;
   if (directory !== undefined && state?.synced === true) {
-    const [address, folder] = [printText(state.address), printText(state.mount)];
-    return new SynclineError("no_agent", `No syncline agent syncs ${folder} now. It was synced with ${address}.`, {
-      hint: `Changes since then stay in the folder until it is synced again: syncline sync ${address} ${folder}`,
+    const { address, mount } = state;
+    const now = `No syncline agent syncs ${printText(mount)} now.`;
+    return new SynclineError("no_agent", `${now} It was synced with ${printText(address)}.`, {
+      hint: `Changes since then stay in the folder until it is synced again: syncline sync ${shellWord(address)} ${shellWord(mount)}`,
     });
   }
   if (state?.open === true) {
     const { mount, address } = state;
     const left = `The agent of ${printText(mount)} ended before everything was published. Its state may hold changes.`;
     return new SynclineError("no_agent", `No syncline agent serves a mount ${where}. ${left}`, {
-      hint: `To publish them, run: ${againText(printText(address), printText(mount))} --background`,
+      hint: `To publish them, run: ${againText(shellWord(address), mount)} --background`,
     });
   }
   return new SynclineError("no_agent", `No syncline agent serves a mount ${where}.`, {
@@ -222,6 +223,6 @@ export function publishHint(place: string): string {
 }
 
 function againText(address: string, place: string): string {
-  if (!place.startsWith(WEBDAV_PLACE)) return `syncline mount ${address} ${place}`;
+  if (!place.startsWith(WEBDAV_PLACE)) return `syncline mount ${address} ${shellWord(place)}`;
   return `syncline webdav ${address} --listen ${place.slice(WEBDAV_PLACE.length)}`;
 }

@@ -16,7 +16,7 @@ import {
 import type { Look } from "../terminal/paint.ts";
 import type { Runtime } from "../runtime.ts";
 import { retentionText } from "./retention-text.ts";
-import { printBytes, printCount, printDuration, printUnpublished, printText } from "../terminal/text.ts";
+import { printBytes, printCount, printDuration, printUnpublished, printText, shellWord } from "../terminal/text.ts";
 
 export const register = command({
   name: "status",
@@ -52,8 +52,10 @@ export const register = command({
     output.result(value, shown || "No mounts.", statusLook);
     const silent = answers.find((answer) => answer !== undefined && "silent" in answer);
     if (silent !== undefined && "silent" in silent) throw silent.silent;
-    // As for a mount without an agent: scripts wait until one serves it.
-    return synced.length > 0 ? 1 : 0;
+    // Scripts wait until an agent serves it.
+    const [folder] = resting;
+    if (folder !== undefined) throw noAgent(directory, folder);
+    return 0;
   },
 });
 
@@ -169,7 +171,7 @@ function textOfResting({ mount, bucket }: { mount: string; bucket: string }): st
     `${printText(mount)}  (synced folder, no process)`,
     `  bucket     ${printText(bucket)}`,
     "  pending    unknown: changes since the last sync are still in the folder",
-    `             Sync it: syncline sync ${printText(bucket)} ${printText(mount)} --once`,
+    `             Sync it: syncline sync ${shellWord(bucket)} ${shellWord(mount)} --once`,
   ].join("\n");
 }
 

@@ -19,7 +19,7 @@ import { isUnpublished, type PlannedAction, type SyncReport } from "../../sync/r
 import type { NewFileTotals } from "../../sync/scan/local-changes.ts";
 import { type Call, command } from "../command.ts";
 import type { ExitStatus } from "../exit-status.ts";
-import { leftText } from "./held-deletions.ts";
+import { allowCommand, leftText } from "./held-deletions.ts";
 import { countBuffers } from "../../runtime/memory.ts";
 import { FOLDER_OPTIONS, openFolder } from "./folder-door.ts";
 import type { Output } from "../terminal/output.ts";
@@ -28,7 +28,7 @@ import type { Progress } from "../terminal/progress.ts";
 import { ENDING_SIGNALS } from "../runtime.ts";
 import { syncedFolder } from "./synced-folder.ts";
 import { runUnattended } from "./unattended.ts";
-import { printCount, printText } from "../terminal/text.ts";
+import { printCount, printText, shellWord } from "../terminal/text.ts";
 
 const OPTIONS = ["once", "watch", "dryRun", "allowDeletes", ...FOLDER_OPTIONS] as const;
 type SyncCall = Call<(typeof OPTIONS)[number]>;
@@ -113,7 +113,7 @@ async function syncOnce({ options, output }: SyncCall, agent: SyncAgent, facts: 
   for (const signal of ENDING_SIGNALS) process.once(signal, () => agent.end());
   countBuffers();
   const report = await agent.once(options.allowDeletes);
-  if (report !== undefined) return tellReport(output, report, facts);
+  if (report !== undefined) return tellReport(output, report, onceAgain(facts));
   output.notice("Stopped before folder and bucket agreed. The next run continues.");
   return 3;
 }
@@ -128,7 +128,8 @@ async function watchFolder(call: SyncCall, agent: SyncAgent, state: StateDir, lo
   runUnattended(call, log);
   const hears = {
     heard: (report: SyncReport) => {
-      if (isNews(report)) tellReport(output, report, facts);
+      if (isNews(report))
+        tellReport(output, report, (held) => allowCommand([{ door: "sync", folder: facts.mount }], held));
     },
     failed: (error: SynclineError) =>
       output.notice(`${error.message}${error.hint === undefined ? "" : ` ${error.hint}`}`),
@@ -178,11 +179,11 @@ function tellPlan(
   const text = `${printCount(actions.length, "change")}, ${printCount(conflicts.length, "conflict")}${waiting}. Nothing was changed.`;
   output.result({ plan: actions.length, conflicts, guard: held, left: report?.left ?? [] }, text);
   if (held === null) return 0;
-  tellHeld(output, held, facts);
+  tellHeld(output, held, onceAgain(facts));
   return 7;
 }
 
-function tellReport(output: Output, report: SyncReport, facts: StateFacts): ExitStatus {
+function tellReport(output: Output, report: SyncReport, approval: Approval): ExitStatus {
   const { sent, received, conflicts, guard: held, left } = report;
   for (const { path, why } of left.slice(0, LEFT_TOLD)) output.notice(`${printText(path)}: ${why}`);
   if (left.length > LEFT_TOLD) output.notice(`… and ${left.length - LEFT_TOLD} more.`);
@@ -191,16 +192,25 @@ function tellReport(output: Output, report: SyncReport, facts: StateFacts): Exit
   const text = `${printCount(up, "change")} sent, ${down}, ${printCount(conflicts.length, "conflict")}.`;
   output.result(report, `${text} Root ${report.root}`);
   if (held !== null) {
-    tellHeld(output, held, facts);
+    tellHeld(output, held, approval);
     return 7;
   }
   return isUnpublished(report) ? 3 : 0;
 }
 
-function tellHeld(output: Output, held: NonNullable<SyncReport["guard"]>, facts: StateFacts): void {
-  const { files, where, digest } = held;
+/** The command that approves deletions. */
+type Approval = (held: Held) => string;
+type Held = NonNullable<SyncReport["guard"]>;
+
+function onceAgain({ address, mount }: StateFacts): Approval {
+  const again = `syncline sync ${shellWord(address)} ${shellWord(mount)} --once`;
+  return ({ digest }) => `${again} --allow-deletes ${digest}`;
+}
+
+function tellHeld(output: Output, held: Held, approval: Approval): void {
+  const { files, where } = held;
   output.notice(
-    `${printCount(files, "file")} would be deleted from the ${where}. If that is intended: syncline sync ${printText(facts.address)} ${printText(facts.mount)} --once --allow-deletes ${digest}`,
+    `${printCount(files, "file")} would be deleted from the ${where}. If that is intended: ${approval(held)}`,
   );
 }
 

@@ -101,8 +101,9 @@ const HARDENED_MOUNT = [
   "ProtectHostname=yes",
 ];
 
-function execStart(words: readonly string[]): string {
-  return `ExecStart=${words.map(argument).join(" ")}`;
+/** systemd replaces variables in every word but the first. */
+function execStart([program = "", ...words]: readonly string[]): string {
+  return `ExecStart=${[quoted(specifiersOff(program)), ...words.map(argument)].join(" ")}`;
 }
 
 function argument(text: string): string {

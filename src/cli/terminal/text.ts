@@ -12,6 +12,12 @@ export function printText(text: string): string {
   return escapeForPrint(text);
 }
 
+/** Text as one word of a command for a shell, which people copy. */
+export function shellWord(text: string): string {
+  const shown = printText(text);
+  return /^[\w./:@%+=,-]+$/.test(shown) ? shown : `'${shown.replaceAll("'", "'\\''")}'`;
+}
+
 /** A path of such names, joined by "/". */
 export function printPath(names: readonly FileName[]): string {
   return names.map(printName).join("/");

@@ -1,4 +1,5 @@
 import { writeFileSync } from "node:fs";
+import { homedir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { readConfigFile } from "../../../src/cli/config-file.ts";
@@ -7,7 +8,7 @@ import type { OptionName } from "../../../src/cli/options.ts";
 import { StartFiles } from "../../../src/cli/start-files.ts";
 import { temporaryFolder } from "../../support/temporary-folder.ts";
 
-const none = { flags: {}, env: {}, file: new Map<string, string>() };
+const none = { flags: {}, env: {}, file: new Map<string, string>(), folder: "/config" };
 
 describe("sources", () => {
   const flags = { cacheSize: "1k" };
@@ -21,13 +22,24 @@ describe("sources", () => {
     ["an empty variable does not count", { flags: {}, env: { SYNCLINE_CACHE_SIZE: "" }, file }, 3072],
     ["otherwise nothing is set", none, undefined],
   ])("%s", (_, sources, expected) => {
-    expect(resolveOptions(["cacheSize"], sources).cacheSize).toBe(expected);
+    expect(resolveOptions(["cacheSize"], { ...none, ...sources }).cacheSize).toBe(expected);
   });
 
   test("options that belong to one run are not read from the file", () => {
     const kept = new Map([["allow-deletes", "00"]]);
     expect(resolveOptions(["allowDeletes"], { ...none, file: kept })).toEqual({});
     expect(configKeys().has("allow-deletes")).toBe(false);
+  });
+
+  test.each([
+    ["state", "states", "/config/states"],
+    ["state", "../states", "/states"],
+    ["state", "/states", "/states"],
+    ["state", "~/states", join(homedir(), "states")],
+    ["owner", "@owners", "@/config/owners"],
+    ["owner", "me", "me"],
+  ] as const)("in the file, a path is relative to its folder or to the home: %s = %s", (name, text, expected) => {
+    expect(resolveOptions([name], { ...none, file: new Map([[name, text]]) })).toEqual({ [name]: expected });
   });
 
   test("no option uses the variable that holds a private key", () => {
@@ -55,6 +67,7 @@ describe("values", () => {
     ["count", "3", 3],
     ["json", "true", true],
     ["json", "off", false],
+    ["owner", "1103401107:4294967294", "1103401107:4294967294"],
   ] as const)("--%s %s", (name, text, expected) => {
     expect(given(name, text)).toBe(expected);
   });

@@ -99,6 +99,19 @@ test("a pause ends in time even if the clock is set back by years", async () => 
   expect(heard).toEqual([true, false]);
 });
 
+test("a pause that has ended does not begin again in an agent whose clock is set back", async () => {
+  for (const ends of ["under an agent", "before its next agent"]) {
+    const [stateDir, clock] = [await temporaryFolder(), new ManualClock()];
+    const first = open(stateDir, clock);
+    first.pause.begin(2 * HOUR_MS);
+    if (ends !== "under an agent") first.pause[Symbol.dispose]();
+    await clock.advance(3 * HOUR_MS);
+    expect(open(stateDir, clock).pause.report).toBe(null);
+    // As at the beginning of the pause.
+    expect(open(stateDir, new ManualClock()).pause.report).toBe(null);
+  }
+});
+
 test("a pause can be ended where no file can be written, as on a disk that filled up meanwhile", async () => {
   const [stateDir, clock] = [await temporaryFolder(), new ManualClock()];
   const { pause, heard } = open(stateDir, clock);

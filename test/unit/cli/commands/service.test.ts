@@ -168,18 +168,18 @@ describe.skipIf(process.platform !== "linux")("a service", () => {
     const folder = await temporaryFolder();
     const awkward = ["file:///srv/b$HOME", 'a "quoted" \\ name', "100%h", "; true"];
     const environment = new Map([["XDG_STATE_HOME", '/a "b" %c']]);
+    const supervisor = join(folder, "a$b %n", "supervisor");
+    mkdirSync(dirname(supervisor));
+    symlinkSync("/usr/bin/true", supervisor);
     for (const system of [false, true]) {
       const bad = join(folder, "syncline-bad.service");
       writeFileSync(bad, `[Service]\nExecStart=${process.execPath}\nNonsense=1\n`);
       if (verify(bad, system)?.includes("syncline-bad") !== true) skip("systemd-analyze does not verify here");
       for (const command of ["mount", "sync", "webdav"]) {
         const path = join(folder, `syncline-${command}.service`);
-        const program = [process.execPath];
+        const program = [supervisor];
         const words = [command, ...awkward];
-        writeFileSync(
-          path,
-          unitText({ words, program, supervisor: "/usr/bin/true", workingDirectory: folder, environment, system }),
-        );
+        writeFileSync(path, unitText({ words, program, supervisor, workingDirectory: folder, environment, system }));
         expect(verify(path, system)).not.toContain("syncline-");
       }
     }

@@ -1,0 +1,99 @@
+/** `syncline conflicts resolve`: nothing is decided over a version that nobody saw, or that is too young. */
+import { PassThrough, Writable } from "node:stream";
+import { describe, expect, test } from "vitest";
+import { systemClock } from "../../../../src/base/clock.ts";
+import { nameFromText } from "../../../../src/base/names.ts";
+import { ConflictedBucket, write } from "../../../support/conflicted-bucket.ts";
+
+/** A conflict over f.bin, and one over a repository whose copy is a directory. */
+async function conflicted() {
+  const bucket = await ConflictedBucket.create();
+  await bucket.edit(write("f.bin", "old\n"), write("r/.git/config", "old\n"));
+  await bucket.edit(
+    async (writer) => {
+      await write("f.bin", "one\n")(writer);
+      await write("r/.git/config", "one\n")(writer);
+    },
+    async (writer) => {
+      await write("f.bin", "two\n")(writer);
+      await write("r/.git/config", "two\n")(writer);
+    },
+  );
+  const paths = Object.keys(await bucket.paths());
+  const copy = paths.find((path) => /^f \(conflict [0-9a-f]{8}\)\.bin$/.test(path)) ?? "no copy";
+  const config = paths.find((path) => /^r\/\.git \(conflict [0-9a-f]{8}\)\/config$/.test(path)) ?? "no copy";
+  return { bucket, copy, config };
+}
+
+describe("--all-older-than", () => {
+  /** Resolves what nobody changed since `timeNs`. */
+  const resolve = (bucket: ConflictedBucket, timeNs: bigint, keep: string) => {
+    const clock = { ...systemClock, nowNs: () => timeNs + 3_600_000_000_000n };
+    return bucket.runWith({ clock }, "conflicts", "resolve", bucket.address, "--all-older-than", "1h", "--keep", keep);
+  };
+
+  test.each([
+    ["kept", "a copy", (paths: { copy: string }) => paths.copy],
+    ["copy", "a version that kept the name", () => "f.bin"],
+    ["kept", "a file in a copied directory", (paths: { config: string }) => paths.config],
+    ["copy", "a file in a directory that kept the name", () => "r/.git/config"],
+  ])("--keep %s leaves %s that was edited since", async (keep, _, editedOf) => {
+    const { bucket, ...paths } = await conflicted();
+    const then = systemClock.nowNs();
+    const edited = editedOf(paths);
+    await bucket.edit(write(edited, "edited\n"));
+    expect(await resolve(bucket, then, keep)).toMatchObject({ status: 0 });
+    const { [edited]: text, ...others } = await bucket.paths();
+    expect(text).toBe("edited\n");
+    const resolved = edited.startsWith("r") ? paths.copy : paths.config;
+    expect(Object.keys(others)).not.toContain(resolved);
+  });
+});
+
+describe("a person who is asked", () => {
+  /** Answers 1, and does something between question and answer. */
+  async function answered(bucket: ConflictedBucket, meanwhile: () => Promise<unknown>) {
+    const env = { XDG_CONFIG_HOME: "/nowhere", NO_COLOR: "1" };
+    const stdin = Object.assign(new PassThrough(), { isTTY: true });
+    const shown: string[] = [];
+    const show = new Writable({
+      write(chunk: Buffer, _encoding, done) {
+        shown.push(chunk.toString());
+        if (chunk.includes("Which version")) void meanwhile().then(() => stdin.write("1\n"));
+        done();
+      },
+    });
+    const stderr = Object.assign(show, { isTTY: true });
+    const { status } = await bucket.runWith({ stdin, stderr, env }, "conflicts", "resolve", `${bucket.address}/f.bin`);
+    return { status, shown: shown.join("") };
+  }
+
+  test("decides", async () => {
+    const { bucket, copy } = await conflicted();
+    expect(await answered(bucket, async () => {})).toMatchObject({ status: 0 });
+    expect(Object.keys(await bucket.paths())).not.toContain(copy);
+  });
+
+  test.each([
+    ["a copy is edited", (bucket: ConflictedBucket, copy: string) => bucket.edit(write(copy, "edited\n"))],
+    ["the kept file is edited", (bucket: ConflictedBucket) => bucket.edit(write("f.bin", "edited\n"))],
+    [
+      "another version loses, too",
+      (bucket: ConflictedBucket) => bucket.edit(write("f.bin", "three\n"), write("f.bin", "four\n")),
+    ],
+    [
+      "the kept file goes",
+      (bucket: ConflictedBucket) => bucket.edit((writer) => writer.remove([nameFromText("f.bin")])),
+    ],
+  ])("decides nothing over versions that were not shown: %s", async (_, edit) => {
+    const { bucket, copy } = await conflicted();
+    let before: Record<string, string> = {};
+    const { status, shown } = await answered(bucket, async () => {
+      await edit(bucket, copy);
+      before = await bucket.paths();
+    });
+    expect(status).toBe(4);
+    expect(shown).toContain("/f.bin: its versions have changed meanwhile.");
+    expect(await bucket.paths()).toEqual(before);
+  });
+});
