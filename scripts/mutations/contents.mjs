@@ -23,7 +23,7 @@ export const contentMutants = [
   {
     name: "text of two kinds of line endings is merged",
     file: "src/fstree/merge/contents/text.ts",
-    from: "  if (endings.size > 1) return undefined;\n",
+    from: "  if (endings.length > 1) return undefined;\n",
     to: "",
     test: TEXT,
   },

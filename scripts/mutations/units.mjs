@@ -8,7 +8,7 @@ export const unitMutants = [
   {
     name: "units are merged file by file",
     file: "src/fstree/merge/units/contested-units.ts",
-    from: "if (!outer.some((root) => contested.has(treeKey(root)))) outermost.push(found);",
+    from: "if (!(await isInContested(found.unit))) outermost.push(found);",
     to: "",
     test: SCENARIOS,
   },

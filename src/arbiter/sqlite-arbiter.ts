@@ -57,14 +57,11 @@ export class SqliteArbiter implements Arbiter {
   readonly #masters = new Map<string, SeenMaster & { readonly seenMs: number }>();
   readonly #nowMs: () => number;
 
-  /** `path` "" is in memory. */
+  /** `path` "" is in memory. Throws `arbiter_unreachable`. */
   constructor(path: string, clock: Clock, databases: Databases = systemDatabases) {
     this.address = path === "" ? "memory" : `sqlite:${path}`;
     this.#nowMs = () => Number(clock.nowNs() / 1_000_000n);
-    this.#db = databases.open(path === "" ? ":memory:" : path);
-    this.#db.pragma("journal_mode = WAL");
-    this.#db.pragma("synchronous = FULL");
-    this.#db.exec(SCHEMA);
+    this.#db = this.#doing(() => openTables(path, databases));
     this.#table = new SqliteRootStore(this.#db);
     this.roots = {
       get: (name) => this.#table.get(name),
@@ -274,5 +271,18 @@ export class SqliteArbiter implements Arbiter {
       if (cause instanceof SynclineError) throw cause;
       throw new SynclineError("arbiter_unreachable", `Cannot use ${this.address}: ${String(cause)}`, { cause });
     }
+  }
+}
+
+function openTables(path: string, databases: Databases): Database.Database {
+  const db = databases.open(path === "" ? ":memory:" : path);
+  try {
+    db.pragma("journal_mode = WAL");
+    db.pragma("synchronous = FULL");
+    db.exec(SCHEMA);
+    return db;
+  } catch (error) {
+    db.close();
+    throw error;
   }
 }

@@ -70,7 +70,7 @@ export function seconds(help: string, extra: Extra = {}): OptionSpec<number> {
     value: "<seconds>",
     help,
     wanted: "a number of seconds",
-    parse: (given) => positive(parseSeconds(given) ?? 0),
+    parse: (given) => positive(asSeconds(given) ?? 0),
   };
 }
 
@@ -81,7 +81,7 @@ export function duration(help: string, extra: Extra = {}): OptionSpec<number> {
 }
 
 /** A number, or a duration: "2.5" or "2m". */
-export function parseSeconds(given: string): number | undefined {
+export function asSeconds(given: string): number | undefined {
   const ms = parseMs(/^\d+(\.\d+)?$/.test(given) ? `${given}s` : given);
   return ms === undefined ? undefined : ms / 1000;
 }

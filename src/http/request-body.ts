@@ -75,7 +75,7 @@ export class RequestBody {
   async *read(maxBytes: number, isInTheWay?: () => boolean): AsyncGenerator<Buffer> {
     const { refuse } = this.#rules;
     if (this.#started) throw refuse({ what: "read before", message: "The body was already read." });
-    if ((this.#request.headers["content-encoding"] ?? "identity") !== "identity") throw refuse(ENCODED);
+    if (isEncoded(this.#request.headers)) throw refuse(ENCODED);
     if ((this.declaredBytes ?? 0) > maxBytes) throw refuse(tooLong(maxBytes));
     this.#started = true;
     if (this.declaredBytes === 0) return;
@@ -150,9 +150,15 @@ function tooLong(maxBytes: number): BodyProblem {
   return { what: "too long", message: `The body is longer than ${maxBytes} bytes. Send it in parts.`, limit: maxBytes };
 }
 
+/** node:http decodes only chunks. */
+function isEncoded(headers: IncomingMessage["headers"]): boolean {
+  const { "content-encoding": content = "identity", "transfer-encoding": transfer = "chunked" } = headers;
+  return content !== "identity" || !/^chunked$/i.test(transfer);
+}
+
 const ENCODED: BodyProblem = {
   what: "encoding",
-  message: "Content-Encoding is not supported: send the body without it.",
+  message: "Encoded bodies are not supported: send the body without Content-Encoding, and chunked at most.",
 };
 const TOO_SLOW: BodyProblem = {
   what: "too slow",

@@ -2,6 +2,7 @@
  * The library entry point `syncline/tree`: sorted rows of bytes as immutable trees of blocks. Reads, edits, comparisons and
  * merges cost in proportion to what differs. docs/reference/library.md has an example.
  */
+import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
 import type { BlockStore } from "../blocks/block-store.ts";
 import { MemoryBlockStore } from "../blocks/memory-block-store.ts";
@@ -37,8 +38,12 @@ export class KeyTrees {
   readonly #nodes: NodeStore;
   readonly #config: TreeConfig;
 
+  /** Throws `config_invalid`. */
   constructor(blocks: BlockStore, options: KeyTreesOptions = {}) {
     const { salt = new Uint8Array(SALT_BYTES), nodeBytes, cacheBytes = CACHE_BYTES } = options;
+    if (!(cacheBytes >= 0)) throw new SynclineError("config_invalid", `cacheBytes is ${cacheBytes}, not a size.`);
+    if (salt.length !== SALT_BYTES)
+      throw new SynclineError("config_invalid", `The salt has ${salt.length} bytes instead of ${SALT_BYTES}.`);
     this.#blocks = blocks;
     this.#nodes = new NodeStore(blocks, { capacityBytes: cacheBytes });
     this.#config = createTreeConfig({ salt, ...(nodeBytes === undefined ? {} : { targetBytes: nodeBytes }) });
@@ -51,7 +56,7 @@ export class KeyTrees {
 
   /**
    * The tree with these rows set (`value`) or deleted (`undefined`). Edits must be in ascending key order. Throws
-   * `limit_exceeded`.
+   * `usage` if they are not, and `limit_exceeded`.
    */
   edit(tree: Cid, edits: Iterable<Edit> | AsyncIterable<Edit>): Promise<Cid> {
     return editTree(this.#nodes, this.#blocks, this.#config, tree, edits);

@@ -47,6 +47,8 @@ export class Masters implements Master {
   readonly #tools: MastersTools | undefined;
   /** The order in which masters are tried, apart from their health. */
   #members: MasterHealth[];
+  /** Those of them that another one named. */
+  readonly #learned = new Set<MasterHealth>();
   #chosen: Promise<MasterHealth> | undefined;
   #used: MasterHealth | undefined;
   #learnedMs = -Infinity;
@@ -66,6 +68,7 @@ export class Masters implements Master {
   async call(request: MasterRequest): Promise<MasterAnswer> {
     const startMs = this.#clock.monotonicMs();
     const tried = new Set<MasterHealth>();
+    let refusal: unknown;
     for (;;) {
       const member = await this.#choose();
       // The same one is chosen again if the others only seem healthy.
@@ -76,12 +79,17 @@ export class Masters implements Master {
       try {
         return this.#noting(member, request, await member.master.call(this.#limited(member, request, tried)));
       } catch (error) {
-        if (!this.#isFault(error, request)) throw error;
+        const isRefusal = this.#members.length > 1 && refuses(error);
+        if (!isRefusal && !this.#isFault(error, request)) throw error;
+        if (isRefusal) refusal ??= error;
         if (!signal.aborted) this.#leave(member, error);
-        if (isRepeated || !mayMove(request, error)) throw error;
+        // Of a master that is away, nobody can say more. But that it may have done the work must be known.
+        const isUnsure = request.again !== undefined && !isRefusal && maybeReceived(error);
+        const failure = isUnsure ? error : (refusal ?? error);
+        if (isRepeated || !(isRefusal || mayMove(request, error))) throw failure;
         // Masters that were left are tried, too: they may be back. A longer call has checked their health already.
         const isSoon = this.#clock.monotonicMs() - startMs < MASTER_DOUBT_MS;
-        if (!this.#members.some((other) => !tried.has(other) && (isSoon || !other.isLeft))) throw error;
+        if (!this.#members.some((other) => !tried.has(other) && (isSoon || !other.isLeft))) throw failure;
       }
     }
   }
@@ -246,6 +254,7 @@ export class Masters implements Master {
       const said = await (await master.call(request)).json();
       if (this.#isOver) return;
       const origins = originsIn(said, master.address);
+      if (origins.length > 0) this.#forgetAllBut(origins);
       for (const origin of origins) this.#add(origin, connect);
       known?.note(origins);
     } catch {
@@ -253,11 +262,27 @@ export class Masters implements Master {
     }
   }
 
+  /** Drops masters that were learned and are not named any more, apart from the one in use. */
+  #forgetAllBut(origins: readonly string[]): void {
+    const isKept = (member: MasterHealth) =>
+      !this.#learned.has(member) || member === this.#used || origins.includes(member.master.address);
+    const dropped = this.#members.filter((member) => !isKept(member));
+    this.#members = this.#members.filter(isKept);
+    for (const member of dropped) {
+      this.#learned.delete(member);
+      // Calls there move on first.
+      member.leave("it is not named any more", this.#clock.monotonicMs(), Infinity);
+      void member.master[Symbol.asyncDispose]();
+    }
+  }
+
   #add(origin: string, connect: (origin: string) => Master): void {
     if (this.#members.length >= MAX_MASTERS) return;
     if (this.#members.some(({ master }) => master.address === origin)) return;
     try {
-      this.#members.push(new MasterHealth(connect(origin)));
+      const member = new MasterHealth(connect(origin));
+      this.#members.push(member);
+      this.#learned.add(member);
     } catch (error) {
       // A bearer must not be sent there.
       if (!hasCode(error, "bad_address")) throw error;
@@ -295,6 +320,11 @@ export class Masters implements Master {
 
 function isAway(error: unknown): error is SynclineError {
   return hasCode(error, "store_unreachable", "arbiter_unreachable");
+}
+
+/** Whether a master admits nobody like us, as one whose clock is wrong, or that others configured. Nothing was done. */
+function refuses(error: unknown): boolean {
+  return hasCode(error, "bad_token", "wallet_not_allowed");
 }
 
 /** Whether the call may be sent to another master after this error. */

@@ -56,7 +56,7 @@ export class EditFeed {
 
   #checkOrder(edit: Edit): Edit {
     if (this.#last !== undefined && compareBytes(this.#last, edit.key) >= 0) {
-      throw new SynclineError("internal", "Tree edits are not in ascending key order.");
+      throw new SynclineError("usage", "Edits of a tree must be in ascending key order.");
     }
     this.#last = edit.key;
     return edit;

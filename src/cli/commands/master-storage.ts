@@ -31,6 +31,7 @@ export async function openMasterStorage({ options, runtime }: StorageCall, log: 
     import("../../master/shared/open-objects.ts"),
   ]);
   const cacheDir = cacheFolder(runtime, data, `${arbiter} ${store}`);
+  lockArbiter(arbiter);
   const objects = await openMasterObjects(store, { clock, random });
   let opened: Arbiter;
   try {
@@ -40,6 +41,23 @@ export async function openMasterStorage({ options, runtime }: StorageCall, log: 
     throw error;
   }
   return openSharedStorage({ ...common, arbiter: opened, objects, cacheDir, databases: systemDatabases });
+}
+
+/**
+ * A second master on one SQLite file would delete what the first one promised to keep: they know nothing of each other. The
+ * lock ends with the process. Throws `state_in_use`.
+ */
+function lockArbiter(address: string): void {
+  const path = sqlitePath(address);
+  if (path === undefined) return;
+  systemDatabases.lock(`${path}.lock`, {
+    inUse: `Another master uses ${address}.`,
+    hint: "Stop it first, or let several masters share PostgreSQL: --arbiter postgres://…",
+  });
+}
+
+function sqlitePath(address: string): string | undefined {
+  return /^sqlite:(?:\/\/)?(.+)$/.exec(address)?.[1];
 }
 
 /** Throws `bad_address`, `arbiter_unreachable`, `precondition_failed`. */
@@ -53,7 +71,7 @@ export async function openArbiter(
     const { openPostgres } = await import("../../arbiter/postgres/postgres-arbiter.ts");
     return openPostgres(address, clock, log);
   }
-  const [, path] = /^sqlite:(?:\/\/)?(.+)$/.exec(address) ?? [];
+  const path = sqlitePath(address);
   if (path !== undefined) {
     if (!create && !systemDatabases.exists(path)) {
       throw new SynclineError("no_such_path", `There is no arbiter at ${address}.`);

@@ -69,10 +69,8 @@ async function serve(call: ServeCall): Promise<void> {
   const log = stderrLog(runtime, options.verbose === true);
   const { clock, random } = runtime;
   const compareAndSwap = options.unsafeNoCas !== true;
-  const storage = await openMasterStorage(call, log);
-  await joinOthers(storage, { compareAndSwap, version: call.version });
-  const master = await startMaster({
-    storage,
+  // All that can be wrong with the options is said before the storage is opened: open, it would keep this process alive.
+  const checked = {
     listen,
     metricsListen:
       options.metricsListen === undefined ? undefined : parseListen(options.metricsListen, "--metrics-listen"),
@@ -83,6 +81,12 @@ async function serve(call: ServeCall): Promise<void> {
     compareAndSwap,
     quotaBytes: options.quota,
     quotaApi: quotaApiOf(call),
+  };
+  const storage = await openMasterStorage(call, log);
+  await joinOthers(storage, { compareAndSwap, version: call.version });
+  const master = await startMaster({
+    ...checked,
+    storage,
     version: call.version,
     clock,
     random,

@@ -26,6 +26,8 @@ export class Occupants {
   readonly #tree: Cid;
   readonly #own: OwnIds;
   #places: FreePlaces | undefined;
+  /** Directories that were searched, and contain nothing of the epoch at any depth. */
+  readonly #strange = new Set<FileId>();
   readonly #evicted = new Map<FileId, { readonly before: ObjectState; after: ObjectState | undefined }>();
 
   constructor(nodes: NodeStore, tree: Cid, own: OwnIds) {
@@ -87,16 +89,19 @@ export class Occupants {
   }
 
   /** Whether it is one of the epoch's directories, or contains something of the epoch at any depth. */
-  async #holdsOwn(directory: FileId, seen = new Set<FileId>()): Promise<boolean> {
-    if (this.#own.directories.has(directory)) return true;
+  async #holdsOwn(directory: FileId): Promise<boolean> {
     // In a damaged bucket, directories may contain one another.
-    if (seen.has(directory)) return false;
-    seen.add(directory);
-    for await (const { name, dentry } of listDirectory(this.#nodes, this.#tree, directory)) {
-      const id = dentryId(directory, name, dentry);
-      if (this.#own.objects.has(id)) return true;
-      if (dentryType(dentry) === "directory" && (await this.#holdsOwn(id, seen))) return true;
+    const seen = new Set([directory]);
+    for (const each of seen) {
+      if (this.#strange.has(each)) continue;
+      if (this.#own.directories.has(each)) return true;
+      for await (const { name, dentry } of listDirectory(this.#nodes, this.#tree, each)) {
+        const id = dentryId(each, name, dentry);
+        if (this.#own.objects.has(id)) return true;
+        if (dentryType(dentry) === "directory") seen.add(id);
+      }
     }
+    for (const each of seen) this.#strange.add(each);
     return false;
   }
 

@@ -1,5 +1,6 @@
 /** How much an owner may store. Bytes in flight count as stored, so concurrent calls cannot exceed it together. */
 import type { Wallet } from "../../base/ids.ts";
+import type { Block } from "../../blocks/block-store.ts";
 import type { BlockStores } from "../store/owner-blocks.ts";
 import { BLOCK_OVERHEAD_BYTES, QUOTA_RESERVE_BYTES, QUOTA_RESERVE_PART } from "../limits.ts";
 import { Refusal } from "../http/refusal.ts";
@@ -31,20 +32,27 @@ export class Quota {
    * Reserves room for blocks; call the returned function when they are stored or given up. `nodesOnly`: they may use the
    * reserve. Throws `over_quota`.
    */
-  async admit(
-    owner: Wallet,
-    coming: { readonly blocks: number; readonly bytes: number },
-    nodesOnly = false,
-  ): Promise<() => void> {
+  async admit(owner: Wallet, coming: readonly Block[], nodesOnly = false): Promise<() => void> {
     const quotaBytes = this.#quotaBytes;
     if (quotaBytes === undefined) return () => {};
-    const bytes = coming.bytes + coming.blocks * BLOCK_OVERHEAD_BYTES;
+    const limit = nodesOnly ? withReserve(quotaBytes) : quotaBytes;
+    let bytes = bytesOf(coming);
+    // What is stored already takes no more room. That is looked up only where it matters.
+    if (!(await this.#hasRoom(owner, bytes, limit))) bytes = bytesOf(await this.#missing(owner, coming));
     const usedBytes = await this.#usedBytes(owner);
     const others = this.#coming.get(owner) ?? 0;
-    const limit = nodesOnly ? withReserve(quotaBytes) : quotaBytes;
-    if (usedBytes + others + bytes > limit) throw overQuota({ usedBytes, quotaBytes });
+    if (bytes > 0 && usedBytes + others + bytes > limit) throw overQuota({ usedBytes, quotaBytes });
     this.#coming.set(owner, others + bytes);
     return () => this.#arrived(owner, bytes);
+  }
+
+  async #hasRoom(owner: Wallet, bytes: number, limit: number): Promise<boolean> {
+    return (await this.#usedBytes(owner)) + (this.#coming.get(owner) ?? 0) + bytes <= limit;
+  }
+
+  async #missing(owner: Wallet, coming: readonly Block[]): Promise<Block[]> {
+    const known = await (await this.#stores.of(owner)).has(coming.map(({ cid }) => cid));
+    return coming.filter(({ cid }) => !known.has(cid));
   }
 
   /** Throws `over_quota` if the owner's quota is used up. */
@@ -75,6 +83,10 @@ export class Quota {
     if (left > 0) this.#coming.set(owner, left);
     else this.#coming.delete(owner);
   }
+}
+
+function bytesOf(blocks: readonly Block[]): number {
+  return blocks.reduce((sum, { bytes }) => sum + bytes.length + BLOCK_OVERHEAD_BYTES, 0);
 }
 
 /**

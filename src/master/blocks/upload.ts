@@ -131,8 +131,7 @@ class Upload {
     try {
       if (batch.length === 0) return;
       const bytes = batch.reduce((sum, block) => sum + block.bytes.length, 0);
-      const coming = { blocks: batch.length, bytes };
-      const arrived = await this.#parts.quota.admit(this.#call.caller.wallet, coming, batch.every(isNode));
+      const arrived = await this.#parts.quota.admit(this.#call.caller.wallet, batch, batch.every(isNode));
       try {
         const { stored, known } = await this.#blocks.put(batch);
         this.#parts.garbage.young(bytes);

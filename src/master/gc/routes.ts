@@ -22,7 +22,9 @@ async function state(collector: Collector, { caller }: Call): Promise<Answer> {
 }
 
 function dryRunIn(body: unknown): boolean {
-  const { dryRun = false } = typeof body === "object" && body !== null ? (body as { dryRun?: unknown }) : {};
-  if (typeof dryRun === "boolean") return dryRun;
+  // Nothing else: a misspelled member must not begin a real collection.
+  const text = JSON.stringify(body);
+  if (text === '{"dryRun":true}') return true;
+  if (text === "{}" || text === '{"dryRun":false}') return false;
   throw new Refusal("malformed_request", 'The body must be {} or {"dryRun": true}.');
 }

@@ -48,7 +48,7 @@ async function store({ stores, quota }: MasterParts, { caller }: Call, cid: Cid,
       details: { declared: cid, actual },
     });
   }
-  const arrived = await quota.admit(caller.wallet, { blocks: 1, bytes: bytes.length });
+  const arrived = await quota.admit(caller.wallet, [{ cid, bytes }]);
   try {
     await (await stores.of(caller.wallet)).put([{ cid, bytes }]);
   } finally {

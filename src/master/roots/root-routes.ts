@@ -1,7 +1,7 @@
 /** The calls on a bucket's root: read it, swap it. */
 import { hasCode } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
-import { parseCid } from "../../format/blocks/cid.ts";
+import { cidFrom } from "../blocks/cids.ts";
 import { Refusal } from "../http/refusal.ts";
 import type { Answer, Call, Route } from "../http/route.ts";
 import { BUCKET_PATHS, bucketOf, noSuchBucket } from "./bucket-name.ts";
@@ -41,9 +41,9 @@ async function swapRoot(roots: BucketRoots, turns: TurnLines, call: Call): Promi
   }
 }
 
-/** Throws `malformed_request`, and `format_invalid` for an invalid CID. */
+/** Throws `malformed_request`, and `bad_cid`. */
 function rootIn(body: unknown): Cid {
   const { root } = typeof body === "object" && body !== null ? (body as { root?: unknown }) : {};
   if (typeof root !== "string") throw new Refusal("malformed_request", 'The body must be {"root": CID}.');
-  return parseCid(root);
+  return cidFrom(root);
 }

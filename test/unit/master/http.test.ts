@@ -127,6 +127,12 @@ describe("a JSON answer for", () => {
       "encoding_unknown",
     ],
     [
+      "a body that is compressed, and then chunked",
+      () => `${lines("POST /v1/blocks/have HTTP/1.1", HOST, bearer, "Transfer-Encoding: gzip, chunked")}1\r\nx\r\n`,
+      415,
+      "encoding_unknown",
+    ],
+    [
       "a body that is not JSON",
       () => `${lines("POST /v1/blocks/have HTTP/1.1", HOST, bearer, "Content-Length: 1")}{`,
       400,

@@ -169,8 +169,10 @@ test("nobody sees or starts another's collections", async () => {
   expect([begun.status, await begun.json()]).toEqual([202, { counter, number: 1 }]);
   const seen = await master.call("/v1/collection", {}, alice);
   expect(await seen.json()).toEqual({ counter, running: false, progress: null, collected: null, preview: null });
-  const malformed = await master.call("/v1/collection", { method: "POST", body: '{"dryRun":1}' }, OWNER);
-  expect(malformed.status).toBe(400);
+  for (const body of ['{"dryRun":1}', '{"dryrun":true}', "1", "[]", "null"]) {
+    const malformed = await master.call("/v1/collection", { method: "POST", body }, OWNER);
+    expect([body, malformed.status]).toEqual([body, 400]);
+  }
 });
 
 /** To a connection, a leap of the clock would be a sleep of the machine. */

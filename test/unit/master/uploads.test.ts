@@ -144,6 +144,16 @@ describe("a quota", () => {
     expect(await upload(master, carOf(...tiny.slice(0, 30)))).toMatchObject({ status: 200 });
   });
 
+  test("admits a block that is stored already, as if its answer had been lost", async () => {
+    const master = await start({ quotaBytes: 20_000 });
+    const block = raw("x".repeat(12_000));
+    const put = () => master.call(`/v0/block?cid=${block.cid}`, { method: "PUT", body: Buffer.from(block.bytes) });
+    expect((await put()).status).toBe(200);
+    expect((await put()).status).toBe(200);
+    expect(await upload(master, carOf(block))).toMatchObject({ status: 200, known: 1 });
+    expect(await upload(master, carOf(block, raw("y".repeat(12_000))))).toMatchObject({ status: 402 });
+  });
+
   test("leaves a reserve to nodes, which contents cannot use and which ends as well", async () => {
     const master = await start({ quotaBytes: 1000 });
     expect(await upload(master, carOf(raw("x".repeat(1000 - 128))))).toMatchObject({ status: 200 });

@@ -1,15 +1,16 @@
 /** A master that is silent is asked for its health, and left if another one is healthy and it is not. */
 import { expect, test } from "vitest";
 import { SynclineError } from "../../../src/base/errors.ts";
-import { MASTER_DOUBT_MS, MASTER_NEXT_MS } from "../../../src/base/limits.ts";
+import { MASTER_DOUBT_MS, MASTER_LEARN_MS, MASTER_NEXT_MS, MAX_MASTERS } from "../../../src/base/limits.ts";
 import { systemRandom } from "../../../src/base/random.ts";
 import { maybeReceived, type Master, type MasterRequest } from "../../../src/net/master-connection.ts";
 import { MasterHealth } from "../../../src/net/master-health.ts";
 import { Masters } from "../../../src/net/masters.ts";
+import { Unanswered } from "../../../src/net/unanswered.ts";
 import { bytesAnswer } from "../../support/meddling-master.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 
-type State = "well" | "busy" | "failed" | "silent" | "refusing" | "gone";
+type State = "well" | "busy" | "failed" | "silent" | "refusing" | "denying" | "gone" | "lost";
 
 const READ: MasterRequest = { method: "GET", path: "/root" };
 const SWAP: MasterRequest = { method: "PUT", path: "/root", again: "if not received", silenceMs: 120_000 };
@@ -112,6 +113,58 @@ test("a call that one master refuses ends if the other is gone but still counts 
   expect(first.calls).toBeLessThan(6);
 });
 
+test.each([READ, SWAP])("where one master does not admit us, a call goes on at the other: $method", async (request) => {
+  const { masters, first, second } = twoMasters("denying");
+  await masters.call(request);
+  expect([first.calls, second.calls]).toEqual([1, 1]);
+  await masters.call(request);
+  expect([first.calls, second.calls]).toEqual([1, 2]);
+});
+
+test.each([
+  ["no other answers", READ, "gone", "bad_token"],
+  ["no other admits us", SWAP, "denying", "bad_token"],
+  // It may have done the work.
+  ["another was lost in a swap", SWAP, "lost", "store_unreachable"],
+  ["another was lost in a read", READ, "lost", "bad_token"],
+] as const)("a refusal is told if %s", async (_, request, state, code) => {
+  const { masters } = twoMasters("denying", state);
+  await expect(masters.call(request)).rejects.toMatchObject({ code });
+});
+
+test("a single master that does not admit us is not left", async () => {
+  const master = fakeMaster("only", "denying", new ManualClock());
+  const masters = new Masters([master], new ManualClock());
+  await expect(masters.call(READ)).rejects.toMatchObject({ code: "bad_token" });
+  expect(masters.members()).toMatchObject([{ left: null }]);
+});
+
+test("masters that are not named any more make room for those that are", async () => {
+  const clock = new ManualClock();
+  const made = new Map<string, FakeMaster>();
+  const connect = (origin: string) => {
+    const master = fakeMaster(origin, "well", clock);
+    made.set(origin, master);
+    return master;
+  };
+  const balancer = connect("http://balancer");
+  balancer.capabilities = async () => ({ watch: true, turns: true, masters: true, maxBlock: 1, leaseMs: 1 });
+  let named: string[] = [];
+  balancer.call = async () => ({ ...bytesAnswer(Buffer.alloc(0)), json: async () => ({ masters: named }) });
+  const masters = new Masters([balancer], clock, { random: systemRandom, connect });
+  for (let generation = 0; generation < MAX_MASTERS; generation++) {
+    named = [`http://a${generation}`, `http://b${generation}`];
+    await masters.call(READ);
+    await clock.advance(MASTER_LEARN_MS + 1);
+  }
+  expect(new Set(masters.members().map(({ address }) => address))).toEqual(new Set(["http://balancer", ...named]));
+  // A master that names nobody says nothing of the others.
+  named = [];
+  await masters.call(READ);
+  await clock.advance(MASTER_LEARN_MS + 1);
+  expect(masters.members()).toHaveLength(3);
+});
+
 test("a start while the named master is away goes on at one that it named before", async () => {
   const clock = new ManualClock();
   const [first, second] = [fakeMaster("http://first", "gone", clock), fakeMaster("http://second", "well", clock)];
@@ -186,6 +239,9 @@ function fakeMaster(address: string, state: State, clock: ManualClock): FakeMast
       if (!isCheck && master.calls > 100) throw new Error("it is asked endlessly");
       if (!isCheck && master.state === "refusing")
         throw new SynclineError("arbiter_unreachable", `${address} refuses.`);
+      if (!isCheck && master.state === "denying") throw new SynclineError("bad_token", `${address} refuses the token.`);
+      if (!isCheck && master.state === "lost")
+        throw new SynclineError("store_unreachable", `${address} is lost.`, { cause: new Unanswered(true, "") });
       if (master.state === "gone") throw new SynclineError("store_unreachable", `${address} is gone.`);
       if (isCheck && master.state === "silent") await clock.sleep(silenceMs);
       if (isCheck && (master.state === "silent" || master.state === "failed"))

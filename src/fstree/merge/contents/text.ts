@@ -36,14 +36,33 @@ export async function mergeTexts(
 
 /** The merge of three texts, or undefined when it is not clean. */
 export function mergeText(base: string, winner: string, loser: string): string | undefined {
-  const endings = new Set([base, winner, loser].flatMap((text) => text.match(/\r\n|\n|\r/g) ?? []));
-  if (endings.size > 1) return undefined;
-  const [ending = "\n"] = endings;
-  const [bases, winners, losers] = [base, winner, loser].map((text) => splitLines(text, ending));
+  const texts = [base, winner, loser];
+  const endings = ENDINGS.filter(([, sign]) => texts.some((text) => sign.test(text)));
+  if (endings.length > 1) return undefined;
+  const [[ending] = ["\n"]] = endings;
+  if (texts.some((text) => hasTooManyLines(text, ending))) return undefined;
+  const [bases, winners, losers] = texts.map((text) => splitLines(text, ending));
   const merged = mergeLines(bases ?? [], winners ?? [], losers ?? []);
   // A line without a newline would merge with the next one.
   if (merged === undefined || merged.slice(0, -1).some((line) => !line.endsWith(ending))) return undefined;
   return merged.join("");
+}
+
+/** Line endings, and what shows that a text has one. */
+const ENDINGS = [
+  ["\r\n", /\r\n/],
+  ["\n", /(?<!\r)\n/],
+  ["\r", /\r(?!\n)/],
+] as const;
+
+/** A merge of more lines, which may differ in up to MAX_EDITS, could take many seconds. */
+const MAX_LINES = 100_000;
+
+function hasTooManyLines(text: string, ending: string): boolean {
+  let lines = 0;
+  for (let at = text.indexOf(ending); at >= 0; at = text.indexOf(ending, at + ending.length))
+    if (++lines > MAX_LINES) return true;
+  return false;
 }
 
 /** Lines with their endings; only the last may lack one. */

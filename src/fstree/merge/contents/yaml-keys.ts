@@ -1,6 +1,7 @@
 /**
  * Finds keys that a YAML text's block mappings repeat, by indentation. Understands what configuration files use: mappings
- * and lists in lines, one-line scalars, block scalars, one-line flow collections. Reports anything else.
+ * and lists in lines, one-line scalars, block scalars, one-line flow collections, anchors and aliases. Reports anything else,
+ * as text that would not parse. A parser (yaml 2.9) takes seconds for a megabyte.
  */
 import { KeyCounter } from "./repeated-keys.ts";
 import type { KeyPaths, RepeatedKeys } from "./repeated-keys.ts";
@@ -21,7 +22,25 @@ interface Block {
 }
 
 /** What a value says about the lines after it. */
-type Value = "whole" | "nests" | "block scalar" | "unknown";
+type Kind = "whole" | "nests" | "block scalar" | "unknown";
+
+interface Value {
+  readonly kind: Kind;
+  /** The name that it gives to itself. */
+  readonly anchor?: string | undefined;
+  /** The name of the value that it stands for. */
+  readonly alias?: string | undefined;
+}
+
+/** A block scalar that goes on. */
+interface BlockScalar {
+  /** Its key's or list's indentation. */
+  readonly outer: number;
+  /** The indentation of its first line with text, which its other lines must have; undefined before that line. */
+  own: number | undefined;
+  /** The longest blank line before that. */
+  blank: number;
+}
 
 class Scan {
   readonly counter: KeyCounter;
@@ -29,8 +48,9 @@ class Scan {
   /** Whether a mapping, a list or a scalar may begin, and at which path. */
   #nests = true;
   #path = 0;
-  /** Lines that are indented more belong to a block scalar. */
-  #scalarIndent: number | undefined;
+  #scalar: BlockScalar | undefined;
+  /** The anchors of this document so far. */
+  readonly #anchors = new Set<string>();
 
   constructor(paths: KeyPaths) {
     this.counter = new KeyCounter(paths);
@@ -41,10 +61,12 @@ class Scan {
     if (line.length > LONGEST_LINE) return false;
     const indent = line.length - line.trimStart().length;
     const text = line.slice(indent).trimEnd();
-    if (text === "") return true;
-    if (this.#scalarIndent !== undefined && indent > this.#scalarIndent) return true;
-    this.#scalarIndent = undefined;
-    if (text.startsWith("#")) return true;
+    if (this.#scalar !== undefined) {
+      const part = partOf(this.#scalar, line);
+      if (part !== "ends") return part === "goes on";
+      this.#scalar = undefined;
+    }
+    if (text === "" || text.startsWith("#")) return true;
     if (/[^ ]/.test(line.slice(0, indent))) return false;
     if (indent === 0 && /^(---|\.\.\.)($|[ \t])/.test(text)) return this.#begin(text);
     return this.#content(text, indent);
@@ -55,6 +77,7 @@ class Scan {
     this.#blocks = [];
     this.#nests = true;
     this.#path = 0;
+    this.#anchors.clear();
     return marker.length === "---".length;
   }
 
@@ -113,11 +136,28 @@ class Scan {
   }
 
   #value(text: string, indent: number): boolean {
-    const value = valueOf(text);
-    this.#nests = value === "nests";
-    if (value === "block scalar") this.#scalarIndent = indent;
-    return value !== "unknown";
+    const { kind, anchor, alias } = valueOf(text);
+    this.#nests = kind === "nests";
+    if (kind === "block scalar") this.#scalar = { outer: indent, own: undefined, blank: 0 };
+    if (alias !== undefined && !this.#anchors.has(alias)) return false;
+    if (anchor !== undefined) this.#anchors.add(anchor);
+    return kind !== "unknown";
   }
+}
+
+/** What a line is to a block scalar. Its first line with text says how far all are indented (YAML 1.2.2, section 8.1.1.1). */
+function partOf(scalar: BlockScalar, line: string): "goes on" | "ends" | "unknown" {
+  const text = line.trimStart();
+  const spaces = line.length - line.replace(/^ +/, "").length;
+  if (text === "") {
+    // A tab may be text or not.
+    if (line.length > spaces) return "unknown";
+    scalar.blank = Math.max(scalar.blank, scalar.own === undefined ? spaces : 0);
+    return "goes on";
+  }
+  if (spaces <= scalar.outer) return "ends";
+  scalar.own ??= spaces;
+  return spaces < scalar.own || scalar.blank > scalar.own ? "unknown" : "goes on";
 }
 
 /** Lists and mappings need a blank after their sign. */
@@ -138,27 +178,36 @@ function entryOf(text: string): { readonly key: string; readonly value: string }
 }
 
 function valueOf(whole: string): Value {
-  let text = whole.trimStart();
-  for (let property = PROPERTY.exec(text); property !== null; property = PROPERTY.exec(text))
-    text = text.slice(property[0].length);
-  if (text === "" || text.startsWith("#")) return "nests";
-  if (/^[|>][-+0-9]{0,2} *(?:#.*)?$/.test(text)) return "block scalar";
-  if (/^(?:"[^"\\]*"|'[^']*') *(?:#.*)?$/.test(text)) return "whole";
-  if (/^[{[]/.test(text)) return isWholeFlow(text) ? "whole" : "unknown";
-  const plain = text.replace(/ #.*$/, "");
-  return /^["'|>%@`,}\]]|^[?-](?: |$)|: |:$/.test(plain) ? "unknown" : "whole";
+  const [properties, anchor] = PROPERTIES.exec(whole.trimStart()) ?? [""];
+  const text = whole.trimStart().slice(properties.length);
+  const alias = /^\*(\S+) *(?:#.*)?$/.exec(text)?.[1];
+  if (alias !== undefined) return { kind: properties === "" ? "whole" : "unknown", alias };
+  return { kind: kindOf(text), anchor };
 }
 
-/** An anchor or a tag. */
-const PROPERTY = /^[&!]\S*(?: +|$)/;
+function kindOf(text: string): Kind {
+  if (text === "" || text.startsWith("#")) return "nests";
+  // A digit would say how far it is indented.
+  if (/^[|>][-+]? *(?: #.*)?$/.test(text)) return "block scalar";
+  if (/^(?:"[^"\\]*"|'[^']*') *(?: #.*)?$/.test(text)) return "whole";
+  if (/^[{[]/.test(text)) return isWholeFlow(text) ? "whole" : "unknown";
+  const plain = text.replace(/ #.*$/, "");
+  return /^["'|>%@`,}\]&!*]|^[?-](?: |$)|: |:$/.test(plain) ? "unknown" : "whole";
+}
+
+/** An anchor, a tag without a handle that a directive declares, or both. */
+const PROPERTIES = /^(?:!!?[\w.-]*(?: +|$))?(?:&([^\s,[\]{}]+)(?: +|$))?(?:!!?[\w.-]*(?: +|$))?/;
 
 /** Whether the line holds a complete collection of simple scalars: it then comes from one side, unchanged. */
 function isWholeFlow(text: string): boolean {
   let depth = 0;
   for (const [at, sign] of [...text].entries()) {
-    if (sign === '"' || sign === "'" || sign === "#") return false;
+    if (UNCLEAR.has(sign)) return false;
     if (sign === "{" || sign === "[") depth++;
     if ((sign === "}" || sign === "]") && --depth === 0) return at === [...text].length - 1;
   }
   return false;
 }
+
+/** Quotes, comments, anchors and aliases in a flow collection. */
+const UNCLEAR = new Set(['"', "'", "#", "&", "*"]);

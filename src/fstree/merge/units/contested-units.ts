@@ -18,7 +18,10 @@ export interface ContestedUnit {
 
 type Views = Readonly<Record<Role | "base", View>>;
 
-/** Trees before families, each sorted by key: the order in which they are resolved. */
+/**
+ * Trees before families, each sorted by key: the order in which they are resolved. Units may lie in one another at any depth,
+ * and each tree of members is walked once: outer ones first, which mostly decide for those in them.
+ */
 export async function contestedUnits(
   views: Views,
   triples: ReadonlyMap<FileId, Triple>,
@@ -26,54 +29,95 @@ export async function contestedUnits(
   rules: UnitRules,
 ): Promise<ContestedUnit[]> {
   const above = new Ancestors(views, triples, changed, rules);
-  const units = await candidates(triples, changed, rules, above);
+  const { trees, families } = await candidates(triples, changed, rules, above);
   const contested = new Map<string, ContestedUnit>();
-  for (const [key, unit] of [...units].sort(([a], [b]) => (a < b ? -1 : 1))) {
+  const isInContested = async (unit: Unit) => {
+    const from = unit.kind === "tree" ? unit.root : unit.parent;
+    for (let roots = await above.treesAbove(from); roots !== "none"; roots = roots.above) {
+      const isItself = unit.kind === "tree" && roots.root === from;
+      if (!isItself && contested.has(treeKey(roots.root))) return true;
+    }
+    return false;
+  };
+  const look = async (key: string, unit: Unit) => {
+    if (await isInContested(unit)) return undefined;
     const members = {
       base: await membersOf(views.base, unit, rules),
       winner: await membersOf(views.winner, unit, rules),
       loser: await membersOf(views.loser, unit, rules),
     };
-    if (!differ(members.base, members.winner) || !differ(members.base, members.loser)) continue;
-    if (!differ(members.winner, members.loser)) continue;
-    if (unit.kind === "family" && !hasCompany(members)) continue;
-    contested.set(key, { unit, members });
+    if (isContested(unit, members)) contested.set(key, { unit, members });
+    return members;
+  };
+  const left = await outermostFirst(trees, above);
+  for (const root of left) {
+    const members = await look(treeKey(root), { kind: "tree", root });
+    if (members === undefined || contested.has(treeKey(root))) continue;
+    // What one side changed in none of it, it changed in no part of it.
+    for (const id of members.base.keys()) if (members.winner.has(id) && members.loser.has(id)) left.delete(id);
   }
+  for (const [key, unit] of families) await look(key, unit);
   const outermost: ContestedUnit[] = [];
-  for (const found of contested.values()) {
-    const from = found.unit.kind === "tree" ? found.unit.root : found.unit.parent;
-    const outer = (await above.treesAbove(from)).filter((root) => root !== from || found.unit.kind === "family");
-    if (!outer.some((root) => contested.has(treeKey(root)))) outermost.push(found);
-  }
+  // A new directory's unit may have come before the one that it is in.
+  for (const [, found] of [...contested].sort(([a], [b]) => (a < b ? -1 : 1)))
+    if (!(await isInContested(found.unit))) outermost.push(found);
   return outermost;
 }
 
-/** Every unit in which this side changed a name or bytes, by key. */
+/** Whether both sides changed it, in different ways. */
+function isContested(unit: Unit, members: ContestedUnit["members"]): boolean {
+  if (!differ(members.base, members.winner) || !differ(members.base, members.loser)) return false;
+  return differ(members.winner, members.loser) && (unit.kind === "tree" || hasCompany(members));
+}
+
+async function outermostFirst(trees: Iterable<FileId>, above: Ancestors): Promise<Set<FileId>> {
+  const depths = new Map<FileId, number>();
+  for (const root of trees) depths.set(root, depthOf(await above.treesAbove(root)));
+  return new Set([...depths].sort(([, a], [, b]) => a - b).map(([root]) => root));
+}
+
+interface Candidates {
+  /** Roots of trees. */
+  readonly trees: Set<FileId>;
+  /** By key. */
+  readonly families: Map<string, Unit>;
+}
+
+/** Every unit in which this side changed a name or bytes. */
 async function candidates(
   triples: ReadonlyMap<FileId, Triple>,
   changed: Role,
   rules: UnitRules,
   above: Ancestors,
-): Promise<Map<string, Unit>> {
-  const units = new Map<string, Unit>();
+): Promise<Candidates> {
+  const found: Candidates = { trees: new Set(), families: new Map() };
+  /** Those whose roots above are in `trees`, too. */
+  const added = new Set<Roots>();
+  const add = (above: Roots, { parent, name }: Place) => {
+    for (let roots = above; roots !== "none" && !added.has(roots); roots = roots.above) {
+      added.add(roots);
+      found.trees.add(roots.root);
+    }
+    for (const main of rules.mainsOf(name)) found.families.set(`f${parent}${main}`, { kind: "family", parent, main });
+  };
   for (const triple of triples.values()) {
     const [before, after] = [triple.base, triple[changed]];
     if (before !== undefined && after !== undefined && isSame(before, after)) continue;
     for (const place of before?.names ?? []) {
-      const roots = above.knownFrom("base", place.parent) ?? (await above.rootsFrom("base", place.parent));
-      addUnits(units, roots, place, rules);
+      add(above.knownFrom("base", place.parent) ?? (await above.rootsFrom("base", place.parent)), place);
     }
     for (const place of after?.names ?? []) {
-      const roots = above.knownFrom(changed, place.parent) ?? (await above.rootsFrom(changed, place.parent));
-      addUnits(units, roots, place, rules);
+      add(above.knownFrom(changed, place.parent) ?? (await above.rootsFrom(changed, place.parent)), place);
     }
   }
-  return units;
+  return found;
 }
 
-function addUnits(units: Map<string, Unit>, roots: readonly FileId[], { parent, name }: Place, rules: UnitRules): void {
-  for (const root of roots) units.set(treeKey(root), { kind: "tree", root });
-  for (const main of rules.mainsOf(name)) units.set(`f${parent}${main}`, { kind: "family", parent, main });
+/** The nearest unit root above something, and those above that root. */
+type Roots = { readonly root: FileId; readonly above: Roots; readonly depth: number } | "none";
+
+function depthOf(roots: Roots): number {
+  return roots === "none" ? 0 : roots.depth;
 }
 
 /**
@@ -95,37 +139,38 @@ class Ancestors {
   }
 
   /** As `rootsFrom`, where it was found before. */
-  knownFrom(tree: Role | "base", directory: FileId): readonly FileId[] | undefined {
-    return directory === ROOT_ID ? NO_ROOTS : this.#roots[tree].get(directory);
+  knownFrom(tree: Role | "base", directory: FileId): Roots | undefined {
+    return directory === ROOT_ID ? "none" : this.#roots[tree].get(directory);
   }
 
   /** The unit roots among this directory and those above it in this tree. */
-  async rootsFrom(tree: Role | "base", directory: FileId): Promise<readonly FileId[]> {
-    const way: FileId[] = [];
-    let roots = NO_ROOTS;
-    for (let at = directory; at !== ROOT_ID && !way.includes(at);) {
-      const known = this.#roots[tree].get(at);
+  async rootsFrom(tree: Role | "base", directory: FileId): Promise<Roots> {
+    const way = new Set<FileId>();
+    let roots: Roots = "none";
+    for (let at = directory; at !== ROOT_ID && !way.has(at);) {
+      const known = this.knownFrom(tree, at);
       if (known !== undefined) {
         roots = known;
         break;
       }
-      way.push(at);
+      way.add(at);
       const view = this.#viewOf(tree, at);
       const object = view.remembered(at) ?? (await view.object(at));
       const [place] = object?.names ?? [];
       if (place === undefined) break;
       at = place.parent;
     }
-    for (const id of way.toReversed()) {
+    for (const id of [...way].reverse()) {
       const inBase = this.#views.base.remembered(id);
-      if (inBase === undefined ? await this.#isRoot(tree, id) : this.#isNamedSo(inBase)) roots = [id, ...roots];
+      if (inBase === undefined ? await this.#isRoot(tree, id) : this.#isNamedSo(inBase))
+        roots = { root: id, above: roots, depth: depthOf(roots) + 1 };
       this.#roots[tree].set(id, roots);
     }
     return roots;
   }
 
   /** The unit roots above it in the base; for a new directory, in the winner's tree, else in the loser's. */
-  async treesAbove(directory: FileId): Promise<readonly FileId[]> {
+  async treesAbove(directory: FileId): Promise<Roots> {
     for (const tree of ["base", "winner", "loser"] as const)
       if (directory === ROOT_ID || (await this.#views[tree].object(directory)) !== undefined)
         return this.rootsFrom(tree, directory);
@@ -148,9 +193,7 @@ class Ancestors {
   }
 }
 
-const NO_ROOTS: readonly FileId[] = [];
-
-function newRoots(): Map<FileId, readonly FileId[]> {
+function newRoots(): Map<FileId, Roots> {
   return new Map();
 }
 

@@ -196,7 +196,10 @@ describe("swapping a root", () => {
       });
     }
     for (const root of ["", "x", "Qm", "bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi"]) {
-      await expect(ask("PUT", PATH, { headers, json: { root } })).rejects.toMatchObject({ code: "format_invalid" });
+      expect(await ask("PUT", PATH, { headers, json: { root } })).toMatchObject({
+        status: 400,
+        json: { code: "bad_cid" },
+      });
     }
   });
 

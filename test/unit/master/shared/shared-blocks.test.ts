@@ -68,7 +68,7 @@ test("an owner's quota counts what other masters have stored, also before the fi
   expect(await quota.stateOf(OWNER)).toMatchObject({ canUpload: true, usedBytes: 1_000 + BLOCK_OVERHEAD_BYTES });
   await blocks.put([blockOf("raw", noise(1_000, 2))]);
   await clock.advance(61_000);
-  await expect(quota.admit(OWNER, { blocks: 1, bytes: 1 })).rejects.toMatchObject({ code: "over_quota" });
+  await expect(quota.admit(OWNER, [blockOf("raw", noise(1, 3))])).rejects.toMatchObject({ code: "over_quota" });
 });
 
 describe("an incarnation of the arbiter that changes while a master reads the log", () => {

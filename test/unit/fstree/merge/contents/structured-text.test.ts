@@ -32,7 +32,8 @@ test("the same key in several mappings is not a duplicate", async () => {
   expect(await sound("f.json", '{"a":{"a":1},"b":[{"a":1},{"a":"a\\"a"}]}', "{}")).toBe(true);
   expect(await sound("f.toml", "a = 1\n[t]\na = 1\n[[l]]\na = 1\n[[l]]\na = 2\n", "")).toBe(true);
   const yaml =
-    "# c\na:\n  a: 1\nb:\n  - a: {a: 1}\n    c: [x, y]\n  - a: &x >-\n      a: 1\n      a: 2\n---\na: 'it: is'\n";
+    "# c\na:\n  a: 1\nb:\n  - a: {a: 1}\n    c: [x, y]\n  - a: &x >-\n      a: 1\n      a: 2\n---\na: 'it: is'\n" +
+    "b: &b !t 1\nc: *b\nd: |\n\n    x\n      y\n    z\n  \ne: !t &e\n  f: *b\n";
   expect(await sound("f.yaml", yaml, "")).toBe(true);
 });
 
@@ -55,6 +56,14 @@ test("text that does not parse, or YAML that cannot be checked, is a conflict", 
     "%YAML 1.2\n---\n",
     "a:\n    b: 1\n  c: 2",
     `a: ${"x".repeat(20_000)}`,
+    "a: |\n    b\n  c\n",
+    "a: |\n    \n  b\n",
+    "a: |\n  b\n\tc\n",
+    "a: |2\n  b\n",
+    "a: *b\n",
+    "a: &b 1\n---\nc: *b\n",
+    "a: &b 1\nc: &d *b\n",
+    "a: !e!f 1\n",
   ])
     expect(await sound("f.yaml", text, "")).toBe(false);
 });

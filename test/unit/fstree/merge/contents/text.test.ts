@@ -53,6 +53,16 @@ describe("a line merge", () => {
     expect(mergeText(base.join(""), winner, base.toSpliced(5_000, 1, "L\n").join(""))).toBeUndefined();
   });
 
+  test("of more than 100,000 lines is refused", () => {
+    for (const ending of ["\n", "\r\n"]) {
+      const lines = (count: number) => `a${ending}`.repeat(count);
+      const merged = (count: number) =>
+        mergeText(lines(count), `b${ending}${lines(count)}`, `${lines(count)}c${ending}`);
+      expect(merged(99_999)).toBe(`b${ending}${lines(99_999)}c${ending}`);
+      expect(merged(100_000)).toBeUndefined();
+    }
+  });
+
   test("of thousands of lines is fast, or is refused", () => {
     const lines = (count: number, line: (at: number) => string) =>
       Array.from({ length: count }, (_, at) => `${line(at)}\n`).join("");
