@@ -17,7 +17,7 @@ export interface OptionSpec<Value> {
   readonly fallbackText?: string;
   /** What a value is, for messages: "a number of seconds". */
   readonly wanted: string;
-  /** What a value of the file means as a flag, if its folder counts. Absent: the same. */
+  /** Converts a value of the configuration file, whose folder is given. Absent: it is taken as it is. */
   readonly ofFile?: (text: string, folder: string) => string;
   /** Undefined for invalid text. */
   parse(text: string): Value | undefined;

@@ -150,7 +150,7 @@ function tooLong(maxBytes: number): BodyProblem {
   return { what: "too long", message: `The body is longer than ${maxBytes} bytes. Send it in parts.`, limit: maxBytes };
 }
 
-/** node:http decodes only chunks. */
+/** Whether the body is compressed, or otherwise encoded: node:http decodes only chunks. */
 function isEncoded(headers: IncomingMessage["headers"]): boolean {
   const { "content-encoding": content = "identity", "transfer-encoding": transfer = "chunked" } = headers;
   return content !== "identity" || !/^chunked$/i.test(transfer);

@@ -15,6 +15,8 @@ export class MasterHealth {
   readonly master: Master;
   /** How often it was left lately. */
   times = 0;
+  /** How often it refused us since it last admitted us. */
+  refusals = 0;
   /** Aborted when the master is left, so that calls move on. */
   inUse = new AbortController();
   #left: string | undefined;
@@ -47,6 +49,21 @@ export class MasterHealth {
     this.times++;
   }
 
+  /** It does not admit us. Until it does, it stays left, however healthy it is. */
+  refuse(why: unknown, nowMs: number, pauseMs: number): void {
+    this.refusals++;
+    this.leave(why, nowMs, pauseMs);
+  }
+
+  get isRefusing(): boolean {
+    return this.refusals > 0;
+  }
+
+  /** It answered a call with our bearer. */
+  admitted(): void {
+    this.refusals = 0;
+  }
+
   isDue(nowMs: number): boolean {
     return nowMs >= this.#dueMs;
   }
@@ -58,7 +75,7 @@ export class MasterHealth {
 
   /** A probe that began before the master was last left says nothing. */
   healthy(nowMs: number, tookMs: number): void {
-    if (this.#leftMs > nowMs - tookMs) return;
+    if (this.#leftMs > nowMs - tookMs || this.isRefusing) return;
     this.#left = undefined;
     this.#averageMs = this.#averageMs === undefined ? tookMs : this.#averageMs * (1 - NEWEST) + tookMs * NEWEST;
     this.#samples++;

@@ -18,14 +18,10 @@ import {
 } from "../base/limits.ts";
 import type { Random } from "../base/random.ts";
 import type { Capabilities } from "./capabilities.ts";
-import {
-  maybeReceived,
-  type Master,
-  type MasterAnswer,
-  type MasterReport,
-  type MasterRequest,
-} from "./master-connection.ts";
+import { type Master, type MasterAnswer, type MasterReport, type MasterRequest } from "./master-connection.ts";
+import { isAway, mayMove, refuses, withRefusal } from "./master-failures.ts";
 import { MasterHealth } from "./master-health.ts";
+import { originsIn } from "./origin.ts";
 
 export interface MastersTools {
   readonly random: Random;
@@ -68,24 +64,32 @@ export class Masters implements Master {
   async call(request: MasterRequest): Promise<MasterAnswer> {
     const startMs = this.#clock.monotonicMs();
     const tried = new Set<MasterHealth>();
-    let refusal: unknown;
+    const refusing = new Set<MasterHealth>();
+    let [away, refusal]: (SynclineError | undefined)[] = [];
     for (;;) {
-      const member = await this.#choose();
+      const member = await this.#choose(refusing).catch((error: unknown) => {
+        // Who waits for one that is away may be admitted there.
+        throw isAway(error) ? withRefusal(error, refusal) : error;
+      });
       // The same one is chosen again if the others only seem healthy.
       const isRepeated = tried.has(member);
       tried.add(member);
       const { signal } = member.inUse;
       using _doubts = this.#doubtAfterwards(member);
       try {
-        return this.#noting(member, request, await member.master.call(this.#limited(member, request, tried)));
+        const answer = await member.master.call(this.#limited(member, request, tried));
+        if (request.open !== true) member.admitted();
+        return this.#noting(member, request, answer);
       } catch (error) {
         const isRefusal = this.#members.length > 1 && refuses(error);
-        if (!isRefusal && !this.#isFault(error, request)) throw error;
-        if (isRefusal) refusal ??= error;
-        if (!signal.aborted) this.#leave(member, error);
-        // Of a master that is away, nobody can say more. But that it may have done the work must be known.
-        const isUnsure = request.again !== undefined && !isRefusal && maybeReceived(error);
-        const failure = isUnsure ? error : (refusal ?? error);
+        if (isRefusal) {
+          refusal ??= error;
+          refusing.add(member);
+        } else if (this.#isFault(error, request)) away = error;
+        else throw error;
+        if (!signal.aborted && isRefusal) this.#refused(member, error);
+        else if (!signal.aborted) this.#leave(member, error);
+        const failure = away === undefined ? error : withRefusal(away, refusal);
         if (isRepeated || !(isRefusal || mayMove(request, error))) throw failure;
         // Masters that were left are tried, too: they may be back. A longer call has checked their health already.
         const isSoon = this.#clock.monotonicMs() - startMs < MASTER_DOUBT_MS;
@@ -153,7 +157,7 @@ export class Masters implements Master {
   }
 
   /** The caller's own abort is no fault of a master. */
-  #isFault(error: unknown, request: MasterRequest): boolean {
+  #isFault(error: unknown, request: MasterRequest): error is SynclineError {
     if (request.signal?.aborted === true) return false;
     return isAway(error);
   }
@@ -190,8 +194,10 @@ export class Masters implements Master {
     return { status, headers, body, read: (take) => noted(answer.read(take)), json: () => noted(answer.json()), leave };
   }
 
-  async #choose(): Promise<MasterHealth> {
+  /** None of `refusing`, which refused the call. */
+  async #choose(refusing: ReadonlySet<MasterHealth> = new Set()): Promise<MasterHealth> {
     if (this.#used !== undefined && this.#members.length > 1) this.#lookAround(this.#used);
+    if (refusing.size > 0) this.#chosen = this.#firstThatAnswers(refusing);
     const chosen = (this.#chosen ??= this.#firstThatAnswers());
     chosen.catch(() => {
       if (this.#chosen === chosen) this.#chosen = undefined;
@@ -204,13 +210,24 @@ export class Masters implements Master {
 
   #leave(member: MasterHealth, why: unknown): void {
     const nowMs = this.#clock.monotonicMs();
-    if (this.#members.length > 1) member.leave(why, nowMs, this.#pauseMs(member));
-    this.#members = [...this.#members.filter((other) => other !== member), member];
+    if (this.#members.length > 1) member.leave(why, nowMs, this.#pauseMs(member.times));
+    this.#putLast(member);
+  }
+
+  /** Leaves a master that does not admit us. Its health is no reason to come back soon. */
+  #refused(member: MasterHealth, why: unknown): void {
+    member.refuse(why, this.#clock.monotonicMs(), this.#pauseMs(member.refusals));
+    this.#putLast(member);
+  }
+
+  #putLast(member: MasterHealth): void {
+    // A call may still fail at one that was forgotten.
+    if (this.#members.includes(member)) this.#members = [...this.#members.filter((other) => other !== member), member];
     if (this.#used === member || this.#used === undefined) this.#chosen = undefined;
   }
 
   /** Doubles each time the master is left, with jitter. */
-  #pauseMs({ times }: MasterHealth): number {
+  #pauseMs(times: number): number {
     const pauseMs = Math.min(MASTER_RETURN_MS * 2 ** times, MASTER_RETURN_MAX_MS);
     return pauseMs * (0.5 + (this.#tools?.random.fraction() ?? 1) / 2);
   }
@@ -223,7 +240,7 @@ export class Masters implements Master {
       this.#probe(member, MASTER_MOVE_MS).catch((error: unknown) => {
         if (this.#isOver) return;
         // One that was left already may be in use because all are away: changing between them would help nobody.
-        if (member.isLeft) member.stayLeft(error, this.#clock.monotonicMs(), this.#pauseMs(member));
+        if (member.isLeft) member.stayLeft(error, this.#clock.monotonicMs(), this.#pauseMs(member.times));
         else this.#leave(member, error);
       });
     }
@@ -237,8 +254,12 @@ export class Masters implements Master {
   /** Notes a healthy master. Throws if it is not, or silent for so long. */
   async #probe(member: MasterHealth, silenceMs: number): Promise<void> {
     const startMs = this.#clock.monotonicMs();
-    const request = { method: "GET", path: "/health", open: true, silenceMs } as const;
+    const { isRefusing } = member;
+    // That one is healthy does not say that it admits us.
+    const path = isRefusing ? "/api/v1/storage" : "/health";
+    const request = { method: "GET", path, open: !isRefusing, silenceMs } as const;
     await (await member.master.call(request)).json();
+    if (isRefusing) member.admitted();
     const nowMs = this.#clock.monotonicMs();
     member.healthy(nowMs, nowMs - startMs);
   }
@@ -289,17 +310,21 @@ export class Masters implements Master {
     }
   }
 
-  /** Healthy ones first. If none answers, throws the first one's error. */
-  async #firstThatAnswers(): Promise<MasterHealth> {
+  /** Healthy ones first, and those that refused us only if no other answers. If none does, throws the first one's error. */
+  async #firstThatAnswers(refusing: ReadonlySet<MasterHealth> = new Set()): Promise<MasterHealth> {
     const asked: Promise<MasterHealth>[] = [];
-    const ranked = [...this.#members].toSorted((a, b) => Number(a.isLeft) - Number(b.isLeft));
+    const rank = ({ isLeft, isRefusing }: MasterHealth) => Number(isLeft) + Number(isRefusing);
+    const ranked = this.#members.filter((one) => !refusing.has(one)).toSorted((a, b) => rank(a) - rank(b));
     for (const member of ranked) {
+      if (member.isRefusing && (await Promise.any(asked).catch(() => undefined)) !== undefined) break;
       const answer = member.master.capabilities().then(() => member);
       asked.push(answer);
       if ((await this.#soon(asked, answer)) !== undefined) break;
     }
     try {
       const first = await Promise.any(asked);
+      // It may have been forgotten meanwhile.
+      if (!this.#members.includes(first)) return await this.#firstThatAnswers(refusing);
       this.#members = [first, ...this.#members.filter((other) => other !== first)];
       return first;
     } catch (error) {
@@ -316,28 +341,4 @@ export class Masters implements Master {
     over.abort();
     return first;
   }
-}
-
-function isAway(error: unknown): error is SynclineError {
-  return hasCode(error, "store_unreachable", "arbiter_unreachable");
-}
-
-/** Whether a master admits nobody like us, as one whose clock is wrong, or that others configured. Nothing was done. */
-function refuses(error: unknown): boolean {
-  return hasCode(error, "bad_token", "wallet_not_allowed");
-}
-
-/** Whether the call may be sent to another master after this error. */
-function mayMove({ again }: MasterRequest, error: unknown): boolean {
-  return again === undefined || (again === "if not received" && !maybeReceived(error));
-}
-
-/** Origins with the same scheme as the master that named them: never from https to http. */
-function originsIn(said: unknown, teacher: string): string[] {
-  const { masters } = typeof said === "object" && said !== null ? (said as Record<string, unknown>) : {};
-  if (!Array.isArray(masters)) return [];
-  const texts = masters.slice(0, MAX_MASTERS).filter((text): text is string => typeof text === "string");
-  const urls = texts.filter((text) => URL.canParse(text)).map((text) => new URL(text));
-  const { protocol } = new URL(teacher);
-  return urls.filter((url) => url.protocol === protocol && url.username === "").map((url) => url.origin);
 }

@@ -90,32 +90,6 @@ export function lastChange(
   return bringer(source, object, path, (there, tree) => isUnchanged(source.nodes, { tree, object: there }, now));
 }
 
-/** Whether a conflict has the same versions as in an earlier commit, unchanged. */
-export async function isSameConflict(
-  before: VerifiedCommit,
-  was: OpenConflict,
-  after: Pick<ConflictSource, "nodes" | "commit">,
-  is: OpenConflict,
-): Promise<boolean> {
-  const [old, now] = [versionsOf(was), versionsOf(is)];
-  if (old.length !== now.length || (was.kept === undefined) !== (is.kept === undefined)) return false;
-  for (const [index, { object, path }] of now.entries()) {
-    const earlier = old[index];
-    if (earlier === undefined || earlier.path.at(-1) !== path.at(-1)) return false;
-    const [one, other] = [
-      { tree: before.body.tree, object: earlier.object },
-      { tree: after.commit.body.tree, object },
-    ];
-    if (!(await isUnchanged(after.nodes, one, other))) return false;
-  }
-  return true;
-}
-
-/** The version that kept the name, if there is one, and those that lost it. */
-export function versionsOf({ kept, path, versions }: OpenConflict): Pick<Displaced, "object" | "path">[] {
-  return kept === undefined ? [...versions] : [{ object: kept, path }, ...versions];
-}
-
 export function versionLine({ path, type, size, mtime, machine, time }: VersionReport): string {
   const what = type === "directory" ? "directory" : printBytes(size);
   return `${printText(path)}  ${what}, modified ${mtime}, by ${printText(machine)}, here since ${time}`;

@@ -16,9 +16,8 @@ import { NodeStore } from "../../tree/node-store.ts";
 import { openReader } from "./bucket-reader.ts";
 import { openWriterFor } from "./bucket-writer.ts";
 import type { Call } from "../command.ts";
+import { hasChangedSince, isSameConflict } from "./conflict-members.ts";
 import {
-  isSameConflict,
-  lastChange,
   noteConflicts,
   noteElsewhere,
   pathText,
@@ -26,7 +25,6 @@ import {
   reportKept,
   requireConflict,
   versionLine,
-  versionsOf,
   writerNames,
 } from "./conflict-report.ts";
 import type { ConflictSource } from "./conflict-report.ts";
@@ -146,8 +144,11 @@ async function requireAsAsked(
   bucket: Bucket,
   base: VerifiedCommit,
 ): Promise<void> {
-  const source = { commit: base, nodes: new NodeStore(bucket.blocks, { capacityBytes: PUBLISH_NODE_CACHE_BYTES }) };
-  if (await isSameConflict(commit, conflict, source, await requireConflict(source, names))) return;
+  const nodes = new NodeStore(bucket.blocks, { capacityBytes: PUBLISH_NODE_CACHE_BYTES });
+  const rules = new UnitRules((await bucket.policy(base)).units);
+  const shown = { tree: commit.body.tree, conflict };
+  const now = { tree: base.body.tree, conflict: await requireConflict({ commit: base, nodes }, names) };
+  if (await isSameConflict(nodes, rules, shown, now)) return;
   throw new SynclineError("precondition_failed", `/${printPath(conflict.path)}: its versions have changed meanwhile.`, {
     hint: "Nothing was changed. Run the command again to see them.",
   });
@@ -167,7 +168,7 @@ async function decideAll(
   const rules = new UnitRules((await bucket.policy(commit)).units);
   const answers: Answer[] = [];
   const isOne = call.options.allOlderThan === undefined;
-  for await (const conflict of isOne ? only(source, path) : older(call, source, path)) {
+  for await (const conflict of isOne ? only(source, path) : older(call, source, rules, path)) {
     // One at a time: the writer answers with all edits so far.
     if (await isDecided(writer, conflict)) continue;
     if (isOne || mayDecide(conflict, keep)) answers.push(...(await decide(writer, rules, conflict, keep)));
@@ -185,7 +186,12 @@ async function* only(source: ConflictSource, path: Path): AsyncGenerator<OpenCon
 }
 
 /** Conflicts whose versions nobody has changed for so long, except inside anything already resolved. */
-async function* older(call: ResolveCall, source: ConflictSource, path: Path): AsyncGenerator<OpenConflict> {
+async function* older(
+  call: ResolveCall,
+  source: ConflictSource,
+  rules: UnitRules,
+  path: Path,
+): AsyncGenerator<OpenConflict> {
   const { commit, nodes } = source;
   const { tree } = commit.body;
   const directory = await resolvePath(nodes, tree, path);
@@ -198,19 +204,11 @@ async function* older(call: ResolveCall, source: ConflictSource, path: Path): As
   const moved: Path[] = [];
   for await (const conflict of openConflicts(nodes, tree, directory, path)) {
     if (moved.some((above) => liesBelow(conflict.path, above))) continue;
-    if (await hasChangedSince(until, source, conflict)) continue;
+    if (await hasChangedSince(until, source, rules, conflict)) continue;
     moved.push(...conflict.versions.map((version) => version.path));
     if (call.options.keep === "copy") moved.push(conflict.path);
     yield conflict;
   }
-}
-
-async function hasChangedSince(timeNs: bigint, source: ConflictSource, conflict: OpenConflict): Promise<boolean> {
-  for (const version of versionsOf(conflict)) {
-    const { body } = await lastChange(source, version);
-    if (body.timeNs > timeNs) return true;
-  }
-  return false;
 }
 
 /** Whether it was just resolved with the rest of its family. */

@@ -1,5 +1,6 @@
 /** Where a master keeps its data: in a folder, or with an arbiter and a store that other masters share. */
 import { createHash } from "node:crypto";
+import { existsSync, realpathSync } from "node:fs";
 import { join } from "node:path";
 import { makeFolders } from "../../runtime/make-folders.ts";
 import { xdgFolder } from "../../agent/state/state-dir.ts";
@@ -50,7 +51,7 @@ export async function openMasterStorage({ options, runtime }: StorageCall, log: 
 function lockArbiter(address: string): void {
   const path = sqlitePath(address);
   if (path === undefined) return;
-  systemDatabases.lock(`${path}.lock`, {
+  systemDatabases.lock(`${existsSync(path) ? realpathSync(path) : path}.lock`, {
     inUse: `Another master uses ${address}.`,
     hint: "Stop it first, or let several masters share PostgreSQL: --arbiter postgres://…",
   });

@@ -69,7 +69,7 @@ async function serve(call: ServeCall): Promise<void> {
   const log = stderrLog(runtime, options.verbose === true);
   const { clock, random } = runtime;
   const compareAndSwap = options.unsafeNoCas !== true;
-  // All that can be wrong with the options is said before the storage is opened: open, it would keep this process alive.
+  // Checked before the storage is opened: an open one would keep the process alive after an error.
   const checked = {
     listen,
     metricsListen:

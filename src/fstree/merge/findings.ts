@@ -12,10 +12,11 @@ export async function conflictsOf(
   loser: Pick<Conflict, "writer" | "epoch">,
 ): Promise<Conflict[]> {
   const conflicts: Conflict[] = [];
+  const paths = new Paths(merged);
   for (const { kind, rule, kept, other, places, origin = loser } of [...findings].sort((a, b) =>
     orderOf(a) < orderOf(b) ? -1 : 1,
   )) {
-    const names = { kept: await pathOf(merged, places.kept), other: await pathOf(merged, places.other) };
+    const names = { kept: await paths.of(places.kept), other: await paths.of(places.other) };
     conflicts.push({ kind, rule, ids: { kept, other }, names, writer: origin.writer, epoch: origin.epoch });
   }
   return conflicts;
@@ -25,15 +26,33 @@ function orderOf({ kind, places, kept, other }: Finding): string {
   return `${placeText(places.kept)}/${kind}${kept}${other}`;
 }
 
-/** Walks up while directories exist: a dropped move's target may be gone, and a damaged bucket may contain cycles. */
-async function pathOf(merged: MergedTree, place: Place): Promise<FileName[]> {
-  const path: FileName[] = [];
-  const passed = new Set<FileId>();
-  for (let at: Place | undefined = place; at !== undefined; at = await merged.placeOf(at.parent)) {
-    path.unshift(at.name);
-    if (at.parent === ROOT_ID || passed.has(at.parent)) break;
-    passed.add(at.parent);
+/** Paths in the merged tree. The way to a directory is walked once: very many conflicts may lie in a deep one. */
+class Paths {
+  readonly #merged: MergedTree;
+  readonly #directories = new Map<FileId, readonly FileName[]>();
+
+  constructor(merged: MergedTree) {
+    this.#merged = merged;
   }
-  // A copy has no room to grow: there may be very many.
-  return path.slice();
+
+  async of({ parent, name }: Place): Promise<FileName[]> {
+    const above = this.#directories.get(parent) ?? (await this.#walkTo(parent));
+    return [...above, name];
+  }
+
+  /** Walks up while directories exist: a dropped move's target may be gone, and a damaged bucket may contain cycles. */
+  async #walkTo(directory: FileId): Promise<readonly FileName[]> {
+    const path: FileName[] = [];
+    const passed = new Set<FileId>();
+    for (let at = directory; at !== ROOT_ID && !passed.has(at);) {
+      passed.add(at);
+      const place = await this.#merged.placeOf(at);
+      if (place === undefined) break;
+      path.push(place.name);
+      at = place.parent;
+    }
+    const found = path.toReversed();
+    this.#directories.set(directory, found);
+    return found;
+  }
 }

@@ -4,6 +4,7 @@
  * Directories that would contain one another are separated too: one goes to the root directory.
  */
 import { type Cid, type FileId, type Ino, ROOT_ID, ROOT_INO } from "../../base/ids.ts";
+import { groupBy } from "../../base/collections.ts";
 import { ID_BYTES } from "../../format/files/keys.ts";
 import { dentryId } from "../../format/files/rows.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
@@ -43,8 +44,8 @@ export async function resolveNameCollisions(
     for (const object of claimants) if (object !== keeper) await give(object, place, place);
   }
   if (parted.length === 0) return { changes, parted };
-  const movesOf = (object: ChangedObject) => parted.filter(({ ino }) => ino === object.ino);
-  const objects = changes.objects.map((object) => moved(object, movesOf(object), ids));
+  const moves = groupBy(parted, ({ ino }) => ino);
+  const objects = changes.objects.map((object) => moved(object, moves.get(object.ino) ?? [], ids));
   return { changes: { ...changes, objects }, parted };
 }
 

@@ -37,7 +37,7 @@ export class Quota {
     if (quotaBytes === undefined) return () => {};
     const limit = nodesOnly ? withReserve(quotaBytes) : quotaBytes;
     let bytes = bytesOf(coming);
-    // What is stored already takes no more room. That is looked up only where it matters.
+    // Blocks that are stored already take no more room. They are looked up only where the rest would not fit.
     if (!(await this.#hasRoom(owner, bytes, limit))) bytes = bytesOf(await this.#missing(owner, coming));
     const usedBytes = await this.#usedBytes(owner);
     const others = this.#coming.get(owner) ?? 0;

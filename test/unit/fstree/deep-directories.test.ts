@@ -26,11 +26,13 @@ async function growth(costOf: (depth: number) => Promise<number>): Promise<numbe
   return (await costOf(480)) / (await costOf(240));
 }
 
+const removal: Operation = { op: "rmtree", path: ".git" };
 const change = (path: string, content: string): Operation => ({ op: "write", path, content });
 
 test.each([
   ["that one side changed", (bottom: string) => [[change(bottom, "x")], others("y")]],
   ["that both sides changed", (bottom: string) => [[change(bottom, "x")], [change(bottom, "y")]]],
+  ["that one side removed", () => [[removal], others("y")]],
 ])("units in one another %s", async (_, sidesOf) => {
   const grows = await growth(async (depth) => {
     const world = new MergeWorld({ actions: [0], files: [0] });
@@ -47,7 +49,7 @@ test.each([
 });
 
 function others(content: string): Operation[] {
-  return Array.from({ length: 200 }, (_, index) => change(`${index}.bin`, content));
+  return Array.from({ length: 1_200 }, (_, index) => change(`${index}.bin`, content));
 }
 
 test("a directory that others made at the name of an epoch's new file", async () => {

@@ -1,7 +1,7 @@
 /**
  * Finds keys that a YAML text's block mappings repeat, by indentation. Understands what configuration files use: mappings
- * and lists in lines, one-line scalars, block scalars, one-line flow collections, anchors and aliases. Reports anything else,
- * as text that would not parse. A parser (yaml 2.9) takes seconds for a megabyte.
+ * and lists in lines, one-line scalars, block scalars, one-line flow collections, anchors and aliases. Anything
+ * else is undecidable, and so is text that would not parse. A parser (yaml 2.9) takes seconds for a megabyte.
  */
 import { KeyCounter } from "./repeated-keys.ts";
 import type { KeyPaths, RepeatedKeys } from "./repeated-keys.ts";
@@ -21,6 +21,14 @@ interface Block {
   readonly path: number;
 }
 
+/** What the next lines may lie in. */
+interface Outer {
+  readonly indent: number;
+  readonly kind: "key" | "item";
+}
+
+const DOCUMENT: Outer = { indent: -1, kind: "item" };
+
 /** What a value says about the lines after it. */
 type Kind = "whole" | "nests" | "block scalar" | "unknown";
 
@@ -28,8 +36,8 @@ interface Value {
   readonly kind: Kind;
   /** The name that it gives to itself. */
   readonly anchor?: string | undefined;
-  /** The name of the value that it stands for. */
-  readonly alias?: string | undefined;
+  /** The names of values that it repeats. */
+  readonly aliases?: readonly string[];
 }
 
 /** A block scalar that goes on. */
@@ -45,8 +53,9 @@ interface BlockScalar {
 class Scan {
   readonly counter: KeyCounter;
   #blocks: Block[] = [];
-  /** Whether a mapping, a list or a scalar may begin, and at which path. */
+  /** Whether a mapping, a list or a scalar may begin, in what, and at which path. */
   #nests = true;
+  #outer: Outer = DOCUMENT;
   #path = 0;
   #scalar: BlockScalar | undefined;
   /** The anchors of this document so far. */
@@ -76,6 +85,7 @@ class Scan {
   #begin(marker: string): boolean {
     this.#blocks = [];
     this.#nests = true;
+    this.#outer = DOCUMENT;
     this.#path = 0;
     this.#anchors.clear();
     return marker.length === "---".length;
@@ -93,7 +103,7 @@ class Scan {
     }
     const entry = entryOf(text);
     if (entry === undefined) {
-      const isScalar = this.#nests;
+      const isScalar = this.#nests && indent > this.#outer.indent;
       this.#nests = false;
       return isScalar && this.#value(text, parent);
     }
@@ -104,23 +114,31 @@ class Scan {
     this.#leave(indent);
     const top = this.#blocks.at(-1);
     const goesOn = top?.indent === indent && top.keys === undefined;
-    if (!goesOn && !this.#nests) return false;
+    if (!goesOn && !(this.#nests && this.#isInside(indent, "list"))) return false;
     if (!goesOn) this.#blocks.push({ indent, keys: undefined, path: this.#path });
     else this.#path = top.path;
     this.#nests = true;
+    this.#outer = { indent, kind: "item" };
     return true;
+  }
+
+  /** Whether what begins at this indentation is in the key or the item before it. A key's list may stand below it. */
+  #isInside(indent: number, kind: "list" | "mapping"): boolean {
+    const outer = this.#outer;
+    return indent > outer.indent || (kind === "list" && outer.kind === "key" && indent === outer.indent);
   }
 
   #enterMapping(indent: number, key: string): boolean {
     this.#leave(indent);
     let top = this.#blocks.at(-1);
     // A list may have its key's indentation: the next key ends it.
-    if (top?.indent === indent && top.keys === undefined) {
+    const endsList = top?.indent === indent && top.keys === undefined;
+    if (endsList) {
       this.#blocks.pop();
       top = this.#blocks.at(-1);
     }
     if (top?.indent !== indent || top.keys === undefined) {
-      if (!this.#nests) return false;
+      if (endsList || !this.#nests || !this.#isInside(indent, "mapping")) return false;
       top = { indent, keys: new Set(), path: this.#path };
       this.#blocks.push(top);
     }
@@ -136,10 +154,11 @@ class Scan {
   }
 
   #value(text: string, indent: number): boolean {
-    const { kind, anchor, alias } = valueOf(text);
+    const { kind, anchor, aliases = [] } = valueOf(text);
     this.#nests = kind === "nests";
+    this.#outer = { indent, kind: "key" };
     if (kind === "block scalar") this.#scalar = { outer: indent, own: undefined, blank: 0 };
-    if (alias !== undefined && !this.#anchors.has(alias)) return false;
+    if (aliases.some((alias) => !this.#anchors.has(alias))) return false;
     if (anchor !== undefined) this.#anchors.add(anchor);
     return kind !== "unknown";
   }
@@ -150,12 +169,14 @@ function partOf(scalar: BlockScalar, line: string): "goes on" | "ends" | "unknow
   const text = line.trimStart();
   const spaces = line.length - line.replace(/^ +/, "").length;
   if (text === "") {
-    // A tab may be text or not.
+    // A tab may be indentation or text.
     if (line.length > spaces) return "unknown";
     scalar.blank = Math.max(scalar.blank, scalar.own === undefined ? spaces : 0);
     return "goes on";
   }
   if (spaces <= scalar.outer) return "ends";
+  // A comment may end it.
+  if (scalar.own !== undefined && spaces < scalar.own && text.startsWith("#")) return "ends";
   scalar.own ??= spaces;
   return spaces < scalar.own || scalar.blank > scalar.own ? "unknown" : "goes on";
 }
@@ -181,13 +202,14 @@ function valueOf(whole: string): Value {
   const [properties, anchor] = PROPERTIES.exec(whole.trimStart()) ?? [""];
   const text = whole.trimStart().slice(properties.length);
   const alias = /^\*(\S+) *(?:#.*)?$/.exec(text)?.[1];
-  if (alias !== undefined) return { kind: properties === "" ? "whole" : "unknown", alias };
-  return { kind: kindOf(text), anchor };
+  if (alias !== undefined) return { kind: properties === "" ? "whole" : "unknown", aliases: [alias] };
+  const aliases = /^[{[]/.test(text) ? [...text.matchAll(FLOW_ALIAS)].map(([, name = ""]) => name) : [];
+  return { kind: kindOf(text), anchor, aliases };
 }
 
 function kindOf(text: string): Kind {
   if (text === "" || text.startsWith("#")) return "nests";
-  // A digit would say how far it is indented.
+  // A digit would say how far the scalar is indented: undecidable.
   if (/^[|>][-+]? *(?: #.*)?$/.test(text)) return "block scalar";
   if (/^(?:"[^"\\]*"|'[^']*') *(?: #.*)?$/.test(text)) return "whole";
   if (/^[{[]/.test(text)) return isWholeFlow(text) ? "whole" : "unknown";
@@ -196,18 +218,26 @@ function kindOf(text: string): Kind {
 }
 
 /** An anchor, a tag without a handle that a directive declares, or both. */
-const PROPERTIES = /^(?:!!?[\w.-]*(?: +|$))?(?:&([^\s,[\]{}]+)(?: +|$))?(?:!!?[\w.-]*(?: +|$))?/;
+const PROPERTIES = /^(?:!!?[\w.:/-]*(?: +|$))?(?:&([^\s,[\]{}]+)(?: +|$))?(?:!!?[\w.:/-]*(?: +|$))?/;
+
+/** An alias at the start of an item or a value. */
+const FLOW_ALIAS = /(?<=[[{,:]\s*)\*([^\s,[\]{}]+)/g;
 
 /** Whether the line holds a complete collection of simple scalars: it then comes from one side, unchanged. */
 function isWholeFlow(text: string): boolean {
-  let depth = 0;
+  let [depth, before] = [0, ""];
   for (const [at, sign] of [...text].entries()) {
     if (UNCLEAR.has(sign)) return false;
+    if (!/\s/.test(sign)) {
+      // An anchor, at the start of an item or a value.
+      if (sign === "&" && "[{,:".includes(before)) return false;
+      before = sign;
+    }
     if (sign === "{" || sign === "[") depth++;
     if ((sign === "}" || sign === "]") && --depth === 0) return at === [...text].length - 1;
   }
   return false;
 }
 
-/** Quotes, comments, anchors and aliases in a flow collection. */
-const UNCLEAR = new Set(['"', "'", "#", "&", "*"]);
+/** Quotes and comments in a flow collection. */
+const UNCLEAR = new Set(['"', "'", "#"]);

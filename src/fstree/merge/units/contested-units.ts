@@ -19,8 +19,8 @@ export interface ContestedUnit {
 type Views = Readonly<Record<Role | "base", View>>;
 
 /**
- * Trees before families, each sorted by key: the order in which they are resolved. Units may lie in one another at any depth,
- * and each tree of members is walked once: outer ones first, which mostly decide for those in them.
+ * Trees before families, each sorted by key: the order in which they are resolved. Units may lie in one another at any depth:
+ * outer ones are looked at first, and mostly decide for the inner ones, so that each directory is walked about once.
  */
 export async function contestedUnits(
   views: Views,
@@ -40,7 +40,8 @@ export async function contestedUnits(
     return false;
   };
   const look = async (key: string, unit: Unit) => {
-    if (await isInContested(unit)) return undefined;
+    if ((await isInContested(unit)) || (unit.kind === "tree" && (await isInOneOnly(views, unit.root))))
+      return undefined;
     const members = {
       base: await membersOf(views.base, unit, rules),
       winner: await membersOf(views.winner, unit, rules),
@@ -53,12 +54,18 @@ export async function contestedUnits(
   for (const root of left) {
     const members = await look(treeKey(root), { kind: "tree", root });
     if (members === undefined || contested.has(treeKey(root))) continue;
-    // What one side changed in none of it, it changed in no part of it.
-    for (const id of members.base.keys()) if (members.winner.has(id) && members.loser.has(id)) left.delete(id);
+    // Two trees that have the same of it have the same of each part.
+    const { base, winner, loser } = members;
+    for (const [one, other] of [
+      [base, winner],
+      [base, loser],
+      [winner, loser],
+    ] as const)
+      if (!differ(one, other)) for (const id of one.keys()) left.delete(id);
   }
   for (const [key, unit] of families) await look(key, unit);
   const outermost: ContestedUnit[] = [];
-  // A new directory's unit may have come before the one that it is in.
+  // A new directory may have been looked at before the unit that it is in.
   for (const [, found] of [...contested].sort(([a], [b]) => (a < b ? -1 : 1)))
     if (!(await isInContested(found.unit))) outermost.push(found);
   return outermost;
@@ -68,6 +75,13 @@ export async function contestedUnits(
 function isContested(unit: Unit, members: ContestedUnit["members"]): boolean {
   if (!differ(members.base, members.winner) || !differ(members.base, members.loser)) return false;
   return differ(members.winner, members.loser) && (unit.kind === "tree" || hasCompany(members));
+}
+
+/** Whether two of the trees lack it: then they do not differ in it. */
+async function isInOneOnly(views: Views, root: FileId): Promise<boolean> {
+  let lacking = 0;
+  for (const view of [views.base, views.winner, views.loser]) if ((await view.object(root)) === undefined) lacking++;
+  return lacking > 1;
 }
 
 async function outermostFirst(trees: Iterable<FileId>, above: Ancestors): Promise<Set<FileId>> {

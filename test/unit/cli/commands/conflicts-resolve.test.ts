@@ -50,6 +50,36 @@ describe("--all-older-than", () => {
   });
 });
 
+describe("a database with journals", () => {
+  async function databases() {
+    const bucket = await ConflictedBucket.create();
+    const all = (text: string) => [write("app.db", text), write("app.db-wal", `${text} journal`)];
+    const edit = (text: string) => async (writer: Parameters<ReturnType<typeof write>>[0]) => {
+      for (const each of all(text)) await each(writer);
+    };
+    await bucket.edit(edit("old"));
+    await bucket.edit(edit("one"), edit("two"));
+    const copy = Object.keys(await bucket.paths()).find((path) => /^app \(conflict .*\)\.db$/.test(path)) ?? "no copy";
+    return { bucket, copy };
+  }
+
+  test.each(["app.db", "app.db-wal", "app.db-shm", "COPY", "COPY-wal", "COPY-shm"])(
+    "is left as a whole if %s was edited or made since",
+    async (name) => {
+      const { bucket, copy } = await databases();
+      const then = systemClock.nowNs();
+      await bucket.edit(write(name.replace("COPY", copy), "edited"));
+      const before = await bucket.paths();
+      for (const keep of ["kept", "copy", "both"]) {
+        const clock = { ...systemClock, nowNs: () => then + 3_600_000_000_000n };
+        const args = ["conflicts", "resolve", bucket.address, "--all-older-than", "1h", "--keep", keep];
+        expect(await bucket.runWith({ clock }, ...args)).toMatchObject({ status: 0 });
+        expect(await bucket.paths()).toEqual(before);
+      }
+    },
+  );
+});
+
 describe("a person who is asked", () => {
   /** Answers 1, and does something between question and answer. */
   async function answered(bucket: ConflictedBucket, meanwhile: () => Promise<unknown>) {

@@ -33,7 +33,8 @@ test("the same key in several mappings is not a duplicate", async () => {
   expect(await sound("f.toml", "a = 1\n[t]\na = 1\n[[l]]\na = 1\n[[l]]\na = 2\n", "")).toBe(true);
   const yaml =
     "# c\na:\n  a: 1\nb:\n  - a: {a: 1}\n    c: [x, y]\n  - a: &x >-\n      a: 1\n      a: 2\n---\na: 'it: is'\n" +
-    "b: &b !t 1\nc: *b\nd: |\n\n    x\n      y\n    z\n  \ne: !t &e\n  f: *b\n";
+    "b: &b !t 1\nc: *b\nd: |\n\n    x\n      y\n    z\n  \ne: !t &e\n  f: *b\n" +
+    "<<: [*b, *e]\ng: !!python/name:a.b\nh: [a/*, b&c]\ni: |\n    x\n  # c\nj:\n- k: 1\nl:\n  -\n    m\n";
   expect(await sound("f.yaml", yaml, "")).toBe(true);
 });
 
@@ -64,6 +65,11 @@ test("text that does not parse, or YAML that cannot be checked, is a conflict", 
     "a: &b 1\n---\nc: *b\n",
     "a: &b 1\nc: &d *b\n",
     "a: !e!f 1\n",
+    "a:\n  b:\n  c\n",
+    "a:\n  b:\n\n    # c\n  $ d\ne: f\n",
+    "a:\n  -\n  b: 1\n",
+    "a: [*b]\n",
+    "a: [&b 1]\n",
   ])
     expect(await sound("f.yaml", text, "")).toBe(false);
 });
