@@ -1,6 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { describe, expect, test } from "vitest";
 import { readConfigFile } from "../../../src/cli/config-file.ts";
 import { configKeys, configProblem, envName, OPTIONS, resolveOptions } from "../../../src/cli/options.ts";
@@ -32,11 +32,11 @@ describe("sources", () => {
   });
 
   test.each([
-    ["state", "states", "/config/states"],
-    ["state", "../states", "/states"],
-    ["state", "/states", "/states"],
+    ["state", "states", resolve("/config/states")],
+    ["state", "../states", resolve("/states")],
+    ["state", "/states", resolve("/states")],
     ["state", "~/states", join(homedir(), "states")],
-    ["owner", "@owners", "@/config/owners"],
+    ["owner", "@owners", `@${resolve("/config/owners")}`],
     ["owner", "me", "me"],
   ] as const)("in the file, a path is relative to its folder or to the home: %s = %s", (name, text, expected) => {
     expect(resolveOptions([name], { ...none, file: new Map([[name, text]]) })).toEqual({ [name]: expected });
