@@ -11,11 +11,11 @@ export interface OptionSpec<Value> {
   readonly help: string;
   /** The name after SYNCLINE_; by default the option's name. */
   readonly env?: string;
-  /** Whether the configuration file may not set it, because it applies to one run. */
+  /** Only the command line may set it, because it applies to one run. */
   readonly onlyFlag?: boolean;
   /** The default as help shows it. */
   readonly fallbackText?: string;
-  /** What a value is, for messages: "a number of seconds". */
+  /** Names the kind of value in error messages: "a number of seconds". */
   readonly wanted: string;
   /** Converts a value of the configuration file, whose folder is given. Absent: it is taken as it is. */
   readonly ofFile?: (text: string, folder: string) => string;

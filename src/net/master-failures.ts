@@ -6,12 +6,12 @@ export function isAway(error: unknown): error is SynclineError {
   return hasCode(error, "store_unreachable", "arbiter_unreachable");
 }
 
-/** Whether a master did nothing since it does not admit us, as one whose clock is wrong, or with another list of wallets. */
+/** Whether a master refused to admit us, and so did nothing: its clock may be wrong, or its list of wallets another. */
 export function refuses(error: unknown): error is SynclineError {
   return hasCode(error, "bad_token", "wallet_not_allowed");
 }
 
-/** The error of a master that is away, which also tells that another one refused. */
+/** The error of a master that is away, with the refusal of another one added to its message. */
 export function withRefusal(away: SynclineError, refusal: SynclineError | undefined): SynclineError {
   if (refusal === undefined) return away;
   const { code, message, hint, cause } = away;

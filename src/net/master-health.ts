@@ -49,7 +49,7 @@ export class MasterHealth {
     this.times++;
   }
 
-  /** It does not admit us. Until it does, it stays left, however healthy it is. */
+  /** Leaves a master that does not admit us. It stays left until it does, even if it is healthy. */
   refuse(why: unknown, nowMs: number, pauseMs: number): void {
     this.refusals++;
     this.leave(why, nowMs, pauseMs);

@@ -43,7 +43,7 @@ export class Masters implements Master {
   readonly #tools: MastersTools | undefined;
   /** The order in which masters are tried, apart from their health. */
   #members: MasterHealth[];
-  /** Those of them that another one named. */
+  /** Members that another master named. */
   readonly #learned = new Set<MasterHealth>();
   #chosen: Promise<MasterHealth> | undefined;
   #used: MasterHealth | undefined;
@@ -68,7 +68,7 @@ export class Masters implements Master {
     let [away, refusal]: (SynclineError | undefined)[] = [];
     for (;;) {
       const member = await this.#choose(refusing).catch((error: unknown) => {
-        // Who waits for one that is away may be admitted there.
+        // A caller that waits for the master that is away may be admitted there.
         throw isAway(error) ? withRefusal(error, refusal) : error;
       });
       // The same one is chosen again if the others only seem healthy.
@@ -194,7 +194,7 @@ export class Masters implements Master {
     return { status, headers, body, read: (take) => noted(answer.read(take)), json: () => noted(answer.json()), leave };
   }
 
-  /** None of `refusing`, which refused the call. */
+  /** Chooses none of `refusing`, which refused the call. */
   async #choose(refusing: ReadonlySet<MasterHealth> = new Set()): Promise<MasterHealth> {
     if (this.#used !== undefined && this.#members.length > 1) this.#lookAround(this.#used);
     if (refusing.size > 0) this.#chosen = this.#firstThatAnswers(refusing);
@@ -214,14 +214,14 @@ export class Masters implements Master {
     this.#putLast(member);
   }
 
-  /** Leaves a master that does not admit us. Its health is no reason to come back soon. */
+  /** Leaves a master that does not admit us. A passed health check does not bring it back. */
   #refused(member: MasterHealth, why: unknown): void {
     member.refuse(why, this.#clock.monotonicMs(), this.#pauseMs(member.refusals));
     this.#putLast(member);
   }
 
   #putLast(member: MasterHealth): void {
-    // A call may still fail at one that was forgotten.
+    // A call to a master that was forgotten may still fail.
     if (this.#members.includes(member)) this.#members = [...this.#members.filter((other) => other !== member), member];
     if (this.#used === member || this.#used === undefined) this.#chosen = undefined;
   }
@@ -255,7 +255,7 @@ export class Masters implements Master {
   async #probe(member: MasterHealth, silenceMs: number): Promise<void> {
     const startMs = this.#clock.monotonicMs();
     const { isRefusing } = member;
-    // That one is healthy does not say that it admits us.
+    // A healthy master may still refuse us, so this asks with our bearer.
     const path = isRefusing ? "/api/v1/storage" : "/health";
     const request = { method: "GET", path, open: !isRefusing, silenceMs } as const;
     await (await member.master.call(request)).json();
@@ -291,7 +291,7 @@ export class Masters implements Master {
     this.#members = this.#members.filter(isKept);
     for (const member of dropped) {
       this.#learned.delete(member);
-      // Calls there move on first.
+      // Ends its calls, so that they move to another.
       member.leave("it is not named any more", this.#clock.monotonicMs(), Infinity);
       void member.master[Symbol.asyncDispose]();
     }
@@ -323,7 +323,7 @@ export class Masters implements Master {
     }
     try {
       const first = await Promise.any(asked);
-      // It may have been forgotten meanwhile.
+      // This master may have been forgotten meanwhile.
       if (!this.#members.includes(first)) return await this.#firstThatAnswers(refusing);
       this.#members = [first, ...this.#members.filter((other) => other !== first)];
       return first;

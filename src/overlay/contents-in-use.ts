@@ -1,4 +1,4 @@
-/** Finds the contents in the bucket that changed or unlinked files still need, to be read or merged. */
+/** Finds contents in the bucket that are still needed to read or merge changed and unlinked files. */
 import type { Cid, FileId } from "../base/ids.ts";
 import type { BaseName } from "./dirty-object.ts";
 import { isUnlinked } from "./dirty-object.ts";

@@ -106,7 +106,7 @@ export class Pause implements Disposable {
     this.#options.changed(stored !== undefined);
   }
 
-  /** A file that stayed would pause a later agent whose clock is set back. Best effort. */
+  /** Removes the file of a pause that is over: it would pause a later agent whose clock has been set back. Best effort. */
   #removeOver(): void {
     orElse(undefined, () => removeStateFile(this.#path));
   }

@@ -1,4 +1,4 @@
-/** Compares one object in two trees of a bucket, with all that lies below it. */
+/** Compares an object, and everything below it, in two trees of a bucket. */
 import type { Cid, FileId } from "../../base/ids.ts";
 import { liesInItself, type ListedEntry, listDirectory, objectOf, type TreeObject } from "../../fstree/fs-reader.ts";
 import { sameRecord } from "../../fstree/same-record.ts";
@@ -10,7 +10,7 @@ export interface InTree {
   readonly object: TreeObject;
 }
 
-/** Whether it is the same object, and nobody changed it or anything below it. Names above do not count. */
+/** Whether both are the same object with the same record, and everything below it is, too. Where it lies does not count. */
 export async function isUnchanged(nodes: NodeStore, before: InTree, after: InTree): Promise<boolean> {
   if (!isSame(before.object, after.object)) return false;
   if (before.tree === after.tree || after.object.record.type !== "directory") return true;

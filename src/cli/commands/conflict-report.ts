@@ -4,22 +4,12 @@ import { SynclineError } from "../../base/errors.ts";
 import type { Cid, FileName, WriterId } from "../../base/ids.ts";
 import { nameToText } from "../../base/names.ts";
 import type { VerifiedCommit } from "../../bucket/verified-commit.ts";
-import { broughtBy } from "../../bucket/conflicts/brought-by.ts";
+import { bringer, type ConflictSource } from "../../bucket/conflicts/last-change.ts";
 import { conflictAt, type Displaced, type OpenConflict } from "../../bucket/conflicts/open-conflicts.ts";
-import { isUnchanged } from "../../bucket/conflicts/unchanged.ts";
 import { MachineNames } from "../../bucket/machines.ts";
-import { lookup, type TreeObject } from "../../fstree/fs-reader.ts";
-import type { NodeStore } from "../../tree/node-store.ts";
-import type { Bucket } from "../../bucket/bucket.ts";
+import type { TreeObject } from "../../fstree/fs-reader.ts";
 import type { Output } from "../terminal/output.ts";
 import { exactTime, printBytes, printCount, printPath, printText } from "../terminal/text.ts";
-
-/** Where to read versions: one tree, and its history. */
-export interface ConflictSource {
-  readonly bucket: Bucket;
-  readonly nodes: NodeStore;
-  readonly commit: VerifiedCommit;
-}
 
 export interface VersionReport {
   readonly path: string;
@@ -81,15 +71,6 @@ export async function reportKept(
   return reportVersion(kept, path, commit.body.writer, commit, nameOf);
 }
 
-/** The commit since which nobody has changed a version, or anything below it. */
-export function lastChange(
-  source: ConflictSource,
-  { object, path }: { readonly object: TreeObject; readonly path: readonly FileName[] },
-): Promise<VerifiedCommit> {
-  const now = { tree: source.commit.body.tree, object };
-  return bringer(source, object, path, (there, tree) => isUnchanged(source.nodes, { tree, object: there }, now));
-}
-
 export function versionLine({ path, type, size, mtime, machine, time }: VersionReport): string {
   const what = type === "directory" ? "directory" : printBytes(size);
   return `${printText(path)}  ${what}, modified ${mtime}, by ${printText(machine)}, here since ${time}`;
@@ -146,21 +127,6 @@ async function reportVersion(
   const time = timeText(commit.body.timeNs);
   const mtime = exactTime(mtimeNs);
   return { path: pathText(path), type, size, mtime, writer, machine: await nameOf(writer), time, root: commit.cid };
-}
-
-/** The commit since which this object has its place. */
-function bringer(
-  { bucket, nodes, commit }: ConflictSource,
-  object: TreeObject,
-  path: readonly FileName[],
-  same: (there: TreeObject, tree: Cid) => boolean | Promise<boolean>,
-): Promise<VerifiedCommit> {
-  const place = object.names.find(({ name }) => name === path.at(-1));
-  if (place === undefined) return Promise.resolve(commit);
-  return broughtBy(bucket, nodes, commit, async (tree) => {
-    const there = await lookup(nodes, tree, place);
-    return there !== undefined && (await same(there, tree));
-  });
 }
 
 /** Tells people where others' changes have put what a command changed; nothing if it is where the command left it. */

@@ -6,6 +6,8 @@ import { PUBLISH_NODE_CACHE_BYTES } from "../../base/limits.ts";
 import type { Bucket } from "../../bucket/bucket.ts";
 import type { VerifiedCommit } from "../../bucket/verified-commit.ts";
 import { type FamilyMember, familyOf } from "../../bucket/conflicts/family.ts";
+import type { ConflictSource } from "../../bucket/conflicts/last-change.ts";
+import { hasChangedSince, isSameConflict } from "../../bucket/conflicts/members.ts";
 import { ordinaryNames } from "../../bucket/conflicts/marked-name.ts";
 import { type OpenConflict, openConflicts } from "../../bucket/conflicts/open-conflicts.ts";
 import { Elsewhere } from "../../bucket/writer/elsewhere.ts";
@@ -16,7 +18,6 @@ import { NodeStore } from "../../tree/node-store.ts";
 import { openReader } from "./bucket-reader.ts";
 import { openWriterFor } from "./bucket-writer.ts";
 import type { Call } from "../command.ts";
-import { hasChangedSince, isSameConflict } from "./conflict-members.ts";
 import {
   noteConflicts,
   noteElsewhere,
@@ -27,7 +28,6 @@ import {
   versionLine,
   writerNames,
 } from "./conflict-report.ts";
-import type { ConflictSource } from "./conflict-report.ts";
 import { type BucketOption, readingAccess, writingAccess } from "../master-access.ts";
 import { askLine, canAsk } from "../terminal/prompt.ts";
 import { flushFirst, locateTarget, showAtMount, type TargetPath } from "./target-path.ts";
@@ -185,7 +185,7 @@ async function* only(source: ConflictSource, path: Path): AsyncGenerator<OpenCon
   yield requireConflict(source, path);
 }
 
-/** Conflicts whose versions nobody has changed for so long, except inside anything already resolved. */
+/** Conflicts whose files nobody has changed for that long, except those inside anything already resolved. */
 async function* older(
   call: ResolveCall,
   source: ConflictSource,

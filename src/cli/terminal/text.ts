@@ -12,7 +12,7 @@ export function printText(text: string): string {
   return escapeForPrint(text);
 }
 
-/** Text as one word of a command for a shell, which people copy. */
+/** Quotes text as one shell word, for commands that people copy. */
 export function shellWord(text: string): string {
   const shown = printText(text);
   return /^[\w./:@%+=,-]+$/.test(shown) ? shown : `'${shown.replaceAll("'", "'\\''")}'`;

@@ -1,4 +1,4 @@
-/** Encodes and decodes POSIX access control lists as Linux does (include/uapi/linux/posix_acl_xattr.h). Buckets store them so. */
+/** Encodes and decodes POSIX access control lists as Linux does (include/uapi/linux/posix_acl_xattr.h). Buckets use the same encoding. */
 
 export const ACCESS_ACL = "system.posix_acl_access";
 export const DEFAULT_ACL = "system.posix_acl_default";

@@ -26,7 +26,7 @@ function orderOf({ kind, places, kept, other }: Finding): string {
   return `${placeText(places.kept)}/${kind}${kept}${other}`;
 }
 
-/** Paths in the merged tree. The way to a directory is walked once: very many conflicts may lie in a deep one. */
+/** Finds paths in the merged tree. It keeps those of directories, since a deep one may hold very many conflicts. */
 class Paths {
   readonly #merged: MergedTree;
   readonly #directories = new Map<FileId, readonly FileName[]>();

@@ -26,7 +26,7 @@ export class Occupants {
   readonly #tree: Cid;
   readonly #own: OwnIds;
   #places: FreePlaces | undefined;
-  /** Directories that were searched, and contain nothing of the epoch at any depth. */
+  /** Directories known to contain nothing of the epoch, at any depth. */
   readonly #strange = new Set<FileId>();
   readonly #evicted = new Map<FileId, { readonly before: ObjectState; after: ObjectState | undefined }>();
 

@@ -161,7 +161,7 @@ test("a master that does not admit us stays left however healthy it is, until it
   expect(masters.members()).toContainEqual(expect.objectContaining({ address: "first", left: null }));
 });
 
-test("a master that is forgotten while a body is read there, and named again, is connected to again", async () => {
+test("a master that was forgotten during a download gets a new connection when it is named again", async () => {
   const clock = new ManualClock();
   const connected: string[] = [];
   let named = ["http://a", "http://b"];
@@ -205,7 +205,7 @@ test("a single master that does not admit us is not left", async () => {
   expect(masters.members()).toMatchObject([{ left: null }]);
 });
 
-test("masters that are not named any more make room for those that are", async () => {
+test("masters that are no longer named make room for those that are", async () => {
   const clock = new ManualClock();
   const made = new Map<string, FakeMaster>();
   const connect = (origin: string) => {

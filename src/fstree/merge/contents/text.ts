@@ -48,14 +48,14 @@ export function mergeText(base: string, winner: string, loser: string): string |
   return merged.join("");
 }
 
-/** Line endings, and what shows that a text has one. */
+/** Each line ending with the pattern that finds it. */
 const ENDINGS = [
   ["\r\n", /\r\n/],
   ["\n", /(?<!\r)\n/],
   ["\r", /\r(?!\n)/],
 ] as const;
 
-/** A merge of more lines, which may differ in up to MAX_EDITS, could take many seconds. */
+/** Texts with more lines are not merged by lines: that could take many seconds. */
 const MAX_LINES = 100_000;
 
 function hasTooManyLines(text: string, ending: string): boolean {

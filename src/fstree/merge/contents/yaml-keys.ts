@@ -1,7 +1,7 @@
 /**
- * Finds keys that a YAML text's block mappings repeat, by indentation. Understands what configuration files use: mappings
- * and lists in lines, one-line scalars, block scalars, one-line flow collections, anchors and aliases. Anything
- * else is undecidable, and so is text that would not parse. A parser (yaml 2.9) takes seconds for a megabyte.
+ * Finds keys that a YAML text's block mappings repeat, by indentation. It knows what configuration files use: block mappings
+ * and lists, one-line scalars, block scalars, one-line flow collections, anchors and aliases. It gives up on anything else, and
+ * on text that would not parse. A full parser (yaml 2.9) would take seconds for a megabyte.
  */
 import { KeyCounter } from "./repeated-keys.ts";
 import type { KeyPaths, RepeatedKeys } from "./repeated-keys.ts";
@@ -21,7 +21,7 @@ interface Block {
   readonly path: number;
 }
 
-/** What the next lines may lie in. */
+/** The key or list item whose value the next lines may hold. */
 interface Outer {
   readonly indent: number;
   readonly kind: "key" | "item";
@@ -34,19 +34,19 @@ type Kind = "whole" | "nests" | "block scalar" | "unknown";
 
 interface Value {
   readonly kind: Kind;
-  /** The name that it gives to itself. */
+  /** The name of its own anchor. */
   readonly anchor?: string | undefined;
-  /** The names of values that it repeats. */
+  /** The names of its aliases. */
   readonly aliases?: readonly string[];
 }
 
-/** A block scalar that goes on. */
+/** A block scalar whose lines are being read. */
 interface BlockScalar {
-  /** Its key's or list's indentation. */
+  /** The indentation of its key or list item. */
   readonly outer: number;
-  /** The indentation of its first line with text, which its other lines must have; undefined before that line. */
+  /** The least indentation of its text, set by its first line with text; undefined before that line. */
   own: number | undefined;
-  /** The longest blank line before that. */
+  /** The longest blank line before that line, in spaces. */
   blank: number;
 }
 
@@ -58,7 +58,7 @@ class Scan {
   #outer: Outer = DOCUMENT;
   #path = 0;
   #scalar: BlockScalar | undefined;
-  /** The anchors of this document so far. */
+  /** Anchors seen so far in this document. */
   readonly #anchors = new Set<string>();
 
   constructor(paths: KeyPaths) {
@@ -122,7 +122,7 @@ class Scan {
     return true;
   }
 
-  /** Whether what begins at this indentation is in the key or the item before it. A key's list may stand below it. */
+  /** Whether a block at this indentation is the value of the last key or item. A key's list may have the key's indentation. */
   #isInside(indent: number, kind: "list" | "mapping"): boolean {
     const outer = this.#outer;
     return indent > outer.indent || (kind === "list" && outer.kind === "key" && indent === outer.indent);
@@ -164,7 +164,7 @@ class Scan {
   }
 }
 
-/** What a line is to a block scalar. Its first line with text says how far all are indented (YAML 1.2.2, section 8.1.1.1). */
+/** Whether a line belongs to a block scalar. The first line with text sets the indentation of all (YAML 1.2.2, 8.1.1.1). */
 function partOf(scalar: BlockScalar, line: string): "goes on" | "ends" | "unknown" {
   const text = line.trimStart();
   const spaces = line.length - line.replace(/^ +/, "").length;
@@ -209,7 +209,7 @@ function valueOf(whole: string): Value {
 
 function kindOf(text: string): Kind {
   if (text === "" || text.startsWith("#")) return "nests";
-  // A digit would say how far the scalar is indented: undecidable.
+  // An indentation indicator, a digit, is not understood.
   if (/^[|>][-+]? *(?: #.*)?$/.test(text)) return "block scalar";
   if (/^(?:"[^"\\]*"|'[^']*') *(?: #.*)?$/.test(text)) return "whole";
   if (/^[{[]/.test(text)) return isWholeFlow(text) ? "whole" : "unknown";
@@ -217,7 +217,7 @@ function kindOf(text: string): Kind {
   return /^["'|>%@`,}\]&!*]|^[?-](?: |$)|: |:$/.test(plain) ? "unknown" : "whole";
 }
 
-/** An anchor, a tag without a handle that a directive declares, or both. */
+/** An anchor, a tag, or both. Tags whose handle a directive must declare do not match. */
 const PROPERTIES = /^(?:!!?[\w.:/-]*(?: +|$))?(?:&([^\s,[\]{}]+)(?: +|$))?(?:!!?[\w.:/-]*(?: +|$))?/;
 
 /** An alias at the start of an item or a value. */
@@ -229,7 +229,7 @@ function isWholeFlow(text: string): boolean {
   for (const [at, sign] of [...text].entries()) {
     if (UNCLEAR.has(sign)) return false;
     if (!/\s/.test(sign)) {
-      // An anchor, at the start of an item or a value.
+      // It begins an anchor.
       if (sign === "&" && "[{,:".includes(before)) return false;
       before = sign;
     }

@@ -19,8 +19,9 @@ export interface ContestedUnit {
 type Views = Readonly<Record<Role | "base", View>>;
 
 /**
- * Trees before families, each sorted by key: the order in which they are resolved. Units may lie in one another at any depth:
- * outer ones are looked at first, and mostly decide for the inner ones, so that each directory is walked about once.
+ * The outermost units that both sides changed in different ways: trees before families, each sorted by key, which is the order
+ * in which they are resolved. Units may contain others, at any depth. Outer ones are compared first, since their result mostly
+ * settles the inner ones: so each directory is read about once.
  */
 export async function contestedUnits(
   views: Views,
@@ -40,44 +41,42 @@ export async function contestedUnits(
     return false;
   };
   const look = async (key: string, unit: Unit) => {
-    if ((await isInContested(unit)) || (unit.kind === "tree" && (await isInOneOnly(views, unit.root))))
-      return undefined;
+    if ((await isInContested(unit)) || (unit.kind === "tree" && (await isInOneOnly(views, unit.root)))) return [];
     const members = {
       base: await membersOf(views.base, unit, rules),
       winner: await membersOf(views.winner, unit, rules),
       loser: await membersOf(views.loser, unit, rules),
     };
-    if (isContested(unit, members)) contested.set(key, { unit, members });
-    return members;
+    const alike = alikeIn(members);
+    const isContested = alike.length === 0 && (unit.kind === "tree" || hasCompany(members));
+    if (isContested) contested.set(key, { unit, members });
+    return alike;
   };
   const left = await outermostFirst(trees, above);
   for (const root of left) {
-    const members = await look(treeKey(root), { kind: "tree", root });
-    if (members === undefined || contested.has(treeKey(root))) continue;
-    // Two trees that have the same of it have the same of each part.
-    const { base, winner, loser } = members;
-    for (const [one, other] of [
-      [base, winner],
-      [base, loser],
-      [winner, loser],
-    ] as const)
-      if (!differ(one, other)) for (const id of one.keys()) left.delete(id);
+    // Two trees in which a unit is alike have the same units in it.
+    for (const members of await look(treeKey(root), { kind: "tree", root }))
+      for (const id of members.keys()) left.delete(id);
   }
   for (const [key, unit] of families) await look(key, unit);
   const outermost: ContestedUnit[] = [];
-  // A new directory may have been looked at before the unit that it is in.
+  // A new directory may have been compared before the unit that contains it.
   for (const [, found] of [...contested].sort(([a], [b]) => (a < b ? -1 : 1)))
     if (!(await isInContested(found.unit))) outermost.push(found);
   return outermost;
 }
 
-/** Whether both sides changed it, in different ways. */
-function isContested(unit: Unit, members: ContestedUnit["members"]): boolean {
-  if (!differ(members.base, members.winner) || !differ(members.base, members.loser)) return false;
-  return differ(members.winner, members.loser) && (unit.kind === "tree" || hasCompany(members));
+/** The members as two of the trees have them alike. Empty: both sides changed the unit, in different ways. */
+function alikeIn({ base, winner, loser }: ContestedUnit["members"]): UnitMembers[] {
+  const pairs = [
+    [base, winner],
+    [base, loser],
+    [winner, loser],
+  ] as const;
+  return pairs.filter(([one, other]) => !differ(one, other)).map(([one]) => one);
 }
 
-/** Whether two of the trees lack it: then they do not differ in it. */
+/** Whether only one of the three trees has this unit, at most. The other two are alike then. */
 async function isInOneOnly(views: Views, root: FileId): Promise<boolean> {
   let lacking = 0;
   for (const view of [views.base, views.winner, views.loser]) if ((await view.object(root)) === undefined) lacking++;
@@ -91,9 +90,9 @@ async function outermostFirst(trees: Iterable<FileId>, above: Ancestors): Promis
 }
 
 interface Candidates {
-  /** Roots of trees. */
+  /** The root directories of tree units. */
   readonly trees: Set<FileId>;
-  /** By key. */
+  /** Families, by key. */
   readonly families: Map<string, Unit>;
 }
 
@@ -105,7 +104,7 @@ async function candidates(
   above: Ancestors,
 ): Promise<Candidates> {
   const found: Candidates = { trees: new Set(), families: new Map() };
-  /** Those whose roots above are in `trees`, too. */
+  /** Roots that are in `trees` together with all roots above them. */
   const added = new Set<Roots>();
   const add = (above: Roots, { parent, name }: Place) => {
     for (let roots = above; roots !== "none" && !added.has(roots); roots = roots.above) {

@@ -1,20 +1,20 @@
-/** What a decision about a conflict acts on: its versions and the file that kept the name, each with its family. */
+/** The files that a decision about a conflict changes: its versions and the file that kept the name, each with its family. */
 import type { Cid, FileName } from "../../base/ids.ts";
-import { familyOf } from "../../bucket/conflicts/family.ts";
-import type { OpenConflict } from "../../bucket/conflicts/open-conflicts.ts";
-import { isUnchanged } from "../../bucket/conflicts/unchanged.ts";
 import { resolvePath, type TreeObject } from "../../fstree/fs-reader.ts";
 import type { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
-import { type ConflictSource, lastChange } from "./conflict-report.ts";
+import { familyOf } from "./family.ts";
+import { type ConflictSource, lastChange } from "./last-change.ts";
+import type { OpenConflict } from "./open-conflicts.ts";
+import { isUnchanged } from "./unchanged.ts";
 
-/** A place that a decision may change, and what is there now. */
+/** A path that a decision may change, and the file there, if there is one. */
 interface Member {
   readonly path: readonly FileName[];
   readonly object: TreeObject | undefined;
 }
 
-/** Whether a version or anything of its family was made or changed after this time. */
+/** Whether any of these files was created or changed after this time. */
 export async function hasChangedSince(
   timeNs: bigint,
   source: ConflictSource,
@@ -24,13 +24,13 @@ export async function hasChangedSince(
   const { nodes, commit } = source;
   for (const { path, object } of await membersIn(nodes, commit.body.tree, rules, conflict)) {
     if (object === undefined) continue;
-    const { body } = await lastChange(source, { path, object });
+    const { body } = await lastChange(source, object, path);
     if (body.timeNs > timeNs) return true;
   }
   return false;
 }
 
-/** Whether a conflict has the same versions, with the same families, in both trees. */
+/** Whether these files are the same in both trees. */
 export async function isSameConflict(
   nodes: NodeStore,
   rules: UnitRules,
@@ -42,16 +42,14 @@ export async function isSameConflict(
     await membersIn(nodes, after.tree, rules, after.conflict),
   ];
   if (old.length !== now.length) return false;
-  for (const [index, { path, object }] of now.entries()) {
+  for (const [index, member] of now.entries()) {
     const earlier = old[index];
-    if (earlier === undefined || earlier.path.join("/") !== path.join("/")) return false;
-    if (earlier.object === undefined || object === undefined) {
-      if (earlier.object !== object) return false;
-    } else if (
-      !(await isUnchanged(nodes, { tree: before.tree, object: earlier.object }, { tree: after.tree, object }))
-    ) {
+    if (earlier === undefined || earlier.path.join("/") !== member.path.join("/")) return false;
+    const [was, is] = [earlier.object, member.object];
+    if (was === undefined || is === undefined) {
+      if (was !== is) return false;
+    } else if (!(await isUnchanged(nodes, { tree: before.tree, object: was }, { tree: after.tree, object: is })))
       return false;
-    }
   }
   return true;
 }
