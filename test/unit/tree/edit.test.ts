@@ -47,7 +47,7 @@ test("edits out of order are refused, and their source is closed", async () => {
       closed = true;
     }
   })();
-  await expect(editTree(nodes, blocks, config, empty, edits)).rejects.toMatchObject({ code: "internal" });
+  await expect(editTree(nodes, blocks, config, empty, edits)).rejects.toMatchObject({ code: "usage" });
   expect(closed).toBe(true);
 });
 
