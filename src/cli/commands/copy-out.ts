@@ -21,6 +21,7 @@ import { isOfOne, ofOne } from "../../sync/apply/of-one.ts";
 import { tryLink } from "../../sync/apply/try-link.ts";
 import { type DiskPath, NOT_HELD, type SyncDisk } from "../../sync/disk/disk.ts";
 import { pathText } from "../../sync/disk/paths.ts";
+import { unlockDirectory } from "../../sync/disk/unlocking.ts";
 import type { BucketReader } from "./bucket-reader.ts";
 import { LeftOut } from "./left-out.ts";
 import { PlacedNames } from "./placed-names.ts";
@@ -115,6 +116,7 @@ export class CopyOut {
       const there = await disk.look(path);
       if (there === undefined) await disk.makeDirectory(path);
       else if (there.type !== "directory") throw inTheWay(path, "of a directory");
+      else await unlockDirectory(disk, path, there);
       await this.#note(names, path);
       return true;
     });
@@ -123,9 +125,7 @@ export class CopyOut {
   /** A directory's entries in groups. While one is copied, the next one's contents are fetched in a request or two. */
   async *#groups(directory: TreeObject): AsyncGenerator<Entry[]> {
     const { nodes, tree } = this.#options.reader;
-    let before: Entry[] = [];
-    let group: Entry[] = [];
-    let bytes = 0;
+    let [before, group, bytes]: [Entry[], Entry[], number] = [[], [], 0];
     for await (const { name, dentry } of listDirectory(nodes, tree, directory.id)) {
       const child = await objectOf(nodes, tree, { parent: directory.id, name }, dentry);
       group.push({ child, name });
@@ -295,9 +295,7 @@ export class CopyOut {
   }
 
   async #remove(paths: readonly DiskPath[]): Promise<void> {
-    for (const path of paths) {
-      if (this.#temporary.delete(path)) await this.#options.disk.unlink(path).catch(() => {});
-    }
+    for (const path of paths) if (this.#temporary.delete(path)) await this.#options.disk.unlink(path).catch(() => {});
   }
 
   #removeNow(): void {

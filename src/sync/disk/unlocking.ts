@@ -7,7 +7,7 @@
  */
 import type { FileName } from "../../base/ids.ts";
 import { failedWith, isSystemError } from "../../base/system-errors.ts";
-import type { DiskPath, SyncDisk } from "./disk.ts";
+import type { DiskPath, DiskStat, SyncDisk } from "./disk.ts";
 import { OWN_FOLDER_PATH, UNLOCKED } from "./paths.ts";
 
 /** Permission to enter a directory and change its names. */
@@ -155,11 +155,19 @@ async function lockedOf(disk: SyncDisk, paths: readonly DiskPath[]): Promise<Loc
   const locked: Locked[] = [];
   for (const path of paths) {
     const stat = await disk.look(path);
-    const isOwn = stat?.type === "directory" && stat.uid === process.geteuid?.();
-    const isLocked = isOwn && (stat.mode & OWNER_MAY_CHANGE) !== OWNER_MAY_CHANGE;
-    if (isLocked && !locked.some(({ ino }) => ino === stat.ino)) locked.push({ path, mode: stat.mode, ino: stat.ino });
+    if (stat !== undefined && isLocked(stat) && !locked.some(({ ino }) => ino === stat.ino))
+      locked.push({ path, mode: stat.mode, ino: stat.ino });
   }
   return locked;
+}
+
+/** Gives an own directory write permission, for a caller that sets its mode afterwards. */
+export async function unlockDirectory(disk: Pick<SyncDisk, "setMode">, path: DiskPath, stat: DiskStat): Promise<void> {
+  if (isLocked(stat)) await disk.setMode(path, stat.mode | OWNER_MAY_CHANGE);
+}
+
+function isLocked({ type, uid, mode }: DiskStat): boolean {
+  return type === "directory" && uid === process.geteuid?.() && (mode & OWNER_MAY_CHANGE) !== OWNER_MAY_CHANGE;
 }
 
 async function isEmpty(disk: SyncDisk, path: DiskPath): Promise<boolean> {

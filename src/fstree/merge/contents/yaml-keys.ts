@@ -9,7 +9,7 @@ import type { KeyPaths, RepeatedKeys } from "./repeated-keys.ts";
 /** Undefined: undecidable. */
 export function repeatedYamlKeys(text: string, paths: KeyPaths): RepeatedKeys | undefined {
   const scan = new Scan(paths);
-  for (const line of text.split(/\r\n|\n|\r/)) if (!scan.take(line)) return undefined;
+  for (const line of text.replace(/^\uFEFF/, "").split(/\r\n|\n|\r/)) if (!scan.take(line)) return undefined;
   return scan.counter.repeated;
 }
 
@@ -211,11 +211,15 @@ function kindOf(text: string): Kind {
   if (text === "" || text.startsWith("#")) return "nests";
   // An indentation indicator, a digit, is not understood.
   if (/^[|>][-+]? *(?: #.*)?$/.test(text)) return "block scalar";
-  if (/^(?:"[^"\\]*"|'[^']*') *(?: #.*)?$/.test(text)) return "whole";
+  if (WHOLE_QUOTED.test(text)) return "whole";
   if (/^[{[]/.test(text)) return isWholeFlow(text) ? "whole" : "unknown";
   const plain = text.replace(/ #.*$/, "");
   return /^["'|>%@`,}\]&!*]|^[?-](?: |$)|: |:$/.test(plain) ? "unknown" : "whole";
 }
+
+/** A scalar in quotes, all on one line. Its escapes are those of YAML 1.2.2, 5.7. */
+const QUOTED = String.raw`"(?:[^"\\]|\\(?:[0abtnvfre "/\\N_LP\t]|x[\da-fA-F]{2}|u[\da-fA-F]{4}|U000[\da-fA-F]{5}))*"|'(?:[^']|'')*'`;
+const WHOLE_QUOTED = new RegExp(`^(?:${QUOTED}) *(?: #.*)?$`);
 
 /** An anchor, a tag, or both. Tags whose handle a directive must declare do not match. */
 const PROPERTIES = /^(?:!!?[\w.:/-]*(?: +|$))?(?:&([^\s,[\]{}]+)(?: +|$))?(?:!!?[\w.:/-]*(?: +|$))?/;
@@ -226,18 +230,19 @@ const FLOW_ALIAS = /(?<=[[{,:]\s*)\*([^\s,[\]{}]+)/g;
 /** Whether the line holds a complete collection of simple scalars: it then comes from one side, unchanged. */
 function isWholeFlow(text: string): boolean {
   let [depth, before] = [0, ""];
-  for (const [at, sign] of [...text].entries()) {
-    if (UNCLEAR.has(sign)) return false;
-    if (!/\s/.test(sign)) {
-      // It begins an anchor.
-      if (sign === "&" && "[{,:".includes(before)) return false;
-      before = sign;
-    }
+  for (const { 0: token, index } of text.matchAll(FLOW_TOKEN)) {
+    const sign = token.charAt(0);
+    const begins = "[{,:".includes(before);
+    // It begins an anchor, or its quotes are not those of a scalar.
+    if ((sign === "&" && begins) || sign === "#") return false;
+    if (/["']/.test(sign) && !(begins && token.trimEnd().length > 1)) return false;
+    if (/["']/.test(before) && !"]},:".includes(sign)) return false;
+    before = sign;
     if (sign === "{" || sign === "[") depth++;
-    if ((sign === "}" || sign === "]") && --depth === 0) return at === [...text].length - 1;
+    if ((sign === "}" || sign === "]") && --depth === 0) return /^ *(?: #.*)?$/.test(text.slice(index + 1));
   }
   return false;
 }
 
-/** Quotes and comments in a flow collection. */
-const UNCLEAR = new Set(['"', "'", "#"]);
+/** A scalar in quotes, or one sign, with the blanks after it. */
+const FLOW_TOKEN = new RegExp(`(?:${QUOTED}|[^])\\s*`, "gu");

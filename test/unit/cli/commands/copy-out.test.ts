@@ -1,5 +1,5 @@
 /** Copying from a hostile bucket, and to disks that cannot hold all of it. */
-import { readdirSync, readFileSync } from "node:fs";
+import { chmodSync, chownSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join, relative } from "node:path";
 import { expect, test } from "vitest";
 import { SynclineError } from "../../../../src/base/errors.ts";
@@ -89,6 +89,35 @@ const ways: [string, (disk: SyncDisk) => SyncDisk][] = [
   ["one by one", portable],
   ["many at once", (disk) => disk],
 ];
+
+const NOBODY = 65_534;
+
+test.runIf(process.geteuid?.() === 0).each(ways)(
+  "a directory that its owner may not write in is copied again, with what came since: %s",
+  async (_, way) => {
+    const attributes = { mode: 0o555, uid: NOBODY, gid: NOBODY };
+    const { copyTo, copied, folder } = await world(async (writer) => {
+      await writer.makeDirectory(at("d"), attributes);
+      await writer.makeDirectory(at("d/e"), attributes);
+      for (const each of ["d/1", "d/e/2"]) await put(writer, each);
+    });
+    chmodSync(join(folder, ".."), 0o755);
+    chownSync(folder, NOBODY, NOBODY);
+    process.seteuid?.(NOBODY);
+    try {
+      await copyTo(way);
+      for (const each of ["copy/d", "copy/d/e"]) chmodSync(join(folder, each), 0o755);
+      rmSync(join(folder, "copy/d/1"));
+      for (const each of ["copy/d", "copy/d/e"]) chmodSync(join(folder, each), 0o555);
+      const { left } = await copyTo(way);
+      expect(left.errors()).toEqual([]);
+      expect(copied()).toEqual({ "d/1": "d/1", "d/e/2": "d/e/2" });
+      for (const each of ["copy/d", "copy/d/e"]) expect(statSync(join(folder, each)).mode & 0o777).toBe(0o555);
+    } finally {
+      process.seteuid?.(0);
+    }
+  },
+);
 
 test.each(ways)(
   "on a disk without case the first of several names is kept, and the others are counted: %s",

@@ -9,7 +9,8 @@ import { mergeText } from "../../../../../src/fstree/merge/contents/text.ts";
 /** What lines of configuration files are, and some that only fit in few places. */
 const words = (
   `a: 1;b: two;c:;d: {x: 1};e: [1, 2];'f': "g";- a: 1;- b;- - c;-;g: 'it: is';run: |;text: >-;- |;make;# note;` +
-  `;---;h: &h;i: &i 1;j: *h;k: *i;- *i;l: !t x;m: !!str;n: !t |;o: &o |;\tp;q: a # b;r: |2;s: [*i];t: &h *i;u: |#`
+  `;---;h: &h;i: &i 1;j: *h;k: *i;- *i;l: !t x;m: !!str;n: !t |;o: &o |;\tp;q: a # b;r: |2;s: [*i];t: &h *i;u: |#;` +
+  `v: ["x", 'it''s'] # n;w: {"k": 1, 'l': "a\\n"};x: ["y"z];"a\\"b";y: [ " ]`
 ).split(";");
 const line = fc
   .tuple(fc.constantFrom(0, 0, 2, 2, 4, 4, 1, 3, 6), fc.constantFrom(...words))

@@ -32,9 +32,10 @@ test("the same key in several mappings is not a duplicate", async () => {
   expect(await sound("f.json", '{"a":{"a":1},"b":[{"a":1},{"a":"a\\"a"}]}', "{}")).toBe(true);
   expect(await sound("f.toml", "a = 1\n[t]\na = 1\n[[l]]\na = 1\n[[l]]\na = 2\n", "")).toBe(true);
   const yaml =
-    "# c\na:\n  a: 1\nb:\n  - a: {a: 1}\n    c: [x, y]\n  - a: &x >-\n      a: 1\n      a: 2\n---\na: 'it: is'\n" +
+    "\uFEFF# c\na:\n  a: 1\nb:\n  - a: {a: 1}\n    c: [x, y]\n  - a: &x >-\n      a: 1\n      a: 2\n---\na: 'it: is'\n" +
     "b: &b !t 1\nc: *b\nd: |\n\n    x\n      y\n    z\n  \ne: !t &e\n  f: *b\n" +
-    "<<: [*b, *e]\ng: !!python/name:a.b\nh: [a/*, b&c]\ni: |\n    x\n  # c\nj:\n- k: 1\nl:\n  -\n    m\n";
+    "<<: [*b, *e]\ng: !!python/name:a.b\nh: [a/*, b&c]\ni: |\n    x\n  # c\nj:\n- k: 1\nl:\n  -\n    m\n" +
+    `n: ["x", 'it''s'] # c\no: {"k": "a\\n\\"b#", 'l': "\\u00e9"}\np: "a\\tb"\n`;
   expect(await sound("f.yaml", yaml, "")).toBe(true);
 });
 
@@ -54,6 +55,11 @@ test("text that does not parse, or YAML that cannot be checked, is a conflict", 
     "a: b\n  c",
     "? a\n: b",
     "a:\n\tb: 1",
+    'a: ["b" c]',
+    "a: ['b', 'c\\']d']",
+    'a: [ " ]',
+    'a: ["b"]c',
+    'a: "\\q"',
     "%YAML 1.2\n---\n",
     "a:\n    b: 1\n  c: 2",
     `a: ${"x".repeat(20_000)}`,
