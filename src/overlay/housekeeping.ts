@@ -53,7 +53,7 @@ export class Housekeeping implements Disposable {
     });
   }
 
-  /** Removes the data files of objects that the state released. */
+  /** Removes the data files of objects that the state released, and those that nothing needs any more. */
   discard(): void {
     const { state, data } = this.#parts;
     for (const { ino, upTo } of state.discarded.splice(0)) data.discard(ino, upTo);

@@ -162,7 +162,7 @@ export class Overlay {
       this.data.noteTakeOver(record);
     }
     if (this.state.changed) this.#liveSinceMs ??= this.#clock.monotonicMs();
-    if (this.state.discarded.length > 0) this.#housekeeping.discard();
+    if (this.state.discarded.length > 0 || this.data.discarded > 0) this.#housekeeping.discard();
   }
 
   /**

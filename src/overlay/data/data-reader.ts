@@ -24,14 +24,12 @@ export function createDataReader(stateDir: string): DataFileReader {
  * one turn of the event loop. Bytes beyond a file's end are zeros (lost-bytes.ts); a file that is gone is `store_failed`.
  */
 export function dataReaderOf(storage: OverlayStorage): DataFileReader {
-  // The shared files of a sealed epoch never change: they are scanned once.
-  let known: { readonly epoch: number; readonly small: SmallFileIndex } | undefined;
+  const indexes = new Indexes(storage);
   const parts = new OpenPart(storage);
   return {
     async readData(ino, epoch, offset, length, target) {
-      if (known?.epoch !== epoch) known = { epoch, small: indexOf(storage, epoch) };
       const bytes = target?.subarray(0, length) ?? new Uint8Array(length);
-      const pieces = known.small.pieces(ino);
+      const pieces = indexes.of(epoch).pieces(ino);
       if (pieces !== undefined) bytes.fill(0);
       const name = dataFileName(ino, epoch);
       if (pieces === undefined) withFile(storage, name, (file) => readFrom(file, name, offset, bytes));
@@ -105,9 +103,35 @@ function withFile<Result>(
   }
 }
 
-function indexOf(storage: OverlayStorage, epoch: number): SmallFileIndex {
+/**
+ * Where the small files of each sealed epoch lie. Their shared files never change: they are scanned once. Several epochs are
+ * read by turns if one was sealed anew with later changes.
+ */
+class Indexes {
+  readonly #storage: OverlayStorage;
+  readonly #indexes = new Map<number, SmallFileIndex>();
+
+  constructor(storage: OverlayStorage) {
+    this.#storage = storage;
+  }
+
+  of(epoch: number): SmallFileIndex {
+    const known = this.#indexes.get(epoch);
+    if (known !== undefined) return known;
+    const files = smallFilesOf(this.#storage);
+    const there = new Set(files.map((file) => file.epoch));
+    // Their epochs are published.
+    for (const each of this.#indexes.keys()) if (!there.has(each)) this.#indexes.delete(each);
+    const names = files.filter((file) => file.epoch === epoch).map(({ name }) => name);
+    const index = indexOf(this.#storage, names);
+    this.#indexes.set(epoch, index);
+    return index;
+  }
+}
+
+function indexOf(storage: OverlayStorage, names: readonly string[]): SmallFileIndex {
   const small = new SmallFileIndex();
-  for (const { name } of smallFilesOf(storage, epoch)) {
+  for (const name of names) {
     const file = storage.openFile("data", name, false);
     if (file === undefined) continue;
     for (const { ino, offset, length, at } of readEntries(file)) {

@@ -24,7 +24,7 @@ const NEEDLESS_BYTES = 1024 * 1024;
 interface SharedFile {
   readonly name: string;
   readonly epoch: number;
-  /** The number of small files with entries in it. */
+  /** The number of small files with entries in it, and of scans. */
   users: number;
   bytes: number;
 }
@@ -55,10 +55,9 @@ export class SmallFiles {
     this.#open = open;
     this.#owner = owner;
     for (const { name, epoch, part } of smallFilesOf(storage)) {
-      const shared = { name, epoch, users: 0, bytes: 0 };
+      // The scan is a user: the file stays open, even if all inodes seen so far have moved out.
+      const shared = { name, epoch, users: 1, bytes: 0 };
       this.#shared.set(name, shared);
-      // The file is kept during the scan, even if all inodes seen so far have moved out.
-      this.#current = shared;
       // Later writes go to a new file: the end of an old one may be torn.
       this.#nextPart = Math.max(this.#nextPart, part + 1);
       for (const { ino, offset, length, at, end } of readEntries(open.existing(name))) {
@@ -67,8 +66,7 @@ export class SmallFiles {
         shared.bytes = end;
       }
       owner.grew(name, shared.bytes, shared.bytes);
-      this.#current = undefined;
-      if (shared.users === 0) this.#release(shared);
+      this.#leave(name);
     }
   }
 

@@ -158,11 +158,11 @@ export class Pieces {
   }
 }
 
-/** The shared files of one epoch, or of all, in the order in which they were written. */
-export function smallFilesOf(storage: OverlayStorage, epoch?: number): { name: string; epoch: number; part: number }[] {
+/** The shared files of all epochs, in the order in which they were written. */
+export function smallFilesOf(storage: OverlayStorage): { name: string; epoch: number; part: number }[] {
   const found = storage.list("data").flatMap((name) => {
     const parsed = parseSmallName(name);
-    return parsed === undefined || (epoch !== undefined && parsed.epoch !== epoch) ? [] : [{ name, ...parsed }];
+    return parsed === undefined ? [] : [{ name, ...parsed }];
   });
   return found.sort((a, b) => a.epoch - b.epoch || a.part - b.part);
 }

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import type { Ino } from "../../../../src/base/ids.ts";
 import type { Random } from "../../../../src/base/random.ts";
-import { SMALL_FILE_BYTES } from "../../../../src/base/limits.ts";
+import { SMALL_FILE_BYTES, SWEEP_MS } from "../../../../src/base/limits.ts";
 import { DataFiles } from "../../../../src/overlay/data/data-files.ts";
 import { dataReaderOf } from "../../../../src/overlay/data/data-reader.ts";
 import { smallName } from "../../../../src/overlay/data/data-file-names.ts";
@@ -13,6 +13,7 @@ import { VfsHarness } from "../../../support/vfs-harness.ts";
 
 const OPEN_FILES = 16;
 const EPOCH = 1;
+const PIECE = 16 * 1024;
 const GROWN = "N".repeat(100_000);
 /** A power cut that tears each unsynced write, and undoes each unsynced change of names. */
 const TEARING: Random = { bytes: (length) => new Uint8Array(length), fraction: () => 0.55 };
@@ -29,6 +30,37 @@ test("small files survive a kill even if every earlier file in the shared data f
   fs.restart();
   expect(await fs.text("small")).toBe("small");
   expect(await fs.text("grown")).toMatch(/^first words\0+grew$/);
+});
+
+/** Files that outgrow the shared data files, as programs with a small buffer write them. */
+async function makeGrown(fs: VfsHarness, count: number): Promise<void> {
+  for (let index = 0; index < count; index++) {
+    const ino = await fs.make(`f${index}`);
+    for (let at = 0; at < 96 * 1024; at += PIECE) await fs.write(ino, at, Buffer.alloc(PIECE, index));
+    fs.vfs.persist();
+  }
+}
+
+test.each([16, 17, 40])(
+  "a start after a kill finds %i files that all outgrew their shared data file",
+  async (count) => {
+    const fs = await VfsHarness.create();
+    await makeGrown(fs, count);
+    fs.restart();
+    for (let index = 0; index < count; index++)
+      expect(new Set(await fs.read(await fs.ino(`f${index}`)))).toEqual(new Set([index]));
+    await fs.vfs.sync();
+  },
+);
+
+test("a shared data file that nothing needs is removed soon, also while nothing is published", async () => {
+  const fs = await VfsHarness.create();
+  await makeGrown(fs, 40);
+  await fs.advance(SWEEP_MS);
+  const names = [...fs.disk.filesIn("data")].map(([name]) => name);
+  // The last one gets the next small file.
+  expect(names.filter((name) => name.startsWith("small.")).length).toBe(1);
+  expect(names.length).toBe(41);
 });
 
 test("bytes replaced before a restart stay replaced when their file outgrows the shared ones", async () => {
