@@ -63,7 +63,10 @@ export async function collectIn(
   store: ObjectStore,
   hours: Hours,
   options: Partial<
-    Pick<CollectOptions, "dryRun" | "youngMs" | "leastGainBytes" | "memoryBytes" | "onProgress" | "onStep">
+    Pick<
+      CollectOptions,
+      "dryRun" | "youngMs" | "leastGainBytes" | "memoryBytes" | "acceptsLostRoots" | "onProgress" | "onStep"
+    >
   > = {},
 ) {
   const { bucket, context } = await opened(store, hours);

@@ -21,6 +21,7 @@ import { CollectionWriter } from "./collection-writer.ts";
 import { type Amount, completionOf, sum } from "./estimate.ts";
 import { type CollectionBase, readCollectionBase } from "./collection-base.ts";
 import type { Held } from "./held.ts";
+import { LostRoots } from "./lost-roots.ts";
 import {
   type Claims,
   expiredClaims,
@@ -39,6 +40,8 @@ export interface CollectOptions extends Omit<PlannerOptions, "memory"> {
   readonly dryRun?: boolean;
   /** The most memory that lists of blocks may take. Default: no limit. */
   readonly memoryBytes?: number;
+  /** Also deletes commits that followed a lost root (lost-roots.ts). */
+  readonly acceptsLostRoots?: boolean;
   /** Called at the start of a step whose progress is not counted. */
   readonly onStep?: (what: string) => void;
 }
@@ -75,7 +78,7 @@ const EXPIRED_MS = 24 * 60 * 60 * 1000;
 
 /**
  * Collects. Throws `root_moved` when other writers or another collector kept coming first; `limit_exceeded` past
- * `memoryBytes`; `block_not_found`, `block_corrupt` and `store_corrupt` for a damaged bucket; and as publishing does.
+ * `memoryBytes`; `root_rolled_back` if it would delete what followed a lost root; `block_not_found`, `block_corrupt` and `store_corrupt` for a damaged bucket; and as publishing does.
  */
 export async function collect(options: CollectOptions): Promise<CollectReport> {
   await using collection = new Collection(options);
@@ -86,6 +89,7 @@ class Collection implements AsyncDisposable {
   readonly #options: CollectOptions;
   readonly #writer: CollectionWriter;
   readonly #planner: Planner;
+  readonly #lostRoots: LostRoots;
   #gcEpoch: number | undefined;
   #swaps = 0;
   #dropped = 0;
@@ -96,6 +100,7 @@ class Collection implements AsyncDisposable {
     const memory = new WordMemory(options.memoryBytes);
     this.#writer = new CollectionWriter({ ...options, memory });
     this.#planner = new Planner({ ...options, memory }, this.#writer.directory);
+    this.#lostRoots = new LostRoots(options.store, options.bucket);
   }
 
   async run(): Promise<CollectReport> {
@@ -188,6 +193,7 @@ class Collection implements AsyncDisposable {
       if (swapped === undefined) {
         if (gcEpoch !== this.#gcEpoch) throw overtaken();
         const plan = await this.#planner.plan(base, inventory, claims, nowMs);
+        if (this.#options.acceptsLostRoots !== true) await this.#lostRoots.refuse(base.commit, plan.unmapped);
         if (dryRun || !plan.isWorth) return { plan, passedOver, more: false };
         this.#options.onStep?.("repacking the live blocks of packs to drop");
         sent.push(plan);

@@ -39,6 +39,8 @@ export interface Plan {
   readonly added: readonly LoosePack[];
   /** Packs that go in this pass. */
   readonly victims: readonly PackState[];
+  /** Packs that go, in any pass, and that the root does not map. */
+  readonly unmapped: readonly PackName[];
   readonly held: Held;
   /** For this pass and those that follow it. */
   readonly estimate: Estimate;
@@ -123,6 +125,7 @@ export class Planner {
       live,
       added: [],
       victims: all.slice(0, DROPPED_AT_ONCE),
+      unmapped: all.flatMap(({ name }) => (mapped.has(name) ? [] : [name])),
       held: this.#agedMarks.heldBy(history.kept, live),
       estimate,
       isWorth: estimate.freed.bytes - estimate.written.bytes > leastGainBytes,

@@ -32,14 +32,23 @@ export const register = command({
       onStep: (what) => void progress.step(what),
     };
     const memoryBytes = blockListBytes("command");
-    const common = { bucket: opened.bucket, writer: opened.device, clock, random, dryRun, memoryBytes };
+    const acceptsLostRoots = options.accept === true;
+    const common = {
+      bucket: opened.bucket,
+      writer: opened.device,
+      clock,
+      random,
+      dryRun,
+      memoryBytes,
+      acceptsLostRoots,
+    };
     const report = await collectAt(address, { clock, random, access: writingAccess(call) }, { ...common, ...shown });
     output.result({ dryRun, ...report }, textOf(report, dryRun));
   },
 });
 
 type Shown = Required<Pick<CollectOptions, "onProgress" | "onStep">>;
-type Collecting = ThinOptions & Shown & Pick<CollectOptions, "memoryBytes">;
+type Collecting = ThinOptions & Shown & Pick<CollectOptions, "memoryBytes" | "acceptsLostRoots">;
 
 async function collectAt(
   address: string,
