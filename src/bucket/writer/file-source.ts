@@ -1,6 +1,5 @@
 /** The source of a new file's bytes: random access, since chunks are cut only when the epoch is built. */
 import { type FileHandle, open, rm } from "node:fs/promises";
-import { join } from "node:path";
 import { SynclineError } from "../../base/errors.ts";
 import type { Ino } from "../../base/ids.ts";
 import type { Stretch } from "../../content/chunker.ts";
@@ -74,9 +73,8 @@ class LocalFile implements FileSource {
   }
 }
 
-/** A stream of any length: in memory while it is short, else in a temporary file in `folder`, which must be private. */
-export async function sourceOfStream(stream: AsyncIterable<Uint8Array>, folder: string): Promise<FileSource> {
-  const path = join(folder, "stream");
+/** A stream of any length: in memory while it is short, else in a temporary file at `path`, whose folder must be private. */
+export async function sourceOfStream(stream: AsyncIterable<Uint8Array>, path: string): Promise<FileSource> {
   const parts: Uint8Array[] = [];
   let size = 0;
   let spooled = 0;

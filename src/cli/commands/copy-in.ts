@@ -20,10 +20,13 @@ import { PortionRoom } from "../../sync/scan/portion-room.ts";
 import { SteadyFile } from "../../sync/scan/steady-file.ts";
 import { foundAs, NO_CHILDREN, type Found, type Most } from "../../sync/scan/walk.ts";
 import { type PortionOptions, PortionWriter, type PublishedPortions } from "./portion-writer.ts";
+import { withTrueSizes } from "./true-sizes.ts";
 
 export interface CopyInOptions extends PortionOptions {
   /** Opens a directory to copy. */
   readonly openDisk: (path: string) => Promise<SyncDisk>;
+  /** Names a new temporary file in a private folder. */
+  readonly spoolPath: () => string;
   /** Called for each file taken, and with bytes read for the bucket. */
   readonly moved: (bytes: number) => void;
   /** Called with a directory's total before its first file is taken. Absent: nothing is counted. */
@@ -75,7 +78,7 @@ export class CopyIn implements AsyncDisposable {
       await this.#writer.putSymlink(target, leadsTo.toString("latin1"), attributes);
       this.#count(0);
     } else if (stat.isFile()) {
-      const file = steadyFile(source, stat);
+      const file = this.#steadyFile(source, stat);
       this.#single = { file, size: file.size };
       await this.#writer.putFile(target, file, attributes);
       this.#count(file.size);
@@ -121,8 +124,8 @@ export class CopyIn implements AsyncDisposable {
   }
 
   async #copyTree(source: string, target: Path): Promise<void> {
-    const { openDisk, session } = this.#options;
-    const disk = await openDisk(source);
+    const { openDisk, session, spoolPath } = this.#options;
+    const disk = withTrueSizes(await openDisk(source), spoolPath);
     await reading([], () => disk.open());
     const policy = await session.bucket.policy(this.#writer.base);
     this.#tree = { disk, units: new UnitRules(policy.units) };
@@ -134,6 +137,12 @@ export class CopyIn implements AsyncDisposable {
       target,
       false,
     );
+  }
+
+  #steadyFile(name: string, stat: BigIntStats): SteadyFile {
+    const disk = { read: () => openToRead(name), look: async () => statOf(await lstat(name, { bigint: true })) };
+    const { read, look } = withTrueSizes<Pick<SyncDisk, "read" | "look">>(disk, this.#options.spoolPath);
+    return new SteadyFile({ name, open: () => read([]), look: () => look([]) }, statOf(stat));
   }
 
   /** `isWhole`: a unit, which goes in one portion. */
@@ -285,11 +294,6 @@ async function look(source: string): Promise<BigIntStats> {
       cause,
     });
   }
-}
-
-function steadyFile(path: string, stat: BigIntStats): SteadyFile {
-  const look = async () => statOf(await lstat(path, { bigint: true }));
-  return new SteadyFile({ name: path, open: () => openToRead(path), look }, statOf(stat));
 }
 
 function isADirectoryError(source: string): SynclineError {

@@ -86,17 +86,19 @@ const SHOWN = 10;
 type Put = PublishedPortions & Pick<CopyIn, "files" | "bytes" | "skipped" | "unsteady" | "vanished">;
 
 async function putFiles(
-  { args, options, output }: Call<"recursive" | BucketOption>,
+  { args, options, output, runtime }: Call<"recursive" | BucketOption>,
   session: CommandWriter,
   { given, target }: { readonly given: Path; readonly target: Path },
   note: string,
 ): Promise<Put> {
   using progress = output.progress("put");
   let [bytes, total]: [number, Amounts | undefined] = [0, undefined];
+  using spool = new Spool(runtime);
   await using copy = new CopyIn({
     session,
     note,
     openDisk: (path) => openRealDisk(path, { allXattrs: false, setModified, unlocks: false }),
+    spoolPath: () => spool.newPath(),
     moved: (more) => progress.update({ files: copy.files, bytes: (bytes += more) }, total),
     ...(progress.isShown && { counted: (all: Amounts) => (total = all) }),
     release: releaseMemory,
@@ -116,16 +118,29 @@ async function putFiles(
   }
 }
 
-/** Where a stream too long for memory is stored; removed with the command, however it ends. */
-function spoolFolder(runtime: Runtime): Disposable & { readonly path: string } {
-  const path = mkdtempSync(join(tmpdir(), "syncline-put-"));
-  const remove = () => rmSync(path, { recursive: true, force: true });
-  const interrupted = runtime.ifInterrupted(remove);
-  const dispose = () => {
-    interrupted[Symbol.dispose]();
-    remove();
-  };
-  return { path, [Symbol.dispose]: dispose };
+/** Where streams too long for memory are stored; removed with the command, however it ends. */
+class Spool implements Disposable {
+  #folder: string | undefined;
+  #paths = 0;
+  readonly #interrupted: Disposable;
+
+  constructor(runtime: Runtime) {
+    this.#interrupted = runtime.ifInterrupted(() => this.#remove());
+  }
+
+  newPath(): string {
+    this.#folder ??= mkdtempSync(join(tmpdir(), "syncline-put-"));
+    return join(this.#folder, String(this.#paths++));
+  }
+
+  [Symbol.dispose](): void {
+    this.#interrupted[Symbol.dispose]();
+    this.#remove();
+  }
+
+  #remove(): void {
+    if (this.#folder !== undefined) rmSync(this.#folder, { recursive: true, force: true });
+  }
 }
 
 /** Whether it is a device, a fifo or an open file: its bytes are stored, as those of the standard input. */
@@ -149,8 +164,8 @@ async function putStream(
       hint: "Pipe a program's output into put, or redirect a file. For an empty file: true | syncline put - URL.",
     });
   }
-  using spool = spoolFolder(runtime);
-  const stream = await sourceOfStream(isStdin ? runtime.stdin : createReadStream(args[0] ?? ""), spool.path);
+  using spool = new Spool(runtime);
+  const stream = await sourceOfStream(isStdin ? runtime.stdin : createReadStream(args[0] ?? ""), spool.newPath());
   const [uid, gid] = [process.getuid?.() ?? 0, process.getgid?.() ?? 0];
   await writer.putFile(target, stream, { mode: 0o644, uid, gid });
   const { root, conflicts, figures } = requirePublished(await writer.publish(note));

@@ -180,8 +180,12 @@ describe("a writer without a mount", () => {
       for (let at = 0; at < bytes.length; at += 1 << 20) yield bytes.subarray(at, at + (1 << 20));
     }
     await edit(async (writer) => {
-      await writer.putFile(path("short"), await sourceOfStream(pieces(Buffer.from("short")), folder), ATTRIBUTES);
-      await writer.putFile(path("large"), await sourceOfStream(pieces(large), folder), ATTRIBUTES);
+      await writer.putFile(
+        path("short"),
+        await sourceOfStream(pieces(Buffer.from("short")), join(folder, "1")),
+        ATTRIBUTES,
+      );
+      await writer.putFile(path("large"), await sourceOfStream(pieces(large), join(folder, "2")), ATTRIBUTES);
       await writer.putFile(path("local"), sourceOfFile(import.meta.filename, 12), ATTRIBUTES);
       expect(await readdir(folder)).toHaveLength(1);
     });

@@ -35,6 +35,7 @@ async function world(things: number) {
   const bucket = await createBucket(new MemoryRemote());
   const context = await newWriter(bucket, 2);
   const source = await temporaryFolder();
+  const spool = join(await temporaryFolder(), "spool");
   let epoch = 0;
   const another = () => openWriter(context, ++epoch);
   /** `alter` may change how the disk reads; `between` runs between two portions. */
@@ -49,6 +50,7 @@ async function world(things: number) {
     await using copy = new CopyIn({
       session,
       openDisk: disk,
+      spoolPath: () => spool,
       note: "put",
       moved: () => {},
       portion: { things, bytes: 1 << 30 },
@@ -336,6 +338,46 @@ test.each([
   expect(await record("a.txt")).toMatchObject({ size: after.length, mode: 0o600, mtimeNs: 5_000_000_000n });
   expect(unsteady).toEqual([]);
   expect(bytes).toBe(after.length);
+});
+
+/** A filesystem that tells a wrong size of all files. */
+function telling(size: number): (disk: SyncDisk) => SyncDisk {
+  return (disk) => {
+    const [read, look, list] = [disk.read.bind(disk), disk.look.bind(disk), disk.list.bind(disk)];
+    const wrong = <Stat extends { readonly type: string }>(stat: Stat): Stat =>
+      stat.type === "file" ? { ...stat, size } : stat;
+    return Object.assign(disk, {
+      read: async (path: readonly FileName[]) => {
+        const file = await read(path);
+        const stat = file.stat.bind(file);
+        return Object.assign(file, { stat: async () => wrong(await stat()) });
+      },
+      look: async (path: readonly FileName[]) => {
+        const stat = await look(path);
+        return stat && wrong(stat);
+      },
+      list: async (path: readonly FileName[]) =>
+        (await list(path)).map(({ name: each, stat }) => ({ name: each, stat: wrong(stat) })),
+    });
+  };
+}
+
+test.each([
+  [0, 9_000_000],
+  [4096, 4000],
+  [10_000_000, 9_000_000],
+])("a file is whole although its filesystem says that it has %i bytes: %i", async (size, length) => {
+  const { bucket, put, write, record } = await world(100);
+  const long = "a".repeat(length);
+  write("short.txt");
+  write("empty.txt", "");
+  write("long.txt", long);
+  const { unsteady, bytes } = await put(telling(size));
+  const paths = await pathsOf(bucket, (await bucket.head()).commit.body.tree);
+  expect([paths["tree/short.txt"], paths["tree/empty.txt"]]).toEqual(["short.txt", ""]);
+  expect(paths["tree/long.txt"] === long).toBe(true);
+  expect((await record("short.txt"))?.size).toBe("short.txt".length);
+  expect([unsteady, bytes]).toEqual([[], length + "short.txt".length]);
 });
 
 test("a file that is rewritten while it is being read is read again", async () => {

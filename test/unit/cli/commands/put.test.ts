@@ -34,6 +34,13 @@ test.skipIf(process.platform === "win32")("a fifo that is named is read, and rep
   expect(JSON.parse((await run("ls", `${address}/dump`)).out)).toMatchObject({ type: "file", size: 4 });
 });
 
+test.skipIf(process.platform !== "linux")("a file of /proc is put with its bytes, although its size is 0", async () => {
+  const { address, run } = await world();
+  expect(await run("put", "/proc/version", `${address}/version`)).toMatchObject({ status: 0 });
+  const { length } = readFileSync("/proc/version");
+  expect(JSON.parse((await run("ls", `${address}/version`)).out)).toMatchObject({ type: "file", size: length });
+});
+
 test("a stream is not put at a path that ends in a slash", async () => {
   const world = await CommandWorld.create("kept");
   const input = async function* () {
