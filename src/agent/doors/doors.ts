@@ -1,5 +1,6 @@
 /** The doors of an agent as plain data: how to open each, and what was opened. */
 import type { OwnerRule } from "../../fuse/owners.ts";
+import type { CertificateFiles } from "../../http/certificate.ts";
 
 /** What a door needs to open. */
 export type DoorSetup = MountSetup | WebdavSetup;
@@ -30,18 +31,12 @@ export interface WebdavSetup {
   readonly host: string;
   /** 0 for any free port. */
   readonly port: number;
-  /** Undefined for plain HTTP. */
+  /** Absolute paths, read when the door opens. Undefined for plain HTTP. */
   readonly tls: CertificateFiles | undefined;
   /** Host names that it answers to, besides this machine's own and `host`. */
   readonly names: readonly string[];
   /** The file of app passwords; undefined to let everyone in. */
   readonly passwordFile: string | undefined;
-}
-
-/** Absolute paths of PEM files, which are read when the door opens. */
-export interface CertificateFiles {
-  readonly cert: string;
-  readonly key: string;
 }
 
 /** An open door, as status shows it. */

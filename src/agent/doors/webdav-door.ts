@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { SynclineError } from "../../base/errors.ts";
 import { systemRandom } from "../../base/random.ts";
+import { type CertificateFiles, requirePair } from "../../http/certificate.ts";
 import type { Certificate } from "../../http/listen.ts";
 import type { FileSystem } from "../../vfs/filesystem.ts";
 import { createDavHandler } from "../../webdav/handler.ts";
@@ -10,21 +11,23 @@ import { Login } from "../../webdav/sign-in/login.ts";
 import { createFolderPage } from "../../webdav/page/folder-page.ts";
 import { DavServer } from "../../webdav/server.ts";
 import { syncByTrees } from "../../webdav/sync-source.ts";
-import type { CertificateFiles, WebdavSetup } from "./doors.ts";
+import type { WebdavSetup } from "./doors.ts";
 import type { DoorContext } from "./door-context.ts";
 import { collectGarbage } from "../../runtime/memory.ts";
 import { fileChecksumStore } from "../state/checksum-file.ts";
 import { fileLockStore, fileUnfinishedStore } from "../state/webdav-state.ts";
 
-/** Throws `config_invalid` if a file cannot be read. */
-export async function readCertificate({ cert, key }: CertificateFiles): Promise<Certificate> {
-  const [certText, keyText] = await Promise.all([cert, key].map((path) => readFile(path, "utf8"))).catch((cause) => {
-    throw new SynclineError("config_invalid", `The TLS files cannot be read: ${String(cause)}`, {
-      hint: "Check the paths and their permissions.",
-      cause,
-    });
-  });
-  return { cert: certText ?? "", key: keyText ?? "" };
+/** Throws `config_invalid` if a file cannot be read or used. */
+export async function readCertificate(files: CertificateFiles): Promise<Certificate> {
+  const [cert = "", key = ""] = await Promise.all([files.cert, files.key].map((path) => readFile(path, "utf8"))).catch(
+    (cause) => {
+      throw new SynclineError("config_invalid", `The TLS files cannot be read: ${String(cause)}`, {
+        hint: "Check the paths and their permissions.",
+        cause,
+      });
+    },
+  );
+  return requirePair({ cert, key }, files);
 }
 
 /** Throws `cannot_listen` and `config_invalid` (certificate or key). */

@@ -1,10 +1,10 @@
 /** A self-signed certificate that survives restarts, so that clients need to trust it only once. */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { join } from "node:path";
-import type { CertificateFiles } from "../../agent/doors/doors.ts";
 import { readStateFile, writeStateFile } from "../../agent/state/state-file.ts";
 import { orElse } from "../../base/unless.ts";
 import { makeSelfSigned } from "../../crypto/self-signed.ts";
+import type { CertificateFiles } from "../../http/certificate.ts";
 import type { Certificate } from "../../http/listen.ts";
 import type { Runtime } from "../runtime.ts";
 

@@ -1,7 +1,7 @@
 /** Parses listen addresses and certificates from options. */
 import { resolve } from "node:path";
-import type { CertificateFiles } from "../../agent/doors/doors.ts";
 import { SynclineError } from "../../base/errors.ts";
+import { type CertificateFiles, requirePair } from "../../http/certificate.ts";
 import type { Certificate } from "../../http/listen.ts";
 import type { Options } from "../options.ts";
 import { textOf } from "../terminal/text-file.ts";
@@ -26,7 +26,7 @@ export function parseListen(text: string, option = "--listen"): ListenAddress {
 /** The certificate and key that were given, as PEM texts. Throws `usage`, `config_invalid`. */
 export function tlsTexts(options: TlsOptions): Certificate | undefined {
   const files = tlsFiles(options);
-  return files && { cert: textOf(files.cert), key: textOf(files.key) };
+  return files && requirePair({ cert: textOf(files.cert), key: textOf(files.key) }, files);
 }
 
 /** The absolute paths of the certificate and key that were given. Throws `usage`. */

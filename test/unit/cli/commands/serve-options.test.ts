@@ -18,6 +18,7 @@ test.each([
   ["a TLS certificate without its key", ["--tls-cert", "cert.pem"], "usage"],
   ["missing TLS files", ["--tls-cert", "/nowhere", "--tls-key", "/nowhere"], "config_invalid"],
   ["invalid TLS files", ["--tls-cert", "SHORT", "--tls-key", "SHORT"], "config_invalid"],
+  ["empty TLS files", ["--tls-cert", "EMPTY", "--tls-key", "EMPTY"], "config_invalid"],
   ["an invalid wallet", ["--allow", "alice"], "bad_address"],
   ["a storage API whose address is not HTTP", ["--quota-api", "file:///etc"], "usage"],
   ["a remote storage API over plain HTTP", ["--quota-api", "http://storage.example.org"], "usage"],
@@ -29,9 +30,11 @@ test.each([
   const folder = await temporaryFolder();
   const short = join(folder, "short");
   writeFileSync(short, "short");
+  const empty = join(folder, "empty");
+  writeFileSync(empty, "");
   const runtime = createFakeRuntime({});
   const data = args.length === 0 ? [] : ["--data", join(folder, "data")];
-  const words = ["serve", "--json", ...data, ...args.map((word) => (word === "SHORT" ? short : word))];
+  const words = ["serve", "--json", ...data, ...args.map((word) => ({ SHORT: short, EMPTY: empty })[word] ?? word)];
   expect(await runCommandLine(words, runtime, [register], "test")).toBe(2);
   expect(JSON.parse(runtime.err())).toMatchObject({ code });
   expect(runtime.out()).toBe("");
