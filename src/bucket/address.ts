@@ -110,6 +110,7 @@ function parseFolderAddress(text: string): FolderAddress {
   if (url.search !== "" || url.username !== "")
     throw new BadAddress(text, "has a query or a user name, which file:// does not allow");
   const pinnedGenesis = pinOf(text, url.hash);
+  if (/%00/.test(url.pathname)) throw new BadAddress(text, "has a NUL byte, which no path can have");
   try {
     const path = resolve(fileURLToPath(url));
     return {

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { hasCode, SynclineError } from "../../base/errors.ts";
 import type { FileName } from "../../base/ids.ts";
 import { nameFromBytes, nameToBytes } from "../../base/names.ts";
+import { failedWith } from "../../base/system-errors.ts";
 import { orElse, unlessSync } from "../../base/unless.ts";
 import { BadAddress, exactText, parseAddress, pinnedUrl, splitAddress } from "../../bucket/address.ts";
 import { bucketInS3, openRemote, type RemoteOptions } from "../../bucket/open-remote.ts";
@@ -110,10 +111,15 @@ async function isBucket(address: string, options: RemoteOptions): Promise<boolea
     await remote.readGenesis();
     return true;
   } catch (error) {
-    // A bucket's folder has a text path; names inside the bucket may be any bytes.
-    if (hasCode(error, "no_such_bucket", "bad_address")) return false;
+    // A bucket's folder has a text path; names inside the bucket may be any bytes, and their path may be longer.
+    if (hasCode(error, "no_such_bucket", "bad_address") || isTooLong(error)) return false;
     throw error;
   }
+}
+
+/** Whether no disk can have a folder at this path. */
+function isTooLong(error: unknown): boolean {
+  return hasCode(error, "store_failed") && failedWith(error.cause, "ENAMETOOLONG");
 }
 
 /** Whether `root` is a folder, as on a disk with another system. In a bucket it is a file. */
