@@ -30,6 +30,8 @@ export interface StateFacts {
   readonly agent?: string;
   /** Shows an old state (`--at`), apart from the state that holds pending changes. */
   readonly old?: boolean;
+  /** Its agent was told to refuse changes: commands that are given a path below it do the same. */
+  readonly readOnly?: boolean;
   /** True from mounting until all is published and unmounted. If an agent was killed, its state may hold changes. */
   readonly open?: boolean;
   /** What its last agent could not publish, and why. */

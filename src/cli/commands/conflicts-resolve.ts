@@ -28,9 +28,9 @@ import {
   versionLine,
   writerNames,
 } from "./conflict-report.ts";
-import { type BucketOption, readingAccess, writingAccess } from "../master-access.ts";
+import { type BucketOption, readingAccess } from "../master-access.ts";
 import { askLine, canAsk } from "../terminal/prompt.ts";
-import { flushFirst, locateTarget, showAtMount, type TargetPath } from "./target-path.ts";
+import { flushFirst, locateTarget, locateToWrite, showAtMount, type TargetPath } from "./target-path.ts";
 import { noteOf, printCount, printPath } from "../terminal/text.ts";
 
 type ResolveCall = Call<"keep" | "allOlderThan" | "dryRun" | BucketOption>;
@@ -47,8 +47,10 @@ interface Answer {
 /** Without --keep, asks a person. Throws `usage` if there is no terminal. */
 export async function resolveConflicts(given: ResolveCall): Promise<void> {
   const { options, output, runtime } = given;
-  const access = options.dryRun === true ? readingAccess(given) : writingAccess(given);
-  const located = await locateTarget(given, given.args[0] ?? "", access);
+  const [path = ""] = given.args;
+  const located = await (options.dryRun === true
+    ? locateTarget(given, path, readingAccess(given))
+    : locateToWrite(given, path));
   const asked = options.keep === undefined ? await askWhich(given, located) : undefined;
   const { keep, names } = asked ?? { ...located, keep: options.keep };
   const target = { ...located, names };

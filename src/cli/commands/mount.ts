@@ -52,7 +52,7 @@ export const register = command({
     const { history = false, birthTimes = false, acl = false, noexec = false } = call.options;
     const webdav = listen === undefined ? undefined : webdavDoor(call, listen, "--webdav");
     return runAgent(call, {
-      facts: { ...bucket, mount: inState },
+      facts: { ...bucket, mount: inState, readOnly: call.options.readOnly === true },
       folder: await folderBeside(call, address, mount),
       doors: (stateDir) => [
         { door: "mount", mount, owners, noexec, acl, indexPrograms, history, birthTimes },

@@ -2,14 +2,13 @@
 import { requirePublished } from "../../agent/command-writer.ts";
 import type { Policy } from "../../format/commits/policy.ts";
 import { retentionOf } from "../../format/commits/retention.ts";
-import type { MasterAccess } from "../../net/access.ts";
 import { openReader } from "./bucket-reader.ts";
 import { openWriterFor } from "./bucket-writer.ts";
 import { addCommand, type Call, type Program } from "../command.ts";
-import { BUCKET_OPTIONS, type BucketOption, readingAccess, writingAccess } from "../master-access.ts";
+import { BUCKET_OPTIONS, type BucketOption, readingAccess } from "../master-access.ts";
 import { changedPolicy, policySettings } from "./policy-settings.ts";
 import { noAgent } from "./running-agents.ts";
-import { locateTarget } from "./target-path.ts";
+import { locateTarget, locateToWrite, type TargetPath } from "./target-path.ts";
 import { noteOf, printText } from "../terminal/text.ts";
 
 export function register(program: Program): void {
@@ -21,7 +20,11 @@ export function register(program: Program): void {
     examples: ["syncline policy show file:///srv/bucket"],
     exits: [4, 5, 6, 8],
     async run(call) {
-      await using reader = await openReader(call, await addressOf(call, readingAccess(call)), undefined);
+      await using reader = await openReader(
+        call,
+        addressOf(call, await locateTarget(call, call.args[0] ?? "", readingAccess(call))),
+        undefined,
+      );
       report(call, reader.commit.cid, await reader.bucket.policy(reader.commit));
     },
   });
@@ -47,16 +50,14 @@ export function register(program: Program): void {
 async function setPolicy(call: Call<BucketOption>): Promise<void> {
   const settings = call.args.slice(1);
   const change = changedPolicy(settings);
-  await using session = await openWriterFor(call, await addressOf(call, writingAccess(call)));
+  await using session = await openWriterFor(call, addressOf(call, await locateToWrite(call, call.args[0] ?? "")));
   const { bucket, writer } = session;
   const note = noteOf(`policy set ${settings.map(printText).join(" ")}`);
   const { root } = requirePublished(await writer.publish(note, { policy: change }));
   report(call, root.commit, await bucket.policy(await bucket.commit(root.commit)));
 }
 
-async function addressOf(call: Call<BucketOption>, access: MasterAccess): Promise<string> {
-  const given = call.args[0] ?? "";
-  const { address, names } = await locateTarget(call, given, access);
+function addressOf({ args: [given = ""] }: Call<BucketOption>, { address, names }: TargetPath): string {
   if (names.length > 0 && !given.includes("://")) throw noAgent(given);
   return address;
 }

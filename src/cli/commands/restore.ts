@@ -5,8 +5,8 @@ import { findCommit } from "../../bucket/find-commit.ts";
 import { openWriterFor } from "./bucket-writer.ts";
 import { noteConflicts, noteElsewhere } from "./conflict-report.ts";
 import { type Call, command } from "../command.ts";
-import { BUCKET_OPTIONS, type BucketOption, writingAccess } from "../master-access.ts";
-import { flushFirst, locateTarget, showAtMount } from "./target-path.ts";
+import { BUCKET_OPTIONS, type BucketOption } from "../master-access.ts";
+import { flushFirst, locateToWrite, showAtMount } from "./target-path.ts";
 import { noteOf, printPath } from "../terminal/text.ts";
 
 export const register = command({
@@ -25,7 +25,7 @@ export const register = command({
 
 async function restore(call: Call<"at" | BucketOption>): Promise<void> {
   const { args, options, output } = call;
-  const path = await locateTarget(call, args[0] ?? "", writingAccess(call));
+  const path = await locateToWrite(call, args[0] ?? "");
   await flushFirst(path, call.runtime);
   await using session = await openWriterFor(call, path.address);
   const { bucket, writer } = session;

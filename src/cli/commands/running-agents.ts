@@ -55,6 +55,8 @@ export interface KnownMount {
   readonly own: boolean;
   /** Whether `mount` is a synced folder. */
   readonly synced: boolean;
+  /** It shows an old state, or refuses changes. */
+  readonly readOnly: boolean;
   /** What its last agent left, if it ended in order. */
   readonly left?: Left | undefined;
 }
@@ -71,9 +73,9 @@ export function mountStates(
   const roots = state === undefined ? [stateRoot(env), ...otherStateRoots(env)] : [stateRoot(env, state)];
   const states = roots
     .flatMap(listMountStates)
-    .map(({ path, facts: { mount, address, agent, door, open = false, left } }) => {
-      const own = agent === undefined;
-      return { path, stateDir: agent ?? path, mount, address, open, own, synced: door === "sync", left };
+    .map(({ path, facts: { mount, address, agent, door, old = false, readOnly = false, open = false, left } }) => {
+      const [own, synced] = [agent === undefined, door === "sync"];
+      return { path, stateDir: agent ?? path, mount, address, open, own, synced, readOnly: readOnly || old, left };
     });
   if (directory === undefined) return states;
   const names = directory.startsWith(WEBDAV_PLACE)

@@ -11,7 +11,7 @@ import { type BucketPath, locateBucket } from "./bucket-path.ts";
 import { askServing, bucketAddress, longPatience, mountStates, servedStates } from "./running-agents.ts";
 import type { KnownMount } from "./running-agents.ts";
 import type { Call } from "../command.ts";
-import type { BucketOption } from "../master-access.ts";
+import { type BucketOption, writingAccess } from "../master-access.ts";
 import type { Runtime } from "../runtime.ts";
 import { isIn, mounts } from "./synced-folder.ts";
 import { printRest, printText } from "../terminal/text.ts";
@@ -19,12 +19,23 @@ import { printRest, printText } from "../terminal/text.ts";
 export interface TargetPath extends BucketPath {
   /** The mount that contains it, if an agent serves that. */
   readonly served: KnownMount | undefined;
+  /** The mount that contains it, if that shows an old state or refuses changes. */
+  readonly unwritable?: string | undefined;
 }
 
 /** Throws as `locateBucket`, and `no_agent` for a path below no mount. */
 export async function locateTarget(call: Call<BucketOption>, given: string, access: MasterAccess): Promise<TargetPath> {
   if (given.includes("://")) return { ...(await locateBucket(call, given, access)), served: undefined };
   return belowMount(call.runtime, call.options.state, given);
+}
+
+/** As `locateTarget`, for a command that changes the bucket. Throws `usage` for a path in a read-only mount. */
+export async function locateToWrite(call: Call<BucketOption>, given: string): Promise<TargetPath> {
+  const target = await locateTarget(call, given, writingAccess(call));
+  if (target.unwritable === undefined) return target;
+  throw new SynclineError("usage", `The mount at ${printText(target.unwritable)} is read-only.`, {
+    hint: `To change the bucket, name it: ${printText(target.address)}`,
+  });
 }
 
 /**
@@ -92,7 +103,8 @@ async function findBelow(given: string, known: KnownMounts): Promise<TargetPath 
     .split(sep)
     .filter((name) => name !== "")
     .map(nameFromText);
-  return { address: nearest.address, names, directory: false, served };
+  const unwritable = nearest.readOnly ? nearest.mount : undefined;
+  return { address: nearest.address, names, directory: false, served, unwritable };
 }
 
 interface Above {

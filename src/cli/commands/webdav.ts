@@ -45,7 +45,7 @@ export function register(program: Program): void {
       const place = `${WEBDAV_PLACE}${host.includes(":") ? `[${host}]` : host}:${port}`;
       const webdav = webdavDoor(call, listen, "--listen");
       return runAgent(call, {
-        facts: { address, mount: place, old: call.options.at !== undefined },
+        facts: { address, mount: place, old: call.options.at !== undefined, readOnly: call.options.readOnly === true },
         folder: await folderBeside(call, address),
         doors: (stateDir) => [webdav(stateDir)],
         ready: (doors) => ({

@@ -66,7 +66,7 @@ describe.skipIf(whyNoAddon() !== undefined)("a service's mount that is written a
       killed.close();
     });
     await new Promise<void>((resolve) => killed.listen(join(state.stateDir, "control.sock"), resolve));
-    const facts = { path: state.stateDir, address: "file:///b", open: true, own: true, synced: false };
+    const facts = { path: state.stateDir, address: "file:///b", open: true, own: true, synced: false, readOnly: false };
     const answer = await askServing<"resume">({ ...state, ...facts }, { call: "resume" }, { clock, ms: 60_000 });
     expect(answer).toEqual({ wasPaused: true });
   });
