@@ -3,7 +3,7 @@ import { heldInRange } from "../../base/nanoseconds.ts";
 
 /** From Unix time in seconds, as rclone and Nextcloud clients send it. Undefined: it is no such time. */
 export function mtimeOfSeconds(text: string): bigint | undefined {
-  const [, sign, seconds, fraction = ""] = /^(-?)(\d{1,11})(?:\.(\d{1,9}))?$/.exec(text) ?? [];
+  const [, sign, seconds, fraction = ""] = /^(-?)(\d{1,30})(?:\.(\d{1,9}))?$/.exec(text) ?? [];
   if (seconds === undefined) return undefined;
   const ns = BigInt(seconds) * 1_000_000_000n + BigInt(fraction.padEnd(9, "0"));
   return heldInRange(sign === "-" ? -ns : ns);
