@@ -14,7 +14,7 @@ import { orElse } from "../../base/unless.ts";
 import { blake3 } from "../../crypto/hash.ts";
 import type { UnmountReport } from "../reports.ts";
 import { takeProcessLock } from "../../objects/process-lock.ts";
-import { writeStateFile } from "./state-file.ts";
+import { overwriteStateFile, writeStateFile } from "./state-file.ts";
 
 /** What identifies a state. Kept in its `agent.json`, so that `status` can list all states. */
 export interface StateFacts {
@@ -198,7 +198,8 @@ export function noteEnded(path: string, { drained, pending: { files, bytes }, er
   if (facts === undefined) return;
   const why = error?.message ?? null;
   try {
-    writeFacts(path, drained ? { ...facts, open: false } : { ...facts, left: { files, bytes, why } });
+    if (drained) noteClosed(path, facts);
+    else writeFacts(path, { ...facts, left: { files, bytes, why } });
   } catch (cause) {
     log.warn(`The state does not say how its agent ended: ${describeError(cause)}`);
   }
@@ -300,6 +301,14 @@ function openState(path: string, facts: StateFacts, mayBeShared = false): StateD
 
 function writeFacts(path: string, facts: StateFacts & { readonly pid?: number }): void {
   writeStateFile(join(path, FACTS), Buffer.from(JSON.stringify(facts)));
+}
+
+/** Also on a full disk. A damaged entry would not be listed, but this state holds no changes. */
+function noteClosed(path: string, facts: StateFacts): void {
+  const { size } = statSync(join(path, FACTS));
+  // Without the agent's process ID, the entry is no longer than before.
+  const text = JSON.stringify({ ...facts, open: false, left: undefined, pid: undefined });
+  overwriteStateFile(join(path, FACTS), Buffer.from(text + " ".repeat(Math.max(0, size - Buffer.byteLength(text)))));
 }
 
 function readFacts(path: string): StateFacts | undefined {

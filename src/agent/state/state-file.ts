@@ -1,7 +1,16 @@
 /** Small files of a state, written atomically and durably. */
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, unlinkSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  unlinkSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { dirname } from "node:path";
-import { unlessSync } from "../../base/unless.ts";
+import { orElse, unlessSync } from "../../base/unless.ts";
 
 /** The file's bytes, or undefined if it does not exist. A file that cannot be read must not count as absent. */
 export function readStateFile(path: string): Buffer | undefined {
@@ -15,13 +24,29 @@ export function writeStateFile(path: string, bytes: Uint8Array): void {
   unlessSync("ENOENT", () => unlinkSync(temporary));
   const file = openSync(temporary, "wx", 0o600);
   try {
-    writeFileSync(file, bytes);
+    try {
+      writeFileSync(file, bytes);
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    renameSync(temporary, path);
+  } catch (error) {
+    orElse(undefined, () => unlinkSync(temporary));
+    throw error;
+  }
+  syncFolder(dirname(path));
+}
+
+/** Writes over a file's first bytes: no space is needed, but after power loss the file may be damaged. */
+export function overwriteStateFile(path: string, bytes: Uint8Array): void {
+  const file = openSync(path, "r+");
+  try {
+    writeSync(file, bytes, 0, bytes.length, 0);
     fsyncSync(file);
   } finally {
     closeSync(file);
   }
-  renameSync(temporary, path);
-  syncFolder(dirname(path));
 }
 
 /** Durably: it is not there again after power loss. */

@@ -145,6 +145,17 @@ describe("a mount's state", () => {
     expect(listMountStates(root).map(({ facts }) => facts.mount)).toEqual(["/listed"]);
   });
 
+  test("says on a full disk, too, that everything was published", () => {
+    const state = open({ mount: "/m" });
+    state.list(silentLog);
+    const entry = join(state.path, "agent.json");
+    const { size } = statSync(entry);
+    mkdirSync(`${entry}.tmp`);
+    noteEnded(state.path, { drained: true, pending: NOTHING, error: null }, silentLog);
+    expect(listMountStates(root)).toMatchObject([{ facts: { mount: "/m", open: false } }]);
+    expect(statSync(entry).size).toBe(size);
+  });
+
   test("needs no space for its lock", () => {
     const { path } = open();
     expect(readdirSync(path)).toEqual(["lock"]);

@@ -18,3 +18,11 @@ test("a state file that cannot be read is an error; a missing one is undefined",
   mkdirSync(path);
   expect(() => readStateFile(path)).toThrow(expect.objectContaining({ code: "EISDIR" }));
 });
+
+test("a state file that cannot be replaced leaves nothing beside it", async () => {
+  const folder = await temporaryFolder();
+  const path = join(folder, "epoch");
+  const unwritable = 5 as unknown as Uint8Array;
+  expect(() => writeStateFile(path, unwritable)).toThrow("data");
+  expect(readdirSync(folder)).toEqual([]);
+});
