@@ -229,7 +229,7 @@ async function answerOf(request: ControlRequest, answers: ControlAnswers): Promi
 
 export function notReplaceable(): SynclineError {
   return new SynclineError("not_supported", "This agent cannot hand over its mount.", {
-    hint: "Only a mount with a supervisor can be handed over, and `mount --at` has none. Stop the agent and start it again.",
+    hint: "Only a mount can be handed over, but not one of an old state (`--at`). Stop the agent and start it again.",
   });
 }
 

@@ -39,3 +39,9 @@ export function escapeForPrint(text: string): string {
 
 // Unicode Cc, Cf (bidi controls, zero-width characters), Zl and Zp; the replacement character is left unescaped.
 const UNSAFE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
+
+/** Quotes text as one shell word, for commands that people copy. */
+export function shellWord(text: string): string {
+  const shown = escapeForPrint(text);
+  return /^[\w./:@%+=,-]+$/.test(shown) ? shown : `'${shown.replaceAll("'", "'\\''")}'`;
+}

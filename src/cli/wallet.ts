@@ -5,13 +5,13 @@ import { basename, join } from "node:path";
 import { hasCode, SynclineError } from "../base/errors.ts";
 import type { Wallet } from "../base/ids.ts";
 import { MAX_MACHINE_BYTES } from "../base/limits.ts";
+import { shellWord } from "../base/names.ts";
 import { CHOSEN_COST, decryptKey, RANDOM_COST, encryptKey, walletOfKeystore } from "../crypto/keystore.ts";
 import { createWalletKey, walletOfKey, walletSigner, type WalletSigner } from "../crypto/wallet.ts";
 import type { Call } from "./command.ts";
 import { configFolder } from "./config-file.ts";
 import { createSecretFile, passphrasePathOf, readIfThere } from "./key-file.ts";
 import { askHidden, canAsk } from "./terminal/prompt.ts";
-import { shellWord } from "./terminal/text.ts";
 
 /**
  * The signer for this call. The address is known at once; the keystore is opened at the first signature, which takes about

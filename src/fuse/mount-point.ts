@@ -3,7 +3,7 @@ import { readdir, statfs } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import { SynclineError } from "../base/errors.ts";
-import { escapeForPrint } from "../base/names.ts";
+import { escapeForPrint, shellWord } from "../base/names.ts";
 import { type FuseAddon, loadAddon } from "./addon.ts";
 import { needsHelper, unmountByHelper } from "./helper.ts";
 import { MOUNT_TYPE, readMountTable } from "./mount-table.ts";
@@ -57,7 +57,7 @@ async function isDead(mountPoint: string, clock: Clock): Promise<boolean> {
 
 /** The command to show to people. */
 export function detachCommand(mountPoint: string): string {
-  return `${needsHelper() ? "fusermount3 -uz" : "umount -l"} ${mountPoint}`;
+  return `${needsHelper() ? "fusermount3 -uz" : "umount -l"} ${shellWord(mountPoint)}`;
 }
 
 /** Unmounts with umount2(2), or through the helper. Resolves to 0 or an errno. */
@@ -84,7 +84,7 @@ async function checkEmpty(mountPoint: string): Promise<void> {
     const { code } = cause as NodeJS.ErrnoException;
     if (code === "ENOENT") {
       throw new SynclineError("no_such_path", `${escapeForPrint(mountPoint)} does not exist.`, {
-        hint: `Create the directory first: mkdir -p ${escapeForPrint(mountPoint)}.`,
+        hint: `Create the directory first: mkdir -p ${shellWord(mountPoint)}`,
         cause,
       });
     }

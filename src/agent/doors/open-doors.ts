@@ -4,6 +4,7 @@
  */
 import { X509Certificate } from "node:crypto";
 import { SynclineError } from "../../base/errors.ts";
+import { escapeForPrint, shellWord } from "../../base/names.ts";
 import type { Certificate } from "../../http/listen.ts";
 import { originOf } from "../../http/shown-host.ts";
 import { detachCommand, prepareMountPoint } from "../../fuse/mount-point.ts";
@@ -164,7 +165,7 @@ async function leaveMount(mount: FuseMount, lazy: boolean): Promise<void> {
   if ((await mount.unmount()) !== "busy") return;
   if (lazy) return mount.close();
   const mountPoint = await mount.where();
-  throw new SynclineError("mount_busy", `${mountPoint} is in use and stays mounted.`, {
-    hint: `See what uses it: fuser -vm ${mountPoint}. Stop that, or detach the mount: ${detachCommand(mountPoint)}`,
+  throw new SynclineError("mount_busy", `${escapeForPrint(mountPoint)} is in use and stays mounted.`, {
+    hint: `See what uses it: fuser -vm ${shellWord(mountPoint)}. Stop that, or detach the mount: ${detachCommand(mountPoint)}`,
   });
 }

@@ -1,7 +1,8 @@
 /** Texts about a synced folder's deletions that await approval. */
 import type { DoorReport } from "../../agent/doors/doors.ts";
+import { shellWord } from "../../base/names.ts";
 import type { AgentStatus, UnmountReport } from "../../agent/reports.ts";
-import { printCount, printUnpublished, printText, shellWord } from "../terminal/text.ts";
+import { printCount, printUnpublished, printText } from "../terminal/text.ts";
 
 type Held = NonNullable<AgentStatus["guard"]>;
 

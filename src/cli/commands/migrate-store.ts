@@ -4,6 +4,7 @@ import { SynclineError } from "../../base/errors.ts";
 import type { Cid, Wallet } from "../../base/ids.ts";
 import { silentLog } from "../../base/log.ts";
 import { TimeSlice } from "../../base/time-slice.ts";
+import { shellWord } from "../../base/names.ts";
 import { type Arbiter, PACK_STATES } from "../../arbiter/arbiter.ts";
 import { revokedIn } from "../../master/http/revocations.ts";
 import { WALK_SLICE_MS, WALKS_BYTES } from "../../master/limits.ts";
@@ -22,7 +23,7 @@ import { systemDatabases } from "../../objects/databases.ts";
 import { SqliteRootStore } from "../../roots/sqlite-root-store.ts";
 import { type Call, command } from "../command.ts";
 import type { Runtime } from "../runtime.ts";
-import { printCount, shellWord } from "../terminal/text.ts";
+import { printCount } from "../terminal/text.ts";
 import { openArbiter } from "./master-storage.ts";
 
 type MigrateCall = Call<"arbiter" | "verify">;

@@ -1,7 +1,7 @@
 /** How to continue a `put` of a directory of which only a part reached the bucket. */
 import { basename } from "node:path";
+import { shellWord } from "../../base/names.ts";
 import type { Path } from "../../bucket/writer.ts";
-import { shellWord } from "../terminal/text.ts";
 
 /** Whether a source means the contents of a directory, which go into the target itself. */
 export function isContents(source: string): boolean {

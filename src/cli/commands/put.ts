@@ -15,6 +15,7 @@ import { type BucketPath, locateBucket } from "./bucket-path.ts";
 import { openWriterFor } from "./bucket-writer.ts";
 import { noteConflicts, noteElsewhere } from "./conflict-report.ts";
 import { type Call, command } from "../command.ts";
+import { requireKnownBytes } from "../given-path.ts";
 import { CopyIn } from "./copy-in.ts";
 import { setModified } from "./file-times.ts";
 import { namesOpenFile } from "./open-files.ts";
@@ -47,6 +48,7 @@ export const register = command({
 async function put(call: Call<"recursive" | BucketOption>): Promise<void> {
   const { args, output } = call;
   const [source = "", url = ""] = args;
+  requireKnownBytes(source);
   const path = await locateBucket(call, url, writingAccess(call));
   if (call.options.recursive === true && source !== "-") await refuseOwnSource(path.address, source);
   await using session = await openWriterFor(call, path.address);

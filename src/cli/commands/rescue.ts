@@ -4,6 +4,7 @@ import { SynclineError } from "../../base/errors.ts";
 import type { Cid, Wallet } from "../../base/ids.ts";
 import { describeError, silentLog } from "../../base/log.ts";
 import { TimeSlice } from "../../base/time-slice.ts";
+import { shellWord } from "../../base/names.ts";
 import type { Arbiter } from "../../arbiter/arbiter.ts";
 import { isBucketName } from "../../bucket/address.ts";
 import { parseCid } from "../../format/blocks/cid.ts";
@@ -17,7 +18,7 @@ import { systemDatabases } from "../../objects/databases.ts";
 import { allRoots } from "../../roots/root-store.ts";
 import { type Call, command } from "../command.ts";
 import type { ExitStatus } from "../exit-status.ts";
-import { printCount, shellWord } from "../terminal/text.ts";
+import { printCount } from "../terminal/text.ts";
 import { openArbiter } from "./master-storage.ts";
 
 type RescueCall = Call<"arbiter" | "put" | "name">;

@@ -13,12 +13,13 @@ import {
   WEBDAV_PLACE,
 } from "../../agent/state/state-dir.ts";
 import { orElse, unless } from "../../base/unless.ts";
+import { shellWord } from "../../base/names.ts";
 import { parseAddress, pinnedUrl } from "../../bucket/address.ts";
 import { MOUNT_TYPE } from "../../fuse/mount-table.ts";
 import type { Runtime } from "../runtime.ts";
 import { nextAgentServes } from "./next-agent.ts";
 import { mounts } from "./synced-folder.ts";
-import { printText, shellWord } from "../terminal/text.ts";
+import { printText } from "../terminal/text.ts";
 
 /** An agent answers at once unless it is stopped or its disk hangs. */
 export const ANSWER_MS = 10_000;

@@ -1,5 +1,6 @@
 /** `syncline status`: which agents run, what they published, what waits, and why. Read-only. */
 import { hasCode, SynclineError } from "../../base/errors.ts";
+import { shellWord } from "../../base/names.ts";
 import type { AgentStatus, CollectionReport } from "../../agent/reports.ts";
 import { command } from "../command.ts";
 import { type Costs, costsText, DEFAULT_PRICES, monthlyCosts, parsePrices, type Prices } from "../prices.ts";
@@ -16,7 +17,7 @@ import {
 import type { Look } from "../terminal/paint.ts";
 import type { Runtime } from "../runtime.ts";
 import { retentionText } from "./retention-text.ts";
-import { printBytes, printCount, printDuration, printUnpublished, printText, shellWord } from "../terminal/text.ts";
+import { printBytes, printCount, printDuration, printUnpublished, printText } from "../terminal/text.ts";
 
 export const register = command({
   name: "status",

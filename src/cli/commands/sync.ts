@@ -14,6 +14,7 @@ import {
 } from "../../agent/state/state-dir.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Log } from "../../base/log.ts";
+import { shellWord } from "../../base/names.ts";
 import { parseAddress, pinnedUrl } from "../../bucket/address.ts";
 import { isUnpublished, type PlannedAction, type SyncReport } from "../../sync/report.ts";
 import type { NewFileTotals } from "../../sync/scan/local-changes.ts";
@@ -28,7 +29,7 @@ import type { Progress } from "../terminal/progress.ts";
 import { ENDING_SIGNALS } from "../runtime.ts";
 import { syncedFolder } from "./synced-folder.ts";
 import { runUnattended } from "./unattended.ts";
-import { printCount, printText, shellWord } from "../terminal/text.ts";
+import { printCount, printText } from "../terminal/text.ts";
 
 const OPTIONS = ["once", "watch", "dryRun", "allowDeletes", ...FOLDER_OPTIONS] as const;
 type SyncCall = Call<(typeof OPTIONS)[number]>;

@@ -12,12 +12,6 @@ export function printText(text: string): string {
   return escapeForPrint(text);
 }
 
-/** Quotes text as one shell word, for commands that people copy. */
-export function shellWord(text: string): string {
-  const shown = printText(text);
-  return /^[\w./:@%+=,-]+$/.test(shown) ? shown : `'${shown.replaceAll("'", "'\\''")}'`;
-}
-
 /** A path of such names, joined by "/". */
 export function printPath(names: readonly FileName[]): string {
   return names.map(printName).join("/");

@@ -114,3 +114,10 @@ test("if the bucket's folder goes away, put does not promise to resume, and succ
   expect((await world.runReading(again, "put", "-", `${world.address}/f`)).status).toBe(0);
   expect(await world.files()).toEqual({ f: "new" });
 });
+
+test("a source whose name is not UTF-8 is refused as such", async () => {
+  const { at, address, run } = await world();
+  const { status, err } = await run("put", at("non\ufffdutf"), `${address}/f`);
+  expect([status, JSON.parse(err)]).toEqual([2, expect.objectContaining({ code: "usage" })]);
+  expect(err).toContain("has bytes that are not UTF-8");
+});
