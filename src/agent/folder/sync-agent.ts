@@ -172,6 +172,7 @@ export class SyncAgent implements AsyncDisposable {
       if (result === undefined) break;
       passes.push(result);
       await this.#conflicts.remember(result.conflicts, this.#opened.opened.bucket);
+      await this.#conflicts.settle(this.#opened.opened.bucket, result.root);
       this.#scanMs = result.scanMs;
       if (!isUnfinished(result)) break;
     }

@@ -230,6 +230,7 @@ export class Publisher {
         this.#base = baseRootOf(outcome.epoch.base);
         this.#root = { root: outcome.root, commit: await bucket.commit(outcome.epoch.base.commit) };
         await this.#conflicts.remember(outcome.conflicts, bucket, this.#root.commit);
+        await this.#conflicts.settle(bucket, this.#root.commit.cid);
         this.#reached();
         this.#garbage.left(movedBytes, objects);
         return DONE;
@@ -271,6 +272,7 @@ export class Publisher {
         (await overlay.adopt(base, "any")) || (await overlay.adopt(base, (await bucket.policy(current.commit)).units));
       if (stands) this.#base = baseRootOf(base);
     }
+    await this.#conflicts.settle(bucket, current.commit.cid);
     this.#reached();
     return DONE;
   }

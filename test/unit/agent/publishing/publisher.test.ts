@@ -6,7 +6,8 @@ import type { Lamport } from "../../../../src/base/ids.ts";
 import type { Log } from "../../../../src/base/log.ts";
 import type { Bucket } from "../../../../src/bucket/bucket.ts";
 import { publishEpoch, type PublishContext } from "../../../../src/bucket/publish.ts";
-import { epochOf, type ObjectEdit } from "../../../support/epochs.ts";
+import { type BucketWriter, openWriter } from "../../../../src/bucket/writer.ts";
+import { epochOf, name, type ObjectEdit } from "../../../support/epochs.ts";
 import { FakeOverlay } from "../../../support/fake-overlay.ts";
 import { MemoryRemote } from "../../../support/memory-remote.ts";
 import { createBucket, newWriter, pathsOf } from "../../../support/test-bucket.ts";
@@ -165,6 +166,25 @@ describe("a publisher", () => {
     expect(last.conflicts).toBe(1);
     expect(conflicts).toHaveLength(1);
     expect(conflicts[0]?.conflict.names.kept).toEqual(["same.bin"]);
+  });
+
+  test("forgets a conflict once its copy is gone", async () => {
+    const { publisher, overlay, elsewhere, other } = await world();
+    let epoch = 1;
+    const edited = async (edit: (writer: BucketWriter) => Promise<unknown>) => {
+      await using writer = await openWriter(other, ++epoch);
+      await edit(writer);
+      await writer.publish("edit");
+      expect(await publisher.rootMoved()).toEqual(DONE);
+      return publisher.state().conflicts.length;
+    };
+    await elsewhere(born("same.bin", "theirs"));
+    overlay.edit(born("same.bin", "ours"));
+    await publisher.flush();
+    const copy = publisher.state().conflicts[0]?.conflict.names.other ?? [];
+    const attributes = { mode: 0o755, uid: 0, gid: 0 };
+    expect(await edited((writer) => writer.makeDirectory([name("d")], attributes))).toBe(1);
+    expect(await edited((writer) => writer.remove(copy))).toBe(0);
   });
 
   test("releases memory during and after a large file, even if the bucket already has its bytes, but not for a small one", async () => {
