@@ -57,6 +57,7 @@ NAPI_MODULE_INIT() {
   Define(env, exports, "boundMemory", syncline::BoundMemory, nullptr);
   Define(env, exports, "trimMemory", syncline::TrimMemory, nullptr);
   Define(env, exports, "startSession", syncline::StartSession, nullptr);
+  Define(env, exports, "keepAllFromChildren", syncline::KeepAllFromChildren, nullptr);
   Define(env, exports, "findCut", syncline::FindCut, nullptr);
   napi_set_named_property(env, exports, "pageBytes", syncline::Number(env, static_cast<double>(sysconf(_SC_PAGESIZE))));
   napi_set_named_property(env, exports, "layoutVersion", syncline::Number(env, syncline::kLayoutVersion));

@@ -1,5 +1,6 @@
 #include "memory.h"
 
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #ifdef __GLIBC__
@@ -37,6 +38,12 @@ napi_value TrimMemory(napi_env, napi_callback_info) {
 
 napi_value StartSession(napi_env, napi_callback_info) {
   (void)!setsid();
+  return nullptr;
+}
+
+napi_value KeepAllFromChildren(napi_env, napi_callback_info) {
+  constexpr unsigned kSetCloseOnExec = 4;  // CLOSE_RANGE_CLOEXEC
+  syscall(SYS_close_range, STDERR_FILENO + 1U, ~0U, kSetCloseOnExec);
   return nullptr;
 }
 

@@ -1,4 +1,4 @@
-// Calls for the process as a whole: returning unused memory to the system, and starting a session.
+// Calls for the process as a whole: returning unused memory to the system, starting a session, and what its children inherit.
 #pragma once
 
 #include <node_api.h>
@@ -13,5 +13,8 @@ napi_value TrimMemory(napi_env env, napi_callback_info info);
 
 // startSession(): setsid(2). The leader of a process group keeps its session.
 napi_value StartSession(napi_env env, napi_callback_info info);
+
+// keepAllFromChildren(): close_range(2), Linux 5.11. Of what is open now, programs that are started inherit the standard streams only.
+napi_value KeepAllFromChildren(napi_env env, napi_callback_info info);
 
 }  // namespace syncline

@@ -35,6 +35,8 @@ export interface ProcessAddon {
   trimMemory(): void;
   /** setsid(2), unless this process leads a group already. */
   startSession(): void;
+  /** close_range(2): programs started from now on inherit nothing of what is open now, but the standard streams. */
+  keepAllFromChildren(): void;
 }
 
 export function loadProcessAddon(): Partial<ProcessAddon> {

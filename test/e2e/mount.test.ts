@@ -10,6 +10,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   readSync,
   renameSync,
   rmSync,
@@ -537,6 +538,21 @@ time.sleep(600)`;
       space.do("resume", dir);
       await expect.poll(shown, { timeout: 10_000 }).toBe("new");
       closeSync(open);
+      space.do("unmount", dir);
+    });
+
+    test("in the background, nothing that its caller has open stays open", () => {
+      const held = openSync(space.at("held"), "w");
+      const at = (index: number) => (index === 20 ? held : index < 3 ? "pipe" : "ignore");
+      const stdio = Array.from({ length: 21 }, (_, index) => at(index));
+      const { pid } = JSON.parse(space.run(["mount", url, dir, "--background", "--json"], { stdio }).out) as {
+        pid: number;
+      };
+      closeSync(held);
+      for (const each of [pid, supervisorOf(pid) ?? 0]) {
+        const open = readdirSync(`/proc/${each}/fd`).map((name) => readlinkSync(`/proc/${each}/fd/${name}`));
+        expect(open).not.toContain(space.at("held"));
+      }
       space.do("unmount", dir);
     });
 

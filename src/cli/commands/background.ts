@@ -33,6 +33,8 @@ export async function runBehind(
   const env = { ...runtime.env, ...key };
   Reflect.deleteProperty(env, envName("background"));
   const own = process.argv.slice(2).filter((argument) => argument !== "--background");
+  // What the caller has open, such as a lock or a pipe, must not stay open as long as the agent.
+  loadProcessAddon().keepAllFromChildren?.();
   const log = openSync(logPath, "a", 0o600);
   const child = spawn(process.execPath, [...NODE_FLAGS, process.argv[1] ?? "", ...own], {
     // Under an automount, only processes of the caller's group reach the directory until something is mounted there (autofs(5)).
