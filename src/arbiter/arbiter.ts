@@ -97,6 +97,9 @@ export interface LogEntry extends NewPack {
   readonly changedMs: number;
 }
 
+/** Entries of one page. Further entries at the last position come with them, since a collection may change any number of packs. */
+export const PAGE_ENTRIES = 20_000;
+
 export interface LogPage {
   /** The owner's era. Without `more`, the entries include all changes up to its beginning. */
   readonly era: number;

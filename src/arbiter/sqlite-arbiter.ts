@@ -15,6 +15,7 @@ import {
   type PackState,
   type PackChange,
   type PackLog,
+  PAGE_ENTRIES,
   REVOKED_KEPT_S,
   type RevokedTokens,
   type SeenMaster,
@@ -44,6 +45,13 @@ const SCHEMA = `
   INSERT OR IGNORE INTO arbiter VALUES (1, lower(hex(randomblob(16))));
   CREATE TABLE IF NOT EXISTS beats (one INTEGER PRIMARY KEY CHECK (one = 1), count INTEGER NOT NULL) STRICT;
   INSERT OR IGNORE INTO beats VALUES (1, 0);`;
+
+const AFTER = `
+  SELECT pack, bytes, "rows", state, position, created_ms AS createdMs, changed_ms AS changedMs
+  FROM packs WHERE owner_id = @owner AND position > @position AND position <= ifnull((
+    SELECT position FROM packs WHERE owner_id = @owner AND position > @position
+    ORDER BY position LIMIT 1 OFFSET ${PAGE_ENTRIES - 1}), ${Number.MAX_SAFE_INTEGER})
+  ORDER BY position`;
 
 export class SqliteArbiter implements Arbiter {
   readonly address: string;
@@ -194,16 +202,11 @@ export class SqliteArbiter implements Arbiter {
 
   #after(owner: Wallet, position: number): LogPage {
     const era = this.#eraOf(owner);
-    const entries = this.#db
-      .prepare<[string, number], LogEntry>(
-        `SELECT pack, bytes, "rows", state, position, created_ms AS createdMs, changed_ms AS changedMs
-         FROM packs WHERE owner_id = ? AND position > ? ORDER BY position`,
-      )
-      .all(owner, position);
+    const entries = this.#db.prepare<[object], LogEntry>(AFTER).all({ owner, position });
     const head = this.#db
       .prepare<[string], { position: number }>("SELECT position FROM owners WHERE owner_id = ?")
       .get(owner);
-    return { era, entries, more: false, nowMs: this.#nowMs(), position: head?.position ?? 0 };
+    return { era, entries, more: entries.length >= PAGE_ENTRIES, nowMs: this.#nowMs(), position: head?.position ?? 0 };
   }
 
   /** Begins a change of the owner's packs. */

@@ -147,6 +147,19 @@ export function arbiterContract(open: () => Promise<Arbiter>): void {
     expect(entries.at(-1)?.position).toBe(position);
   });
 
+  test("a long log is read in pages", async () => {
+    const { packs } = await open();
+    const labels = Array.from({ length: 20_000 }, (_, at) => `${at}`);
+    await packs.change(OWNER, await adding(packs, ...labels));
+    await packs.change(OWNER, await adding(packs, "last"));
+    const first = await packs.after(OWNER, 0);
+    const second = await packs.after(OWNER, first.entries.at(-1)?.position ?? 0);
+    expect([first, second].map(({ entries, more }) => [entries.length, more])).toEqual([
+      [20_000, true],
+      [1, false],
+    ]);
+  });
+
   test("a job has one holder until it is freed", async () => {
     const arbiter = await open();
     const held = await arbiter.lease("gc");

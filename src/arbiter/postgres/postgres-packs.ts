@@ -1,6 +1,14 @@
 /** The pack log in PostgreSQL. Each change holds the owner's row until it is over, so positions appear in their order. */
 import type { Wallet } from "../../base/ids.ts";
-import { type LogEntry, type LogPage, PACK_STATES, type PackChange, type PackLog, type PackState } from "../arbiter.ts";
+import {
+  type LogEntry,
+  type LogPage,
+  PACK_STATES,
+  type PackChange,
+  type PackLog,
+  type PackState,
+  PAGE_ENTRIES,
+} from "../arbiter.ts";
 import type { Database } from "./database.ts";
 
 interface EntryRow extends Record<string, unknown> {
@@ -19,9 +27,6 @@ interface Head extends Record<string, unknown> {
   readonly now: string;
 }
 
-/** Entries of one read. Further entries at the last position come with them, since a collection may change any number of packs. */
-const PAGE = 20_000;
-
 const MS = (column: string) => `floor(extract(epoch FROM ${column}) * 1000)::bigint::text`;
 
 const HEAD = `
@@ -31,7 +36,7 @@ const HEAD = `
 
 const AFTER = `
   SELECT pack, bytes::text, rows, state, position::text, ${MS("created_at")} AS created, ${MS("changed_at")} AS changed
-  FROM syncline_packs WHERE owner_id = $1 AND position > $2 ORDER BY position FETCH FIRST ${PAGE} ROWS WITH TIES`;
+  FROM syncline_packs WHERE owner_id = $1 AND position > $2 ORDER BY position FETCH FIRST ${PAGE_ENTRIES} ROWS WITH TIES`;
 
 const begin = (eras: string) => `
   o AS (
@@ -102,7 +107,7 @@ export class PostgresPacks implements PackLog {
     return {
       era: Number(head?.era ?? 1),
       entries: rows.map(entryOf),
-      more: rows.length >= PAGE,
+      more: rows.length >= PAGE_ENTRIES,
       nowMs: Number(head?.now),
       position: Number(head?.position ?? 0),
     };

@@ -5,7 +5,8 @@
  * replacement are always in one page.
  */
 import { type Arbiter, type LogEntry, PACK_STATES } from "../../arbiter/arbiter.ts";
-import { mapConcurrent } from "../../base/concurrency.ts";
+import { addAll, inBatches } from "../../base/collections.ts";
+import { mapConcurrent, nextTurn } from "../../base/concurrency.ts";
 import { isDamage } from "../../base/errors.ts";
 import type { Wallet } from "../../base/ids.ts";
 import { STORE_CONCURRENCY } from "../../base/limits.ts";
@@ -15,6 +16,7 @@ import { SharedRun } from "../../base/shared-run.ts";
 import type { PackRow } from "../../format/blocks/pack.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
 import { readFooter } from "../../packs/pack-footer.ts";
+import { INDEX_STEP } from "../limits.ts";
 import type { CachedPack, PackCache } from "./pack-cache.ts";
 import { objectOf } from "./pack-objects.ts";
 
@@ -107,14 +109,10 @@ export class LogFollower {
   }
 
   async #apply(entries: readonly LogEntry[], emptied: number): Promise<void> {
-    const { cache } = this.#options;
     const fresh: LogEntry[] = [];
-    for (const entry of entries) {
-      const { pack, state } = entry;
-      const known = cache().pack(pack);
-      if (state === PACK_STATES.gone) cache().drop(pack);
-      else if (known === undefined) fresh.push(entry);
-      else if (known.state !== state) cache().setState(pack, state);
+    for (const portion of inBatches(entries, ({ rows }) => rows + 1, { bytes: INDEX_STEP })) {
+      addAll(fresh, this.#cacheSince(emptied)?.follow(portion) ?? []);
+      await nextTurn();
     }
     await mapConcurrent(fresh, STORE_CONCURRENCY, async (entry) => {
       const rows = await this.#rowsOf(entry.pack);

@@ -65,8 +65,7 @@ export type CachedPack = Pick<LogEntry, "pack" | "state" | "bytes" | "createdMs"
 export class PackCache {
   readonly roots: KnownRoots;
   readonly #db: Database.Database;
-  readonly #find: Database.Statement<[Uint8Array], { pack: string; offset: number; length: number; state: PackState }>;
-  readonly #isComplete: Database.Statement<[Uint8Array]>;
+  readonly #statements = new Map<string, Database.Statement<unknown[]>>();
 
   /** Opens it; one of another version, or an unreadable one, is replaced. Throws SQLite's other errors. */
   static open(path: string, databases: Databases): PackCache {
@@ -102,11 +101,6 @@ export class PackCache {
       if (version === 0) this.#db.exec(SCHEMA);
       else if (version === 1 || version === 2) this.#renew(version);
       else if (version !== VERSION) throw new Database.SqliteError("the cache has another version", "SQLITE_NOTADB");
-      this.#find = this.#db.prepare(
-        `SELECT name AS pack, offset, length, state FROM blocks JOIN packs ON id = pack
-         WHERE digest = ? AND damaged = 0 ORDER BY state LIMIT 1`,
-      );
-      this.#isComplete = this.#db.prepare("SELECT 1 FROM complete WHERE digest = ?");
       this.roots = new KnownRoots(this.#db);
     } catch (error) {
       this.#db.close();
@@ -128,22 +122,24 @@ export class PackCache {
 
   /** An undamaged copy, preferably in a live pack. */
   find(digest: Uint8Array): CachedBlock | undefined {
-    const found = this.#find.get(digest);
+    const sql = `SELECT name AS pack, offset, length, state FROM blocks JOIN packs ON id = pack
+      WHERE digest = ? AND damaged = 0 ORDER BY state LIMIT 1`;
+    const found = this.#prepare<[Uint8Array], PackPlacement & { state: PackState }>(sql).get(digest);
     return found && { ...found, isLive: found.state === PACK_STATES.live };
   }
 
   pack(name: string): CachedPack | undefined {
-    return this.#db.prepare<[string], CachedPack>(`${PACKS} WHERE name = ?`).get(name);
+    return this.#prepare<[string], CachedPack>(`${PACKS} WHERE name = ?`).get(name);
   }
 
   packs(): CachedPack[] {
-    return this.#db.prepare<[], CachedPack>(PACKS).all();
+    return this.#prepare<[], CachedPack>(PACKS).all();
   }
 
   rowsOf(name: string): PackRow[] {
     const sql = `SELECT digest, offset, length, 0 AS codec FROM blocks
       WHERE pack = (SELECT id FROM packs WHERE name = ?) ORDER BY offset`;
-    return this.#db.prepare<[string], PackRow>(sql).all(name);
+    return this.#prepare<[string], PackRow>(sql).all(name);
   }
 
   /** Adds a pack; does nothing if it is there. */
@@ -153,11 +149,11 @@ export class PackCache {
 
   #add({ pack, state, bytes, createdMs }: CachedPack, rows: Iterable<PackRow>): void {
     const put = "INSERT OR IGNORE INTO packs (name, state, bytes, created_ms) VALUES (?, ?, ?, ?)";
-    const { changes, lastInsertRowid: id } = this.#db.prepare(put).run(pack, state, bytes, createdMs);
-    this.#db.prepare("DELETE FROM unread WHERE name = ?").run(pack);
+    const { changes, lastInsertRowid: id } = this.#prepare(put).run(pack, state, bytes, createdMs);
+    this.#prepare("DELETE FROM unread WHERE name = ?").run(pack);
     if (changes === 0) return;
-    const isKnown = this.#db.prepare("SELECT 1 FROM blocks WHERE digest = ? LIMIT 1");
-    const insert = this.#db.prepare("INSERT OR IGNORE INTO blocks (digest, pack, offset, length) VALUES (?, ?, ?, ?)");
+    const isKnown = this.#prepare("SELECT 1 FROM blocks WHERE digest = ? LIMIT 1");
+    const insert = this.#prepare("INSERT OR IGNORE INTO blocks (digest, pack, offset, length) VALUES (?, ?, ?, ?)");
     let fresh = 0;
     for (const { digest, offset, length } of rows) {
       if (isKnown.get(digest) === undefined) fresh += length + BLOCK_OVERHEAD_BYTES;
@@ -169,49 +165,65 @@ export class PackCache {
   /** Notes a pack whose footer cannot be read: its blocks are missing. Does nothing if the pack was added meanwhile. */
   addUnread({ pack, state, bytes, createdMs }: CachedPack, nowMs: number): void {
     if (this.pack(pack) !== undefined) return;
-    this.#db.prepare("INSERT OR REPLACE INTO unread VALUES (?, ?, ?, ?, ?)").run(pack, state, bytes, createdMs, nowMs);
+    this.#prepare("INSERT OR REPLACE INTO unread VALUES (?, ?, ?, ?, ?)").run(pack, state, bytes, createdMs, nowMs);
   }
 
   /** Adds an unread pack, in the state that the log has given it since. Does nothing if it is no longer unread. */
   addRead(name: string, rows: Iterable<PackRow>): void {
     this.#changing(() => {
-      const unread = this.#db.prepare<[string], CachedPack>(`${UNREAD_PACKS} WHERE name = ?`).get(name);
+      const unread = this.#prepare<[string], CachedPack>(`${UNREAD_PACKS} WHERE name = ?`).get(name);
       if (unread !== undefined) this.#add(unread, rows);
     });
   }
 
   /** Notes that an unread pack still cannot be read. */
   noteTried(name: string, nowMs: number): void {
-    this.#db.prepare("UPDATE unread SET tried_ms = ? WHERE name = ?").run(nowMs, name);
+    this.#prepare("UPDATE unread SET tried_ms = ? WHERE name = ?").run(nowMs, name);
   }
 
   isUnread(name: string): boolean {
-    return this.#db.prepare("SELECT 1 FROM unread WHERE name = ?").get(name) !== undefined;
+    return this.#prepare("SELECT 1 FROM unread WHERE name = ?").get(name) !== undefined;
   }
 
   /** Some of the unread packs that are due for another try. */
   unread(nowMs: number): CachedPack[] {
     const sql = `${UNREAD_PACKS}
       WHERE abs(? - tried_ms) > ${RETRY_MS} ORDER BY tried_ms LIMIT ${RETRIED_PACKS}`;
-    return this.#db.prepare<[number], CachedPack>(sql).all(nowMs);
+    return this.#prepare<[number], CachedPack>(sql).all(nowMs);
   }
 
   setState(name: string, state: PackState): void {
-    this.#db.prepare("UPDATE packs SET state = ? WHERE name = ?").run(state, name);
+    this.#prepare("UPDATE packs SET state = ? WHERE name = ? AND state <> ?").run(state, name, state);
+  }
+
+  /** Applies changes of packs that it has. Returns the other entries, except those of packs that were given up. */
+  follow(entries: readonly LogEntry[]): LogEntry[] {
+    const fresh: LogEntry[] = [];
+    this.#changing(() => {
+      for (const entry of entries) {
+        const { pack, state } = entry;
+        if (state === PACK_STATES.gone) this.#drop(pack);
+        else if (this.pack(pack) === undefined) fresh.push(entry);
+        else this.setState(pack, state);
+      }
+    });
+    return fresh;
   }
 
   /** Forgets a pack and its blocks. */
   drop(name: string): void {
-    this.#changing(() => {
-      this.#db.prepare("DELETE FROM unread WHERE name = ?").run(name);
-      const id = this.#db.prepare<[string], { id: number }>("SELECT id FROM packs WHERE name = ?").get(name)?.id;
-      if (id === undefined) return;
-      const sum = `SELECT ifnull(sum(length + ${BLOCK_OVERHEAD_BYTES}), 0) AS bytes FROM blocks AS mine WHERE pack = ?
+    this.#changing(() => this.#drop(name));
+  }
+
+  #drop(name: string): void {
+    this.#prepare("DELETE FROM unread WHERE name = ?").run(name);
+    const id = this.#prepare<[string], { id: number }>("SELECT id FROM packs WHERE name = ?").get(name)?.id;
+    if (id === undefined) return;
+    const sum = `SELECT ifnull(sum(length + ${BLOCK_OVERHEAD_BYTES}), 0) AS bytes FROM blocks AS mine WHERE pack = ?
         AND NOT EXISTS (SELECT 1 FROM blocks AS other WHERE other.digest = mine.digest AND other.pack <> mine.pack)`;
-      this.#count(-(this.#db.prepare<[number], { bytes: number }>(sum).get(id)?.bytes ?? 0));
-      this.#db.prepare("DELETE FROM blocks WHERE pack = ?").run(id);
-      this.#db.prepare("DELETE FROM packs WHERE id = ?").run(id);
-    });
+    this.#count(-(this.#prepare<[number], { bytes: number }>(sum).get(id)?.bytes ?? 0));
+    this.#prepare("DELETE FROM blocks WHERE pack = ?").run(id);
+    this.#prepare("DELETE FROM packs WHERE id = ?").run(id);
   }
 
   /** Notes that this copy could not be read intact. */
@@ -230,7 +242,7 @@ export class PackCache {
   damaged(digest: Uint8Array, nowMs: number): CachedBlock[] {
     const sql = `SELECT name AS pack, offset, length, state FROM blocks JOIN packs ON id = pack
       WHERE digest = ? AND damaged <> 0 AND abs(? - damaged) > ${RETRY_MS} ORDER BY state`;
-    const rows = this.#db.prepare<[Uint8Array, number], PackPlacement & { state: PackState }>(sql).all(digest, nowMs);
+    const rows = this.#prepare<[Uint8Array, number], PackPlacement & { state: PackState }>(sql).all(digest, nowMs);
     return rows.map(({ state, ...place }) => Object.assign(place, { isLive: state === PACK_STATES.live }));
   }
 
@@ -238,21 +250,21 @@ export class PackCache {
   mayHaveDamaged(digest: Uint8Array): boolean {
     const sql = `SELECT 1 FROM blocks WHERE digest = ? AND damaged <> 0
       UNION ALL SELECT 1 FROM unread WHERE state = ${PACK_STATES.live} LIMIT 1`;
-    return this.#db.prepare(sql).get(digest) !== undefined;
+    return this.#prepare(sql).get(digest) !== undefined;
   }
 
   #setDamaged(digest: Uint8Array, pack: string, damaged: number, where: string): boolean {
     const update = `UPDATE blocks SET damaged = ?
       WHERE digest = ? AND pack = (SELECT id FROM packs WHERE name = ?) AND ${where}`;
-    return this.#db.prepare(update).run(damaged, digest, pack).changes > 0;
+    return this.#prepare(update).run(damaged, digest, pack).changes > 0;
   }
 
   isComplete(digest: Uint8Array): boolean {
-    return this.#isComplete.get(digest) !== undefined;
+    return this.#prepare("SELECT 1 FROM complete WHERE digest = ?").get(digest) !== undefined;
   }
 
   markComplete(digests: Iterable<Uint8Array>): void {
-    const mark = this.#db.prepare(
+    const mark = this.#prepare(
       "INSERT OR IGNORE INTO complete SELECT ? WHERE EXISTS (SELECT 1 FROM blocks WHERE digest = ?)",
     );
     this.#changing(() => {
@@ -264,17 +276,17 @@ export class PackCache {
   readTo(position: number, era: number): void {
     this.#changing(() => {
       if (era !== this.era) this.#db.exec("DELETE FROM complete");
-      this.#db.prepare("UPDATE log SET position = ?, era = ?").run(position, era);
+      this.#prepare("UPDATE log SET position = ?, era = ?").run(position, era);
     });
   }
 
   /** Empties the cache, except for known roots, if it was read from another incarnation, or if `always`. Returns whether it did. */
   belongTo(incarnation: string, always = false): boolean {
-    const { past } = this.#db.prepare<[], { past: string }>("SELECT past FROM log").get() ?? { past: "" };
+    const { past } = this.#prepare<[], { past: string }>("SELECT past FROM log").get() ?? { past: "" };
     if (past === incarnation && !always) return false;
     this.#changing(() => {
       this.#db.exec("DELETE FROM complete; DELETE FROM blocks; DELETE FROM packs; DELETE FROM unread");
-      this.#db.prepare("UPDATE log SET position = 0, era = 0, bytes = 0, past = ?").run(incarnation);
+      this.#prepare("UPDATE log SET position = 0, era = 0, bytes = 0, past = ?").run(incarnation);
     });
     return true;
   }
@@ -284,9 +296,9 @@ export class PackCache {
   }
 
   #log(): { readonly position: number; readonly era: number; readonly bytes: number } {
-    const row = this.#db
-      .prepare<[], { position: number; era: number; bytes: number }>("SELECT position, era, bytes FROM log")
-      .get();
+    const row = this.#prepare<[], { position: number; era: number; bytes: number }>(
+      "SELECT position, era, bytes FROM log",
+    ).get();
     return row ?? { position: 0, era: 0, bytes: 0 };
   }
 
@@ -300,7 +312,14 @@ export class PackCache {
   }
 
   #count(bytes: number): void {
-    this.#db.prepare("UPDATE log SET bytes = bytes + ?").run(bytes);
+    this.#prepare("UPDATE log SET bytes = bytes + ?").run(bytes);
+  }
+
+  /** Prepares each statement once. */
+  #prepare<Bind extends unknown[] = unknown[], Row = unknown>(sql: string): Database.Statement<Bind, Row> {
+    const prepared = this.#statements.get(sql) ?? this.#db.prepare(sql);
+    this.#statements.set(sql, prepared);
+    return prepared as Database.Statement<Bind, Row>;
   }
 
   #changing(work: () => void): void {

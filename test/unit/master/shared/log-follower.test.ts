@@ -2,16 +2,18 @@
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { type LogEntry, PACK_STATES, type PackLog } from "../../../../src/arbiter/arbiter.ts";
+import { nextTurn } from "../../../../src/base/concurrency.ts";
 import { SynclineError } from "../../../../src/base/errors.ts";
 import type { PackName, Wallet } from "../../../../src/base/ids.ts";
 import { silentLog } from "../../../../src/base/log.ts";
 import { LogFollower } from "../../../../src/master/shared/log-follower.ts";
 import { PackCache } from "../../../../src/master/shared/pack-cache.ts";
 import { objectOf } from "../../../../src/master/shared/pack-objects.ts";
-import { systemDatabases } from "../../../../src/objects/databases.ts";
+import { type Databases, systemDatabases } from "../../../../src/objects/databases.ts";
 import { MemoryObjectStore } from "../../../../src/objects/memory-object-store.ts";
 import { buildPack } from "../../../../src/packs/pack-builder.ts";
 import { alteredStore } from "../../../support/altered-store.ts";
+import { noise } from "../../../support/bytes.ts";
 import { ManualClock } from "../../../support/manual-clock.ts";
 import { raw } from "../../../support/opaque-commits.ts";
 import { temporaryFolder } from "../../../support/temporary-folder.ts";
@@ -73,6 +75,47 @@ test("a condemned pack stays so though its writer enters it while its footer is 
   await follower.refresh();
   expect(cache.pack(pack)).toMatchObject({ state: PACK_STATES.condemned });
   expect(cache.find(built.footer.row(0).digest)).toMatchObject({ isLive: false });
+  cache.close();
+});
+
+test("a new cache follows a log of packs that were given up in few transactions, with turns for others between", async () => {
+  const counts = { prepared: 0, transactions: 0, turns: 0 };
+  const open: Databases["open"] = (...at) => {
+    const db = systemDatabases.open(...at);
+    const { prepare, transaction } = db;
+    return Object.assign(db, {
+      prepare: (sql: string) => (counts.prepared++, prepare.call(db, sql)),
+      transaction: (work: () => void) => (counts.transactions++, transaction.call(db, work)),
+    });
+  };
+  const cache = PackCache.open(join(await temporaryFolder(), "cache"), { ...systemDatabases, open });
+  const kept = { pack: PACK, bytes: 10, createdMs: 1 };
+  cache.add({ ...kept, state: PACK_STATES.live }, [{ digest: noise(32, 1), offset: 0, length: 9, codec: 0 }]);
+  const entries = Array.from({ length: 20_000 }, (_, at): LogEntry => {
+    const pack = at.toString(16).padStart(32, "0");
+    return { ...kept, pack, rows: 10, state: PACK_STATES.gone, position: 1 + at, changedMs: 1 };
+  });
+  const packs = { after: async () => ({ era: 1, entries, more: false, nowMs: 3, position: entries.length }) };
+  const follower = new LogFollower({
+    owner: `0x${"11".repeat(20)}` as Wallet,
+    arbiter: { packs: packs as unknown as PackLog },
+    objects: new MemoryObjectStore(),
+    clock: new ManualClock(),
+    log: silentLog,
+    cache: () => cache,
+    onWentBack: async () => {},
+  });
+  const over = new AbortController();
+  const counting = (async () => {
+    for (; !over.signal.aborted; counts.turns++) await nextTurn();
+  })();
+  await follower.refresh();
+  over.abort();
+  await counting;
+  expect(counts.prepared).toBeLessThan(30);
+  expect(counts.transactions).toBeLessThan(500);
+  expect(counts.turns).toBeGreaterThan(100);
+  expect([cache.position, cache.packs()]).toEqual([entries.length, []]);
   cache.close();
 });
 
