@@ -14,9 +14,8 @@
 import { type Arbiter, type LogEntry, PACK_STATES } from "../../arbiter/arbiter.ts";
 import type { Clock } from "../../base/clock.ts";
 import { inBatches, inPortions } from "../../base/collections.ts";
-import { mapConcurrent, nextTurn } from "../../base/concurrency.ts";
-import { SynclineError, unlessDamaged } from "../../base/errors.ts";
-import { STORE_CONCURRENCY } from "../../base/limits.ts";
+import { nextTurn } from "../../base/concurrency.ts";
+import { SynclineError } from "../../base/errors.ts";
 import { cidFromDigest } from "../../format/blocks/cid.ts";
 import type { PackRow } from "../../format/blocks/pack.ts";
 import type { Databases } from "../../objects/databases.ts";
@@ -171,19 +170,47 @@ class SharedCollection {
    * the old pack becomes live again.
    */
   async #checkCopies(due: readonly string[]): Promise<void> {
-    const { blocks } = this.#options;
-    for (const pack of due) {
-      const marked = blocks.cache.rowsOf(pack).filter(({ digest }) => this.#marks.has(digest));
-      for (const rows of inBatches(marked, ({ length }) => length, { bytes: CHECKED_BYTES })) {
-        await this.#breathe();
-        await blocks.check(rows.map(({ digest }) => cidFromDigest("raw", digest)));
-      }
-    }
+    for (const pack of due) await this.#check(this.#marked(this.#options.blocks.cache.rowsOf(pack)));
     await this.#keepReached();
   }
 
-  /** How much of each live pack is needed. Of several copies of a block, one counts. */
+  #marked(rows: readonly PackRow[]): PackRow[] {
+    return rows.filter(({ digest }) => this.#marks.has(digest));
+  }
+
+  /** Afterwards, blocks without an intact copy count as missing. */
+  async #check(rows: readonly PackRow[]): Promise<void> {
+    for (const some of inBatches(rows, ({ length }) => length, { bytes: CHECKED_BYTES })) {
+      await this.#breathe();
+      await this.#options.blocks.check(some.map(({ digest }) => cidFromDigest("raw", digest)));
+    }
+  }
+
+  /** Reads only copies because of which a pack would be condemned. If one is damaged, it plans again without that copy. */
   async #plan(isOld: (pack: string) => boolean): Promise<RewritingPlan> {
+    const checked = new Set<string>();
+    for (;;) {
+      const plan = await this.#count(isOld);
+      let isSound = true;
+      for (const { pack, needed } of plan.chosen.packs) {
+        if (checked.has(pack)) continue;
+        checked.add(pack);
+        if (!(await this.#isCopied(pack, needed))) isSound = false;
+      }
+      if (isSound) return plan;
+    }
+  }
+
+  /** Whether all that is marked in this pack, besides what is needed, can be read intact from other packs. */
+  async #isCopied(pack: string, needed: readonly PackRow[]): Promise<boolean> {
+    const kept = new Set(needed.map(({ offset }) => offset));
+    const others = this.#marked(this.#options.blocks.cache.rowsOf(pack)).filter(({ offset }) => !kept.has(offset));
+    await this.#check(others);
+    return this.#needed(pack, others).length === 0;
+  }
+
+  /** How much of each live pack is needed, if all copies are intact that are not known as damaged. */
+  async #count(isOld: (pack: string) => boolean): Promise<RewritingPlan> {
     const { blocks } = this.#options;
     const plan = new RewritingPlan();
     for (const { pack, state, bytes } of blocks.cache.packs()) {
@@ -192,24 +219,17 @@ class SharedCollection {
       const old = isOld(pack);
       const rows = blocks.cache.rowsOf(pack);
       // A later root may reach what is young.
-      const needed = old ? await this.#needed(pack, rows) : rows;
+      const needed = old ? this.#needed(pack, this.#marked(rows)) : rows;
       const total = rows.reduce((sum, { length }) => sum + length, 0);
       plan.add({ pack, bytes, blocks: rows.length, total, isOld: old }, needed);
     }
     return plan;
   }
 
-  /** The rows that must stay in this pack. Another pack's copy makes one unneeded only if that copy can be read intact. */
-  async #needed(pack: string, rows: readonly PackRow[]): Promise<readonly PackRow[]> {
-    const { blocks } = this.#options;
-    const marked = rows.filter(({ digest }) => this.#marks.has(digest));
-    const elsewhere = marked.filter(({ digest }) => blocks.cache.find(digest)?.pack !== pack);
-    await mapConcurrent(elsewhere, STORE_CONCURRENCY, async ({ digest }) => {
-      await this.#breathe();
-      await unlessDamaged(() => blocks.get(cidFromDigest("raw", digest)));
-    });
-    const counts = ({ digest }: PackRow) => (blocks.cache.find(digest)?.pack ?? pack) === pack;
-    return marked.filter(counts);
+  /** Those of the marked rows that must stay in this pack. Of several copies of a block, one counts. */
+  #needed(pack: string, marked: readonly PackRow[]): PackRow[] {
+    const { cache } = this.#options.blocks;
+    return marked.filter(({ digest }) => (cache.find(digest)?.pack ?? pack) === pack);
   }
 
   /** Deletes objects that were never entered in the log, or given up. A failed listing ends the collection. */

@@ -1,9 +1,9 @@
 /** Collections of several masters beside uploads and swaps: nothing that a root reaches is ever lost. */
-import { beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test, vi } from "vitest";
 import { SynclineError } from "../../../../src/base/errors.ts";
 import type { Cid, Wallet } from "../../../../src/base/ids.ts";
 import { PACK_STATES } from "../../../../src/arbiter/arbiter.ts";
-import { codecOf } from "../../../../src/format/blocks/cid.ts";
+import { codecOf, digestOf } from "../../../../src/format/blocks/cid.ts";
 import { adoptPacks } from "../../../../src/master/shared/adopt-packs.ts";
 import { Refusal } from "../../../../src/master/http/refusal.ts";
 import { reachedLinks } from "../../../../src/master/store/reached-links.ts";
@@ -181,6 +181,55 @@ describe("several masters", () => {
     await upload(a, next);
     await swap(a, last, next);
     await isWhole(world, next.commit.cid);
+  });
+
+  test.each(["intact", "damaged"])(
+    "a pack goes once its blocks were read from other packs in few requests, though a copy there is %s",
+    async (what) => {
+      const { world, clock, a, b } = await twoMasters();
+      const chunks = Array.from({ length: 400 }, (_, at) => blockOf("raw", noise(2_000, at)));
+      const tree = nodeBlock("tree", ...chunks);
+      const next = chain.make("next", undefined, { tree: tree.cid });
+      await (await a.stores.of(owner)).put(chunks.slice(0, 300));
+      // Stored at the same time, by a master that had not read the log.
+      await (await b.stores.of(owner)).put(chunks.slice(100, 300));
+      await (await b.stores.of(owner)).put(chunks.slice(300));
+      await (await a.stores.of(owner)).put([tree, ...next.blocks]);
+      await a.swaps.swap({ owner, bucket: "next" }, { kind: "absent" }, next.commit.cid, NEVER);
+      await clock.advance(LEASE_MS + 1_000);
+      const theirs = await b.stores.of(owner);
+      await theirs.era();
+      const chunk = chunks[150] ?? tree;
+      const counted = theirs.cache.find(digestOf(chunk.cid))?.pack ?? "";
+      if (what === "damaged") await flipBitOf(world, chunk.bytes, counted);
+      const reads = vi.spyOn(world.objects.of(owner), "getRanges");
+      await b.collect(owner);
+      expect(reads.mock.calls.length).toBeLessThan(20);
+      for (let lease = 0; lease < 3; lease++) {
+        await clock.advance(LEASE_MS + 1_000);
+        reads.mockClear();
+        await b.collect(owner);
+      }
+      expect(reads.mock.calls.length).toBeLessThan(5);
+      await isWhole(world, next.commit.cid);
+    },
+  );
+
+  test("a collection reads no copies of blocks in packs that stay", async () => {
+    const { world, clock, a, b } = await twoMasters();
+    const chunks = Array.from({ length: 300 }, (_, at) => blockOf("raw", noise(2_000, at)));
+    const tree = nodeBlock("tree", ...chunks);
+    const next = chain.make("next", undefined, { tree: tree.cid });
+    await (await a.stores.of(owner)).put(chunks.slice(0, 160));
+    // One block in ten is also in the first pack.
+    await (await b.stores.of(owner)).put(chunks.slice(146));
+    await (await a.stores.of(owner)).put([tree, ...next.blocks]);
+    await a.swaps.swap({ owner, bucket: "next" }, { kind: "absent" }, next.commit.cid, NEVER);
+    await clock.advance(LEASE_MS + 1_000);
+    const reads = vi.spyOn(world.objects.of(owner), "getRanges");
+    await a.collect(owner);
+    expect(reads.mock.calls.length).toBeLessThan(5);
+    expect(await states(world)).toEqual([0, 0, 0, 0]);
   });
 
   test("an object that no log names is deleted once nobody can enter it", async () => {
@@ -402,10 +451,10 @@ function picker(seed: number): (below: number) => number {
   };
 }
 
-/** As a disk does it: in the pack that holds these bytes. */
-async function flipBitOf(world: SharedWorld, bytes: Uint8Array): Promise<void> {
+/** As a disk does it: in the packs that hold these bytes, or in this one of them. */
+async function flipBitOf(world: SharedWorld, bytes: Uint8Array, pack = ""): Promise<void> {
   const store = world.objects.of(owner);
-  for await (const { name } of store.list("pack/")) {
+  for await (const { name } of store.list(`pack/${pack}`)) {
     const there = await store.get(name);
     const at = there === undefined ? -1 : Buffer.from(there.bytes).indexOf(Buffer.from(bytes));
     if (there === undefined || at < 0) continue;
