@@ -1,4 +1,10 @@
-/** What happens when a cache's file turns out to be damaged: it is replaced by an empty one, and the work is done again. */
+/**
+ * What happens when a cache's file turns out to be damaged: it is replaced by an empty one, and the work is done again. Other
+ * errors of SQLite get our codes.
+ */
+import Database from "better-sqlite3";
+import { SynclineError } from "../../base/errors.ts";
+import { isDiskFull } from "../../base/system-errors.ts";
 import { isUnreadable } from "../store/block-index.ts";
 
 export class CacheRepair {
@@ -14,8 +20,16 @@ export class CacheRepair {
     return this.#lost.signal;
   }
 
-  /** Runs work that uses the cache, and may be run twice. */
+  /** Runs work that uses the cache, and may be run twice. Throws `disk_full`, `store_failed`, and what `work` throws. */
   async run<Result>(work: () => Promise<Result>): Promise<Result> {
+    try {
+      return await this.#run(work);
+    } catch (error) {
+      throw failure(error);
+    }
+  }
+
+  async #run<Result>(work: () => Promise<Result>): Promise<Result> {
     const { lost } = this;
     try {
       return await work();
@@ -30,4 +44,15 @@ export class CacheRepair {
       return work();
     }
   }
+}
+
+function failure(cause: unknown): unknown {
+  // Work around this one repairs it.
+  if (!(cause instanceof Database.SqliteError) || isUnreadable(cause)) return cause;
+  if (isDiskFull(cause)) {
+    const hint = "Make room below the master's cache of packs, and in its temporary folder.";
+    return new SynclineError("disk_full", "The disk of the master's cache of packs is full.", { cause, hint });
+  }
+  const hint = "Check the disk below the master's cache, and that its user may write there.";
+  return new SynclineError("store_failed", `Cannot use the master's cache of packs: ${cause.message}`, { cause, hint });
 }

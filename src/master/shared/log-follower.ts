@@ -38,6 +38,9 @@ export class LogFollower {
   readonly #reading = new SharedRun(() => this.#read());
   readonly #retrying = new SharedRun(() => this.#retry());
   #heard: { readonly nowMs: number; readonly atMs: number } | undefined;
+  /** Packs that the cache could not take, though they are stored; and as of the last reading of the log, which retries them. */
+  #missed = 0;
+  #retried = 0;
   /** How often the cache was emptied. */
   #emptied = 0;
   #isOver = false;
@@ -54,6 +57,11 @@ export class LogFollower {
   /** The arbiter's clock when the log was last read, in milliseconds since 1970. */
   get earlierMs(): number {
     return this.#heard?.nowMs ?? 0;
+  }
+
+  /** The cache lacks a pack that this master wrote. Reading the log adds it, unless the cache still cannot take it. */
+  get isBehind(): boolean {
+    return this.#missed > this.#retried;
   }
 
   /** Reads the log to its end, beginning after this call. Calls meanwhile share the next reading. */
@@ -79,9 +87,19 @@ export class LogFollower {
     this.#emptied++;
   }
 
-  /** Enters a pack that this master wrote. */
+  /** Enters a pack that this master wrote. If the cache cannot take it, for example on a full disk, this waits for a reading of the log. */
   entered(entry: Pick<LogEntry, "pack" | "bytes" | "createdMs">, rows: Iterable<PackRow>): void {
-    this.#options.cache().add({ ...entry, state: PACK_STATES.live }, rows);
+    const { cache, log, owner } = this.#options;
+    try {
+      cache().add({ ...entry, state: PACK_STATES.live }, rows);
+    } catch (error) {
+      this.#missed++;
+      log.error("a pack was stored, but the cache cannot take it", {
+        owner,
+        pack: entry.pack,
+        error: describeError(error),
+      });
+    }
   }
 
   async #read(): Promise<void> {
@@ -89,7 +107,7 @@ export class LogFollower {
     for (;;) {
       const atMs = clock.monotonicMs();
       const from = cache().position;
-      const emptied = this.#emptied;
+      const [emptied, missed] = [this.#emptied, this.#missed];
       const page = await arbiter.packs.after(owner, from);
       const known = this.#cacheSince(emptied);
       if (known === undefined) continue;
@@ -104,6 +122,7 @@ export class LogFollower {
       read.readTo(page.entries.at(-1)?.position ?? from, page.more ? read.era : page.era);
       if (page.more) continue;
       this.#heard = { nowMs: page.nowMs, atMs };
+      this.#retried = missed;
       return;
     }
   }

@@ -274,8 +274,11 @@ export class PackCache {
 
   /** Records how far the log was read. In a new era nothing counts as complete. */
   readTo(position: number, era: number): void {
+    const before = this.#log();
+    // A full disk lets nothing be written.
+    if (position === before.position && era === before.era) return;
     this.#changing(() => {
-      if (era !== this.era) this.#db.exec("DELETE FROM complete");
+      if (era !== before.era) this.#db.exec("DELETE FROM complete");
       this.#prepare("UPDATE log SET position = ?, era = ?").run(position, era);
     });
   }

@@ -147,7 +147,8 @@ export class SharedBlocks implements OwnerBlocks, Closable {
 
   async #put(blocks: readonly Block[]): Promise<PutCounts> {
     const isKnown = ({ cid }: Block) => this.#find(cid)?.isLive === true;
-    if (this.#isOld && blocks.some(isKnown)) await this.follower.refresh();
+    // While the cache cannot take what was stored, repeated uploads would store it again each time.
+    if (this.follower.isBehind || (this.#isOld && blocks.some(isKnown))) await this.follower.refresh();
     // A client sends what a master lacks. Another master may have found these damaged.
     const known = blocks.filter(isKnown);
     if (known.length > 0) await this.#intact.check(known.map(({ cid }) => cid));

@@ -64,7 +64,10 @@ test("a cache that cannot be opened for another reason is not replaced", async (
     throw new Database.SqliteError("too many open files", "SQLITE_CANTOPEN");
   });
   const cids = stored.map(({ cid }) => cid);
-  await expect(blocks.has(cids)).rejects.toThrow("too many open files");
+  await expect(blocks.has(cids)).rejects.toMatchObject({
+    code: "store_failed",
+    message: expect.stringContaining("too many open files"),
+  });
   open.mockRestore();
   expect(blocks.cache.roots.list()).toMatchObject([ROOT]);
 });
