@@ -2,7 +2,7 @@
  * What a master knows of one owner's packs, in SQLite: where each block lies, which nodes are complete, and how far it has
  * read the log. It can be rebuilt from the log and the footers of packs.
  */
-import Database from "better-sqlite3";
+import type Database from "better-sqlite3";
 import { type LogEntry, PACK_STATES, type PackState } from "../../arbiter/arbiter.ts";
 import { SQLITE_CACHE_KIB } from "../../base/limits.ts";
 import { unlessSync } from "../../base/unless.ts";
@@ -11,44 +11,7 @@ import type { Databases } from "../../objects/databases.ts";
 import { BLOCK_OVERHEAD_BYTES } from "../limits.ts";
 import { isUnreadable, type PackPlacement } from "../store/block-index.ts";
 import { type KnownRoot, KnownRoots } from "../store/known-roots.ts";
-
-const VERSION = 3;
-const UNREAD = `
-  CREATE TABLE unread (
-    name       TEXT PRIMARY KEY,
-    state      INTEGER NOT NULL,
-    bytes      INTEGER NOT NULL,
-    created_ms INTEGER NOT NULL,
-    tried_ms   INTEGER NOT NULL -- the last try to read its footer, in ms since 1970
-  ) STRICT, WITHOUT ROWID;`;
-const SCHEMA = `
-  CREATE TABLE packs (
-    id         INTEGER PRIMARY KEY AUTOINCREMENT,
-    name       TEXT NOT NULL UNIQUE,
-    state      INTEGER NOT NULL,
-    bytes      INTEGER NOT NULL,
-    created_ms INTEGER NOT NULL
-  ) STRICT;
-  CREATE TABLE blocks (
-    digest  BLOB NOT NULL,
-    pack    INTEGER NOT NULL,
-    offset  INTEGER NOT NULL,
-    length  INTEGER NOT NULL,
-    damaged INTEGER NOT NULL DEFAULT 0, -- the last failed try to read it, in ms since 1970; 0: it is intact
-    PRIMARY KEY (digest, pack)
-  ) STRICT, WITHOUT ROWID;
-  CREATE INDEX blocks_of_pack ON blocks (pack);
-  CREATE TABLE complete (digest BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
-  CREATE TABLE log (
-    one      INTEGER PRIMARY KEY CHECK (one = 1),
-    position INTEGER NOT NULL,
-    era      INTEGER NOT NULL,
-    bytes    INTEGER NOT NULL, -- OwnerBlocks.usedBytes
-    past     TEXT NOT NULL     -- the arbiter's incarnation
-  ) STRICT;
-  INSERT INTO log VALUES (1, 0, 0, 0, '');
-  ${UNREAD}
-  PRAGMA user_version = ${VERSION};`;
+import { openTables } from "./cache-tables.ts";
 
 export interface CachedBlock extends PackPlacement {
   /** Whether the pack is live; else it is condemned. */
@@ -60,6 +23,7 @@ const RETRY_MS = 60_000;
 /** How many packs are tried again at once. */
 const RETRIED_PACKS = 64;
 
+type LogHead = Readonly<Record<"position" | "era" | "bytes", number>>;
 export type CachedPack = Pick<LogEntry, "pack" | "state" | "bytes" | "createdMs">;
 
 export class PackCache {
@@ -97,10 +61,7 @@ export class PackCache {
       this.#db.pragma("journal_mode = WAL");
       this.#db.pragma("synchronous = NORMAL");
       this.#db.pragma(`cache_size = -${SQLITE_CACHE_KIB}`);
-      const version = this.#db.pragma("user_version", { simple: true });
-      if (version === 0) this.#db.exec(SCHEMA);
-      else if (version === 1 || version === 2) this.#renew(version);
-      else if (version !== VERSION) throw new Database.SqliteError("the cache has another version", "SQLITE_NOTADB");
+      openTables(this.#db);
       this.roots = new KnownRoots(this.#db);
     } catch (error) {
       this.#db.close();
@@ -190,6 +151,11 @@ export class PackCache {
     const sql = `${UNREAD_PACKS}
       WHERE abs(? - tried_ms) > ${RETRY_MS} ORDER BY tried_ms LIMIT ${RETRIED_PACKS}`;
     return this.#prepare<[number], CachedPack>(sql).all(nowMs);
+  }
+
+  /** Live packs that cannot be read. */
+  lost(): CachedPack[] {
+    return this.#prepare<[], CachedPack>(`${UNREAD_PACKS} WHERE state = ${PACK_STATES.live}`).all();
   }
 
   setState(name: string, state: PackState): void {
@@ -298,20 +264,10 @@ export class PackCache {
     this.#db.close();
   }
 
-  #log(): { readonly position: number; readonly era: number; readonly bytes: number } {
-    const row = this.#prepare<[], { position: number; era: number; bytes: number }>(
-      "SELECT position, era, bytes FROM log",
-    ).get();
-    return row ?? { position: 0, era: 0, bytes: 0 };
-  }
-
-  /** Upgrades a cache. Version 1 did not count the overhead of blocks, version 2 forgot unread packs: the log is read anew. */
-  #renew(version: 1 | 2): void {
-    this.#changing(() => {
-      const blocks = "(SELECT count(DISTINCT digest) FROM blocks)";
-      if (version === 1) this.#db.exec(`UPDATE log SET bytes = bytes + ${BLOCK_OVERHEAD_BYTES} * ${blocks}`);
-      this.#db.exec(`${UNREAD} UPDATE log SET position = 0; PRAGMA user_version = ${VERSION}`);
-    });
+  #log(): LogHead {
+    return (
+      this.#prepare<[], LogHead>("SELECT position, era, bytes FROM log").get() ?? { position: 0, era: 0, bytes: 0 }
+    );
   }
 
   #count(bytes: number): void {

@@ -145,7 +145,7 @@ class OwnerAudit {
   }
 
   /** Enters the pack's blocks in `found`. */
-  async #pack({ pack, bytes, rows: count }: LogEntry, found: BlockIndex): Promise<DataDamage[]> {
+  async #pack({ pack, bytes, rows: count, state }: LogEntry, found: BlockIndex): Promise<DataDamage[]> {
     const name = objectOf(pack);
     const where = { pack };
     let size = 0;
@@ -158,6 +158,8 @@ class OwnerAudit {
       };
       rows = [...(await readFooter(tail, FOOTER_GUESS_BYTES)).footer];
     } catch (error) {
+      // It is garbage, unless a root reaches it: then the root shows as damaged.
+      if (isDamage(error) && state === PACK_STATES.condemned) return [];
       if (hasCode(error, "object_not_found")) {
         return [dataDamage("pack", "the pack is missing in the store", where)];
       }

@@ -223,6 +223,10 @@ class SharedCollection {
       const total = rows.reduce((sum, { length }) => sum + length, 0);
       plan.add({ pack, bytes, blocks: rows.length, total, isOld: old }, needed);
     }
+    // The marks found all that roots reach in other packs. What can be read again meanwhile is restored or deleted as usual.
+    for (const { pack, bytes } of blocks.cache.lost()) {
+      if (isOld(pack)) plan.add({ pack, bytes, blocks: 0, total: 0, isOld: true }, []);
+    }
     return plan;
   }
 
