@@ -1,5 +1,6 @@
 /** Reads owners' logs of packs from their start. */
 import { type Arbiter, type LogEntry, PACK_STATES } from "../../arbiter/arbiter.ts";
+import { nextTurn } from "../../base/concurrency.ts";
 import type { Wallet } from "../../base/ids.ts";
 import { type DataDamage, dataDamage } from "../store/damage.ts";
 import { type MasterObjects, requireUsed } from "./pack-objects.ts";
@@ -22,6 +23,8 @@ export async function* logPages(
     const page = await arbiter.packs.after(owner, position);
     yield page.entries;
     if (!page.more) return;
+    // An arbiter in this process answers at once.
+    await nextTurn();
     position = page.entries.at(-1)?.position ?? position;
   }
 }
