@@ -207,6 +207,10 @@ function run(
     addon.close(input);
   }
   supervisor.once("error", missing);
+  let isWanted = true;
+  supervisor.once("exit", (status, signal) => {
+    if (isWanted) missing(new Error(`it ended with ${signal ?? status}`));
+  });
   // This thread has a niceness of its own, which the threads of later agents must not get.
   if (supervisor.pid !== undefined) copyNiceness(process.pid, supervisor.pid);
   supervisor.unref();
@@ -216,6 +220,7 @@ function run(
     },
     ready: (agreed) => say(lifeline, placeLine(supervision?.place) + readyLine(agreed)),
     [Symbol.dispose]: () => {
+      isWanted = false;
       say(lifeline, DONE);
       addon.close(lifeline);
     },

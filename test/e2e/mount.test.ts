@@ -57,6 +57,13 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
     const { status, err } = space.run([...args, "--json"]);
     return { status, ...(JSON.parse(err) as { code: string; message: string; hint: string | null }) };
   };
+  /** The entry of a mount in the list of mounts. */
+  const factsOf = (mount: string) => {
+    const states = readdirSync(space.at("state/syncline")).map((name) =>
+      space.at("state/syncline", name, "agent.json"),
+    );
+    return states.find((path) => existsSync(path) && readFileSync(path, "utf8").includes(`"${mount}"`)) ?? "";
+  };
   /** Mounts at `dir` that no agent serves, although changes may wait. */
   const stopped = () => {
     const { stopped: all = [] } = space.json("status") as { stopped?: { mount: string }[] };
@@ -609,10 +616,7 @@ time.sleep(600)`;
 
     test("a killed agent is replaced, even if its state cannot be written, and the next one holds the state", async () => {
       const pid = space.mount(url, dir);
-      const states = readdirSync(space.at("state/syncline")).map((name) =>
-        space.at("state/syncline", name, "agent.json"),
-      );
-      const facts = states.find((path) => existsSync(path) && readFileSync(path, "utf8").includes(`"${dir}"`)) ?? "";
+      const facts = factsOf(dir);
       // This keeps the agent from writing its entry in the list of mounts, as a full disk would.
       mkdirSync(`${facts}.tmp`);
       process.kill(pid, "SIGKILL");
@@ -622,6 +626,15 @@ time.sleep(600)`;
       expect(failure("mount", url, dir, "--background")).toMatchObject({ code: "state_in_use" });
       rmSync(`${facts}.tmp`, { recursive: true });
       space.do("unmount", dir);
+    });
+
+    test("its log says that its supervisor was killed", async () => {
+      const pid = space.mount(url, dir);
+      const log = factsOf(dir).replace("agent.json", "agent.log");
+      process.kill(supervisorOf(pid) ?? 0, "SIGKILL");
+      await expect.poll(() => readFileSync(log, "utf8")).toContain("it ended with SIGKILL");
+      space.do("unmount", dir);
+      expect(readFileSync(log, "utf8").match(/no supervisor/g)).toHaveLength(1);
     });
 
     test("commands wait for the agent that replaces a killed one", async () => {
