@@ -25,10 +25,11 @@ export function comesOutOfHiding({ db, rules, walked }: Scanned, place: Place, t
   if (directory === undefined) return false;
   return within(directory).some((each) => {
     const names = walked.ignored.get(each) ?? [];
-    if (to === undefined) return names.length > 0 || each.closed;
+    const isUnknown = each.closed || each.unknown.length > 0;
+    if (to === undefined) return names.length > 0 || isUnknown;
     const above = to.concat(each.path.slice(from.length));
     // What is in it is unknown.
-    if (each.closed && !rules.ignores(above, true)) return true;
+    if (isUnknown && !rules.ignores(above, true)) return true;
     return names.some(({ name, isDirectory }) => !rules.ignores(above.concat(name), isDirectory));
   });
 }

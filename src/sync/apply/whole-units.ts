@@ -176,7 +176,7 @@ export class WholeUnits {
     if (stat !== undefined && stat.type !== "file" && stat.type !== "symlink" && stat.type !== "directory") return true;
     const isDirectory = stat?.type === "directory";
     if (isDirectory && above === undefined) return true;
-    if (stat !== undefined && above !== undefined && isDirectory && isMount(stat, above)) return true;
+    if (stat !== undefined && above !== undefined && isMount(stat, above)) return true;
     return this.#context.rules.ignores(path, isDirectory);
   }
 }

@@ -1,7 +1,7 @@
 /** Counts what is new in a folder before any of it is read, for progress display. */
 import { ROOT_ID, type FileId } from "../../base/ids.ts";
 import { failedWith } from "../../base/system-errors.ts";
-import type { DiskPath, DiskStat, ListedEntry, SyncDisk } from "../disk/disk.ts";
+import { hasStat, type DiskPath, type DiskStat, type ListedEntry, type SyncDisk } from "../disk/disk.ts";
 import type { IgnoreRules } from "./ignore-rules.ts";
 import type { NewFileTotals } from "./local-changes.ts";
 import { isMount, NOT_LISTED, type SeenBefore } from "./walk.ts";
@@ -16,13 +16,13 @@ export async function countNew(
   const linked = new Set<bigint>();
   const below = async (path: DiskPath, above: DiskStat | undefined, id: FileId | undefined): Promise<void> => {
     const looks = id === undefined ? undefined : before.looks(id);
-    for (const { name, stat } of await listed(disk, path)) {
+    for (const { name, stat } of (await listed(disk, path)).filter(hasStat)) {
       const isDirectory = stat.type === "directory";
-      if (rules.ignores(path.concat(name), isDirectory)) continue;
+      const isHidden = above !== undefined && isMount(stat, above);
+      if (isHidden || rules.ignores(path.concat(name), isDirectory)) continue;
       const look = looks?.get(name);
-      if (isDirectory) {
-        if (above === undefined || !isMount(stat, above)) await below(path.concat(name), stat, look?.id);
-      } else if (stat.type === "file" && stat.size > 0 && look === undefined && !linked.has(stat.ino)) {
+      if (isDirectory) await below(path.concat(name), stat, look?.id);
+      else if (stat.type === "file" && stat.size > 0 && look === undefined && !linked.has(stat.ino)) {
         if (stat.links > 1) linked.add(stat.ino);
         total.files++;
         total.bytes += stat.size;

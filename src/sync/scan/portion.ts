@@ -210,7 +210,7 @@ class Finder implements Matching {
     const isDirectory = stat.type === "directory";
     const here = path.concat(name);
     if (this.#passed.size > 0 && this.#passed.has(textOf(here))) return true;
-    if ((isDirectory && isMount(stat, above)) || this.#source.rules.ignores(here, isDirectory)) return true;
+    if (isMount(stat, above) || this.#source.rules.ignores(here, isDirectory)) return true;
     const look = looks.get(name);
     if (look === undefined) return this.#isKnown(stat);
     if (!isDirectory || !look.isDirectory || !isSameInode(look.seen, stat)) return true;
@@ -233,7 +233,7 @@ class Finder implements Matching {
       if (!hasStat(entry) || tooLarge(entry) !== undefined) return false;
       const below = path.concat(entry.name);
       const isDirectory = entry.stat.type === "directory";
-      if (this.#isKnown(entry.stat) || (isDirectory && isMount(entry.stat, stat))) return false;
+      if (this.#isKnown(entry.stat) || isMount(entry.stat, stat)) return false;
       if (!isDirectory) continue;
       try {
         if (!(await this.#isAllNew(below, entry.stat, await this.#source.disk.list(below)))) return false;

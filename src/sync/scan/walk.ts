@@ -28,9 +28,9 @@ export interface Found {
   readonly name: FileName;
   /** A directory's entries. */
   readonly children: readonly Found[];
-  /** A directory with unknown entries: it cannot be read, is mounted, is synced by itself, or has too long a name. */
+  /** A directory with unknown entries: it cannot be read, is synced by itself, or has too long a name. */
   readonly closed: boolean;
-  /** Names in a directory that the system tells nothing of. */
+  /** Names in a directory of which nothing is known: the system tells nothing of them, or something is mounted there. */
   readonly unknown: readonly FileName[];
 }
 
@@ -38,7 +38,7 @@ export interface Walked {
   readonly root: Found;
   /** Paths of fifos, sockets and devices, which are not synced. */
   readonly special: readonly DiskPath[];
-  /** Directories that are mounted in the folder. */
+  /** Where something is mounted in the folder. */
   readonly mounts: readonly DiskPath[];
   /** Directories that are synced with the same bucket themselves. */
   readonly apart: readonly DiskPath[];
@@ -114,10 +114,6 @@ async function walkOnce(
 
 type Named = Pick<Found, "path" | "stat" | "parent" | "name">;
 
-interface Shown extends Named {
-  readonly parent: Found;
-}
-
 export const NO_CHILDREN: readonly Found[] = [];
 const NO_NAMES: readonly FileName[] = [];
 /** Removed or replaced by a link since its name was read: the next scan sees the result. */
@@ -148,11 +144,11 @@ export async function lookBelow(disk: SyncDisk, path: DiskPath): Promise<DiskSta
 }
 
 /**
- * Whether something else is mounted on an entry of a directory. Without it, its files would seem to be deleted, and no file
- * can be renamed into it.
+ * Whether something else is mounted on an entry of a directory, which hides the entry: it must not seem to be changed or
+ * deleted, and nothing can be renamed there. On overlay filesystems, files have other devices than their directories.
  */
-export function isMount(stat: DiskStat, above: Pick<DiskStat, "dev">): boolean {
-  return stat.isMounted || stat.dev !== above.dev;
+export function isMount({ type, dev, isMounted }: DiskStat, above: Pick<DiskStat, "dev">): boolean {
+  return isMounted || (type === "directory" && dev !== above.dev);
 }
 
 export function foundAs(
@@ -226,11 +222,13 @@ class Walker {
       if (isIgnored) ignored.push({ name, isDirectory });
       return !isIgnored;
     });
-    const shown = listed.filter(hasStat);
-    const directory = foundAs(named, children, false, this.#unknownOf(named.path, listed));
+    const isThere = (entry: ListedEntry): entry is DiskEntry => hasStat(entry) && !isMount(entry.stat, named.stat);
+    const shown = listed.filter(isThere);
+    const hidden = listed.filter((entry) => !isThere(entry));
+    const directory = foundAs(named, children, false, this.#unknownOf(named.path, hidden));
     if (ignored.length > 0) this.ignored.set(directory, ignored);
     const looks = id === undefined ? undefined : this.#before?.looks(id);
-    const isSettled = looks !== undefined && this.#isSettled(shown, looks, named.stat);
+    const isSettled = looks !== undefined && hidden.length === 0 && this.#isSettled(shown, looks);
     if (isSettled && id !== undefined)
       this.settled.set(
         id,
@@ -252,13 +250,13 @@ class Walker {
     return directory;
   }
 
-  #unknownOf(path: DiskPath, listed: readonly ListedEntry[]): readonly FileName[] {
-    const names = listed.filter((entry) => !hasStat(entry)).map(({ name }) => name);
-    for (const name of names) {
-      this.unreadable.push(path.concat(name));
-      this.outOfReach.push(path.concat(name));
+  #unknownOf(path: DiskPath, hidden: readonly ListedEntry[]): readonly FileName[] {
+    for (const entry of hidden) {
+      const at = path.concat(entry.name);
+      (hasStat(entry) ? this.mounts : this.unreadable).push(at);
+      this.outOfReach.push(at);
     }
-    return names;
+    return hidden.map(({ name }) => name);
   }
 
   #countNew(shown: readonly DiskEntry[], looks: ReadonlyMap<FileName, Look> | undefined): void {
@@ -271,12 +269,12 @@ class Walker {
   }
 
   /** Whether everything seen before is there unchanged, and nothing else to sync. */
-  #isSettled(shown: readonly DiskEntry[], looks: ReadonlyMap<FileName, Look>, above: DiskStat): boolean {
+  #isSettled(shown: readonly DiskEntry[], looks: ReadonlyMap<FileName, Look>): boolean {
     let known = 0;
     for (const { name, stat } of shown) {
       if (stat.type !== "directory" && stat.type !== "file" && stat.type !== "symlink") continue;
       const look = looks.get(name);
-      if (look === undefined || look.isDirectory !== (stat.type === "directory") || isMount(stat, above)) return false;
+      if (look === undefined || look.isDirectory !== (stat.type === "directory")) return false;
       if (look.isDirectory ? !isSameInode(look.seen, stat) : !this.#isAsSeen(look, stat)) return false;
       known++;
     }
@@ -287,13 +285,8 @@ class Walker {
     return stat.links === 1 && isUntouched(seen, stat) && !this.#linked.has(id);
   }
 
-  async #directoryIn(named: Shown, id: FileId | undefined): Promise<Found | undefined> {
-    const { path, stat, parent } = named;
-    if (isMount(stat, parent.stat)) {
-      this.mounts.push(path);
-      this.outOfReach.push(path);
-      return foundAs(named, NO_CHILDREN, true);
-    }
+  async #directoryIn(named: Named, id: FileId | undefined): Promise<Found | undefined> {
+    const { stat } = named;
     this.isTwice ||= this.#met.has(stat.ino);
     this.#met.add(stat.ino);
     return tooLarge(named) === undefined ? this.#listed(named, id) : foundAs(named, NO_CHILDREN, true);

@@ -2,6 +2,7 @@
 import { expect, test } from "vitest";
 import type { FileName } from "../../../../src/base/ids.ts";
 import { countNew } from "../../../../src/sync/scan/count-new.ts";
+import { hasStat, type DiskStat } from "../../../../src/sync/disk/disk.ts";
 import { NO_RULES, parseRules } from "../../../../src/sync/scan/ignore-rules.ts";
 import { match } from "../../../../src/sync/scan/match.ts";
 import { walk } from "../../../../src/sync/scan/walk.ts";
@@ -86,38 +87,68 @@ test("a scan lists a hard-linked file even if the disk does not count its names"
   expect(still.size).toBe((await walk(disk, NO_RULES, db)).settled.size - 1);
 });
 
-/** Mounts a directory of the same device on one of the folder's. */
-function mount({ disk }: SyncedFolder, text: string): void {
+/** Mounts something of the same device on one of the folder's paths. */
+function mount({ disk }: SyncedFolder, text: string, root: Partial<DiskStat> = {}): Disposable {
   const { list } = disk;
   disk.list = async (at) => {
     const entries = await list.call(disk, at);
-    return entries.map(({ name, stat }) => {
-      return { name, stat: [...at, name].join("/") === text ? { ...stat, isMounted: true } : stat };
+    return entries.map((entry) => {
+      if (!hasStat(entry) || [...at, entry.name].join("/") !== text) return entry;
+      return { name: entry.name, stat: { ...entry.stat, isMounted: true, ...root } };
     });
   };
+  return { [Symbol.dispose]: () => void (disk.list = list) };
 }
 
 test.each([
   ["at once", Infinity],
   ["in portions", 2],
-])("a mounted directory of the same device is left out %s, and unmounting it deletes nothing", async (_, things) => {
-  const { world, a, b } = await twoFolders();
+])("a new directory on which something is mounted is left out %s until it is unmounted", async (_, things) => {
+  const { world, a } = await twoFolders();
   a.portion = { things, bytes: Infinity };
-  const { list } = a.disk;
   for (const each of ["photos", "own"]) a.disk.make(path(each));
   for (const each of ["photos/1", "photos/2", "own/1", "own/2", "own/3"]) a.disk.write(path(each), each);
-  mount(a, "photos");
+  using mounted = mount(a, "photos");
   expect((await a.sync()).notSynced.mounts).toEqual([path("photos")]);
   await settle(world);
   const whole = await bucketTree(world.bucket);
-  expect([...whole.keys()].sort()).toEqual(["own", "own/1", "own/2", "own/3", "photos"]);
-  a.disk.list = list;
-  a.disk.remove(path("photos"));
-  a.disk.tick(3_000_000_000n);
-  a.disk.make(path("photos"));
-  expect((await a.sync()).local.map(({ action }) => action)).not.toContain("deleted");
-  expect(await settledTree(world)).toEqual(whole);
-  expect(b.disk.tree()).toEqual(whole);
+  expect([...whole.keys()].sort()).toEqual(["own", "own/1", "own/2", "own/3"]);
+  mounted[Symbol.dispose]();
+  expect([...(await settledTree(world)).keys()]).toContain("photos/2");
+});
+
+const OTHER: Partial<DiskStat> = { ino: 9_999n, birthNs: 5n, mode: 0o777, size: 5, mtimeNs: 7n, ctimeNs: 7n };
+
+test.each(["directory", "file", "char"] as const)(
+  "a mounted %s hides what it is mounted on, and changes nothing of it",
+  async (type) => {
+    const { world, a, b } = await twoFolders();
+    a.disk.make(path("at"));
+    a.disk.write(path("at/file"), "below");
+    await settle(world);
+    a.disk.tick(3_000_000_000n);
+    const at = type === "directory" ? "at" : "at/file";
+    const whole = await bucketTree(world.bucket);
+    const { cid } = (await world.bucket.head()).commit;
+    const mounted = mount(a, at, { ...OTHER, type });
+    const { local, notSynced } = await a.sync();
+    expect([local, notSynced.mounts, notSynced.special]).toEqual([[], [path(at)], []]);
+    expect((await world.bucket.head()).commit.cid).toBe(cid);
+    b.disk.write(path("at/file"), "of b");
+    await b.sync();
+    expect((await a.sync()).plan.left.map(({ path: left }) => left)).toEqual([path("at/file")]);
+    expect(a.disk.tree()).toEqual(whole);
+    mounted[Symbol.dispose]();
+    expect((await settledTree(world)).get("at/file")).toBe("of b");
+  },
+);
+
+test("files of another device than their directory's are synced, as on an overlay filesystem", async () => {
+  const { world, a } = await twoFolders();
+  a.disk.write(path("file"), "text");
+  using _overlay = mount(a, "file", { dev: 99n, isMounted: false });
+  await a.sync();
+  expect((await bucketTree(world.bucket)).get("file")).toBe("text");
 });
 
 test("a mounted directory counts as nothing to upload", async () => {
@@ -125,7 +156,7 @@ test("a mounted directory counts as nothing to upload", async () => {
   a.disk.make(path("photos"));
   a.disk.write(path("photos/1"), "1");
   a.disk.write(path("2"), "2");
-  mount(a, "photos");
+  using _mounted = mount(a, "photos");
   expect(await countNew(a.disk, NO_RULES, a.db)).toEqual({ files: 1, bytes: 1 });
 });
 
