@@ -181,10 +181,9 @@ class SyncPass {
   }
 
   async #look(most?: Most): Promise<Looked> {
-    const { db, disk, bucket, clock } = this.#context;
+    const { db, disk, clock } = this.#context;
     const [lookedNs, beganMs] = [clock.nowNs(), clock.monotonicMs()];
-    const isApart = (path: DiskPath) => isSyncedApart(db, disk, bucket.genesis.cid, path);
-    const walked = await walk(disk, this.#rules.now, db, most, isApart);
+    const walked = await walk(disk, this.#rules.now, db, most, (...at) => isSyncedApart(this.#context, ...at));
     if (!this.#isDryRun) await this.#stillThere();
     const matching = db.reading(() => match(db, walked, this.#rules, walked.isCut));
     return { walked, matching, lookedNs, beganMs };

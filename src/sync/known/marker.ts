@@ -6,10 +6,11 @@ import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { type ErrorCode, SynclineError } from "../../base/errors.ts";
 import type { Random } from "../../base/random.ts";
+import type { Bucket } from "../../bucket/bucket.ts";
 import { failedWith, isSystemError } from "../../base/system-errors.ts";
 import type { SyncDatabase } from "./database.ts";
-import type { DiskPath, SyncDisk } from "../disk/disk.ts";
-import { MARKER_PATH, NEW_PATH, newPath, OWN_FOLDER_PATH, PARKED_PATH, pathText } from "../disk/paths.ts";
+import type { DiskPath, ListedEntry, SyncDisk } from "../disk/disk.ts";
+import { MARKER_PATH, NEW_PATH, newPath, OWN_FOLDER, OWN_FOLDER_PATH, PARKED_PATH, pathText } from "../disk/paths.ts";
 
 interface Marker {
   /** The bucket's genesis. */
@@ -87,22 +88,28 @@ export async function claimFolder(
 
 /**
  * Whether this directory is synced with the same bucket as a folder of its own. If it were synced as part of this folder too,
- * each would copy the other's files into ever deeper subfolders. Ordinary directories are: a copy of this folder with its
- * marker, and a directory whose marker cannot be read.
+ * each would copy the other's files into ever deeper subfolders. A copy of this folder with its marker is an ordinary
+ * directory. Undefined: the marker cannot be read.
  */
 export async function isSyncedApart(
-  db: SyncDatabase,
-  disk: SyncDisk,
-  bucket: string,
+  { db, disk, bucket }: MarkedContext,
   path: DiskPath,
-): Promise<boolean> {
+  entries: readonly Pick<ListedEntry, "name">[],
+): Promise<boolean | undefined> {
+  if (!entries.some(({ name }) => name === OWN_FOLDER)) return false;
   try {
     const marker = await readMarker(disk, path);
-    return marker?.bucket === bucket && marker.folder !== db.fact("folder");
+    return marker?.bucket === bucket.genesis.cid && marker.folder !== db.fact("folder");
   } catch (error) {
     if (!isSystemError(error)) throw error;
-    return false;
+    return undefined;
   }
+}
+
+interface MarkedContext {
+  readonly db: SyncDatabase;
+  readonly disk: SyncDisk;
+  readonly bucket: { readonly genesis: Pick<Bucket["genesis"], "cid"> };
 }
 
 /** Creates the folders for files in transit, in case someone removed them. */

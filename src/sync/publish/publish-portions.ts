@@ -6,13 +6,14 @@ import type { NodeStore } from "../../tree/node-store.ts";
 import { noteFilesBefore } from "../deletion-limit.ts";
 import type { DiskPath } from "../disk/disk.ts";
 import { PARKED_ID } from "../disk/paths.ts";
+import { isSyncedApart } from "../known/marker.ts";
 import type { PassProgress } from "../pass-result.ts";
 import { countNew } from "../scan/count-new.ts";
 import type { LocalChanges } from "../scan/local-changes.ts";
 import type { Matching } from "../scan/matching.ts";
 import type { Looked } from "../scan/missed.ts";
 import { Portions } from "../scan/portion.ts";
-import type { Most } from "../scan/walk.ts";
+import type { IsApart, Most } from "../scan/walk.ts";
 import { publishScan, type ScanContext } from "./publish-scan.ts";
 
 export interface PortionsContext extends ScanContext {
@@ -45,7 +46,8 @@ export async function publishPortions(context: PortionsContext, nodes: NodeStore
   // A parked object would otherwise wait for all portions.
   if (db.children(PARKED_ID).length > 0) return sent;
   const policy = await bucket.policy((await bucket.head()).commit);
-  const portions = new Portions({ disk, rules, db, limits, units: new UnitRules(policy.units) });
+  const isApart: IsApart = (...at) => isSyncedApart(context, ...at);
+  const portions = new Portions({ disk, rules, db, limits, units: new UnitRules(policy.units), isApart });
   portions.leaveOut(context.unstable);
   let [told, lates, count] = [0, 0, 0];
   for (let isFirst = true; ; isFirst = false) {
@@ -53,7 +55,7 @@ export async function publishPortions(context: PortionsContext, nodes: NodeStore
     const [lookedNs, beganMs] = [clock.nowNs(), clock.monotonicMs()];
     const portion = await portions.next();
     if (isFirst && portion.isLast) return sent;
-    if (isFirst) await tellAll(context);
+    if (isFirst) await tellAll(context, isApart);
     noteFilesBefore(db, policy.guard);
     await context.stillThere();
     told += portion.matching.objects.length;
@@ -84,9 +86,9 @@ export async function publishPortions(context: PortionsContext, nodes: NodeStore
 }
 
 /** Reports the total of all portions. */
-async function tellAll({ db, disk, rules, progress }: PortionsContext): Promise<void> {
+async function tellAll({ db, disk, rules, progress }: PortionsContext, isApart: IsApart): Promise<void> {
   // Counting reads the whole folder.
-  if (progress?.sending !== undefined) progress.sending(await countNew(disk, rules, db));
+  if (progress?.sending !== undefined) progress.sending(await countNew(disk, rules, db, isApart));
 }
 
 function newPaths({ objects }: Matching): DiskPath[] {

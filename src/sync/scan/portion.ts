@@ -23,7 +23,7 @@ import type { LocalObject, Matching } from "./matching.ts";
 import { PortionRoom } from "./portion-room.ts";
 import { tooLarge } from "./too-large.ts";
 import { familyOf, unitPathsOf } from "./unit-paths.ts";
-import { foundAs, isMount, NOT_LISTED, NO_CHILDREN, type Found, type Most } from "./walk.ts";
+import { foundAs, isMount, NOT_LISTED, NO_CHILDREN, type Found, type IsApart, type Most } from "./walk.ts";
 
 export const WHOLE_PORTION: Most = { things: SYNC_PORTION_THINGS, bytes: SYNC_PORTION_BYTES };
 
@@ -44,6 +44,7 @@ export interface PortionSource {
   readonly limits: Most;
   /** Groups that go together: a repository, a database with its log. */
   readonly units: UnitRules;
+  readonly isApart: IsApart;
 }
 
 export class Portions {
@@ -163,6 +164,7 @@ class Finder implements Matching {
       if (failedWith(error, ...NOT_LISTED)) return true;
       throw error;
     }
+    if ((await this.#source.isApart(path, entries)) !== false) return true;
     const isNew = id === undefined;
     const isUnit = isNew && this.#source.units.isTree(name);
     if (isUnit && !isWhole && !(await this.#isAllNew(path, stat, entries))) return true;
@@ -236,7 +238,9 @@ class Finder implements Matching {
       if (this.#isKnown(entry.stat) || isMount(entry.stat, stat)) return false;
       if (!isDirectory) continue;
       try {
-        if (!(await this.#isAllNew(below, entry.stat, await this.#source.disk.list(below)))) return false;
+        const inside = await this.#source.disk.list(below);
+        if ((await this.#source.isApart(below, inside)) !== false) return false;
+        if (!(await this.#isAllNew(below, entry.stat, inside))) return false;
       } catch (error) {
         if (failedWith(error, ...NOT_LISTED)) return false;
         throw error;

@@ -14,7 +14,6 @@ import {
   type ListedEntry,
   type SyncDisk,
 } from "../disk/disk.ts";
-import { OWN_FOLDER } from "../disk/paths.ts";
 import type { IgnoreRules } from "./ignore-rules.ts";
 import { FEW } from "./entries-of-object.ts";
 import { tooLarge } from "./too-large.ts";
@@ -74,10 +73,10 @@ export interface Most {
 
 const ANY: Most = { things: Infinity, bytes: Infinity };
 
-/** Whether a directory that has a marker of its own is left out. */
-export type IsApart = (path: DiskPath) => Promise<boolean>;
+/** Whether a directory is synced by itself, and so left out. Undefined: that cannot be told now. */
+export type IsApart = (path: DiskPath, entries: readonly ListedEntry[]) => Promise<boolean | undefined>;
 
-const NONE_APART: IsApart = async () => false;
+export const NONE_APART: IsApart = async () => false;
 
 /**
  * Lists everything unless `before` is given. Throws what listing the root does. Other directories that cannot be read, or
@@ -304,8 +303,9 @@ class Walker {
       if (!failedWith(error, "EACCES", "EPERM")) this.outOfReach.push(named.path);
       return foundAs(named, NO_CHILDREN, true);
     }
-    if (entries.some(({ name }) => name === OWN_FOLDER) && (await this.#isApart(named.path))) {
-      this.apart.push(named.path);
+    const isApart = await this.#isApart(named.path, entries);
+    if (isApart !== false) {
+      (isApart === true ? this.apart : this.unreadable).push(named.path);
       this.outOfReach.push(named.path);
       return foundAs(named, NO_CHILDREN, true);
     }

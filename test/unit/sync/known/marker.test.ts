@@ -47,17 +47,57 @@ describe("a directory that is synced with the same bucket itself", () => {
   });
 });
 
-test("a directory whose marker cannot be read is synced", async () => {
+/** Reading what is in a directory's `.syncline` fails. */
+function refuseMarker({ disk }: SyncedFolder, directory: string, code: string): Disposable {
+  const { read } = disk;
+  disk.read = async (at) => {
+    if (at[0] === directory && at[1] === ".syncline") throw Object.assign(new Error(code), { code });
+    return read.call(disk, at);
+  };
+  return { [Symbol.dispose]: () => void (disk.read = read) };
+}
+
+test.each(["EACCES", "EIO"])(
+  "a directory whose marker cannot be read (%s) is left out, and nothing in it counts as deleted",
+  async (code) => {
+    const { world, a, genesis } = await withDirectory();
+    const before = await bucketTree(world.bucket);
+    mark(a, "d", genesis, "another");
+    const refused = refuseMarker(a, "d", code);
+    a.disk.write(path("d/new"), "new");
+    a.disk.remove(path("d/2"));
+    expect((await a.sync()).notSynced).toMatchObject({ unreadable: [path("d")], apart: [] });
+    expect(await bucketTree(world.bucket)).toEqual(before);
+    refused[Symbol.dispose]();
+    expect((await a.sync()).notSynced).toMatchObject({ unreadable: [], apart: [path("d")] });
+  },
+);
+
+test.each(["ENOENT", "ENOTDIR"])("a directory whose marker is none (%s) is synced", async (code) => {
   const { world, a, genesis } = await withDirectory();
   mark(a, "d", genesis, "another");
-  const { read } = a.disk;
-  a.disk.read = async (at) => {
-    if (at[0] === "d" && at[1] === ".syncline") throw Object.assign(new Error("EACCES"), { code: "EACCES" });
-    return read.call(a.disk, at);
-  };
+  using _refused = refuseMarker(a, "d", code);
   a.disk.write(path("d/new"), "new");
   await settle(world);
   expect((await bucketTree(world.bucket)).get("d/new")).toBe("new");
+});
+
+test.each([
+  ["is synced by itself", undefined],
+  ["has an unreadable marker", "EACCES"],
+])("in portions, too, a directory that %s is left out, alone and in a new repository", async (_, code) => {
+  const { world, a } = await twoFolders();
+  const { disk } = a;
+  a.portion = { things: 2, bytes: Infinity };
+  for (const each of ["sub", "new", ".git", ".git/sub"]) disk.make(path(each));
+  for (const each of ["sub", ".git/sub"]) mark(a, each, world.bucket.genesis.cid, "another");
+  for (const each of ["sub/f", "new/1", "new/2", "new/3", ".git/f", ".git/sub/f"]) disk.write(path(each), each);
+  using _refused = refuseMarker(a, code === undefined ? "none" : "sub", code ?? "");
+  const told: number[] = [];
+  await a.sync({ progress: { sending: ({ files }) => void told.push(files) } });
+  const whole = [".git", ".git/f", ".git/sub", "new", "new/1", "new/2", "new/3", "sub"];
+  expect([...(await bucketTree(world.bucket)).keys()].sort()).toEqual(whole);
+  expect(told[0]).toBe(4);
 });
 
 test.each([

@@ -5,7 +5,7 @@ import { DEFAULT_POLICY } from "../../../../src/format/commits/policy.ts";
 import { SyncDatabase } from "../../../../src/sync/known/database.ts";
 import { NO_RULES } from "../../../../src/sync/scan/ignore-rules.ts";
 import { Portions } from "../../../../src/sync/scan/portion.ts";
-import { walk, type Most } from "../../../../src/sync/scan/walk.ts";
+import { NONE_APART, walk, type Most } from "../../../../src/sync/scan/walk.ts";
 import { MemorySyncDisk } from "../../../../src/simulate/folder/memory-sync-disk.ts";
 import { byNumber, settled, swapsOf, write } from "../../../support/portions.ts";
 import { bucketTree, killed, path, settledTree, twoFolders, type SyncedFolder } from "../../../support/sync-world.ts";
@@ -17,7 +17,14 @@ describe("the first portion has", () => {
     const disk = new MemorySyncDisk();
     write(disk, files);
     const units = new UnitRules(DEFAULT_POLICY.units);
-    const portions = new Portions({ disk, rules: NO_RULES, db: new SyncDatabase(":memory:"), limits, units });
+    const portions = new Portions({
+      disk,
+      rules: NO_RULES,
+      db: new SyncDatabase(":memory:"),
+      limits,
+      units,
+      isApart: NONE_APART,
+    });
     const { matching, isLast } = await portions.next();
     const told = matching.objects.flatMap(({ found }) => found.map((each) => each.path.join("/")));
     expect(isLast).toBe(Object.keys(files).every((at) => told.includes(at)));
