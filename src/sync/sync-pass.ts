@@ -36,7 +36,7 @@ import { lookUntilCertain, type Looked } from "./scan/missed.ts";
 import { returnParked, showParked } from "./apply/parked.ts";
 import { showRoot } from "./apply/show.ts";
 import { publishPortions, type PortionsSent } from "./publish/publish-portions.ts";
-import { publishScan, dryRunScan, type Published, type Scanned } from "./publish/publish-scan.ts";
+import { publishScan, dryRunScan, type NotSent, type Published, type Scanned } from "./publish/publish-scan.ts";
 import { unstable } from "./pass-failure.ts";
 import { noteExchanged, redo } from "./apply/redo.ts";
 import { clearIncoming } from "./apply/saved-meanwhile.ts";
@@ -82,7 +82,7 @@ class SyncPass {
   constructor(context: PassContext, isDryRun = false) {
     this.#context = context;
     this.#isDryRun = isDryRun;
-    this.#rules = new PassRules(context);
+    this.#rules = new PassRules(context, isDryRun);
     this.#portion = context.portion ?? WHOLE_PORTION;
     this.#again = context.again ?? false;
     this.#nodes = new NodeStore(context.bucket.blocks, { capacityBytes: PUBLISH_NODE_CACHE_BYTES });
@@ -123,9 +123,10 @@ class SyncPass {
       const held = approved ? undefined : mass;
       const scanned = held === undefined && isSure ? all : await this.#keepMissing(all);
       const published = await this.#publish(scanned, approved, attempt < STILL_ATTEMPTS);
-      if (published !== "late" && published !== "again") return this.#show(scanned, published, held);
+      if (typeof published !== "string") return this.#show(scanned, published, held);
       if (attempt === ATTEMPTS) throw unstable();
       if (published === "late") await this.#recover(await this.#head());
+      if (published === "new rules") await this.#rules.readComing(this.#nodes, await this.#head());
     }
   }
 
@@ -232,12 +233,13 @@ class SyncPass {
       {
         ...this.#context,
         sent: this.#context.progress?.sent,
-        rules: this.#rules.now,
+        rules: this.#rules,
         limits: this.#portion,
         unstable: this.#leftOut.paths(),
         stillThere: () => this.#stillThere(),
         changesIn: (looked) => this.#counted(looked),
         late: async () => this.#recover(await this.#head()),
+        readRules: async () => this.#rules.readComing(this.#nodes, await this.#head()),
       },
       this.#nodes,
     );
@@ -248,11 +250,11 @@ class SyncPass {
   }
 
   /** "again": files changed while being read, or could not be read. */
-  async #publish(scanned: Scanned, approved: boolean, mayRepeat: boolean): Promise<Published | "again" | "late"> {
+  async #publish(scanned: Scanned, approved: boolean, mayRepeat: boolean): Promise<Published | NotSent | "again"> {
     this.#context.progress?.sending?.(totalsOf(scanned.local));
-    const context = { ...this.#context, rules: this.#rules.now, sent: this.#context.progress?.sent, approved };
+    const context = { ...this.#context, rules: this.#rules, sent: this.#context.progress?.sent, approved };
     const published = await (this.#isDryRun ? dryRunScan : publishScan)(context, this.#nodes, scanned);
-    if (published === "late" || !("changed" in published)) return published;
+    if (typeof published === "string" || !("changed" in published)) return published;
     this.#leftOut.add(published.unreadable, "cannot be read");
     if (!mayRepeat) this.#leftOut.add(published.changed, "keeps changing");
     return "again";
@@ -267,7 +269,6 @@ class SyncPass {
     const { db, disk, bucket, attention, random, limit, clock, signal, progress, allowDeletes } = this.#context;
     const base = db.base();
     if (base === undefined) return this.#result(scanned, { conflicts, figures, held: missing });
-    const { tree } = base;
     const [rules, units] = [this.#rules.now, this.#units];
     const content = new ChunkCache(bucket.blocks, { capacityBytes: PUBLISH_CHUNK_CACHE_BYTES });
     const { plan, held, applied } = await showRoot(
@@ -288,7 +289,7 @@ class SyncPass {
         wrote: (bytes) => progress?.received?.(bytes),
         applied: (path) => progress?.applied?.(path),
       },
-      { db, nodes: shown, tree, walked: scanned.walked, rules, units, again: this.#again },
+      { db, nodes: shown, tree: base.tree, walked: scanned.walked, rules, units, again: this.#again },
       {
         most: this.#portion.things,
         isDryRun: this.#isDryRun,
@@ -302,7 +303,7 @@ class SyncPass {
     db.setFact("awaited", scanned.awaited);
     if (held === undefined) db.setFact("shown", String(base.seq));
     if (held === undefined && missing === undefined) forgetFilesBefore(db);
-    const hasNewRules = await this.#rules.areOutdated();
+    const hasNewRules = await this.#rules.willChange();
     return this.#result(scanned, { conflicts, figures, plan, applied, hasNewRules, held: missing ?? held });
   }
 

@@ -15,6 +15,8 @@ export type FactKey =
   | "leaving"
   | "rules"
   | "rules source"
+  /** The last pass found that the rules are gone. */
+  | "rules emptied"
   | "exchanged"
   | "shown"
   | "awaited"

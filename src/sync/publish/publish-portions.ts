@@ -27,6 +27,8 @@ export interface PortionsContext extends ScanContext {
   readonly progress?: Pick<PassProgress, "found" | "sending"> | undefined;
   /** An epoch that was given up is now in the bucket. */
   readonly late: () => Promise<void>;
+  /** Reads the rules again. */
+  readonly readRules: () => Promise<void>;
 }
 
 export interface PortionsSent {
@@ -49,7 +51,7 @@ export async function publishPortions(context: PortionsContext, nodes: NodeStore
   const isApart: IsApart = (...at) => isSyncedApart(context, ...at);
   const portions = new Portions({ disk, rules, db, limits, units: new UnitRules(policy.units), isApart });
   portions.leaveOut(context.unstable);
-  let [told, lates, count] = [0, 0, 0];
+  let [told, repeats, count] = [0, 0, 0];
   for (let isFirst = true; ; isFirst = false) {
     signal?.throwIfAborted();
     const [lookedNs, beganMs] = [clock.nowNs(), clock.monotonicMs()];
@@ -62,10 +64,10 @@ export async function publishPortions(context: PortionsContext, nodes: NodeStore
     progress?.found?.(told);
     const local = await context.changesIn({ matching: portion.matching, lookedNs, beganMs });
     const published = await publishScan(context, nodes, { matching: portion.matching, local });
-    if (published === "late") {
+    if (typeof published === "string") {
       // Any more are left to the full scan, which knows when to give up.
-      if (++lates > LATES) return sent;
-      await context.late();
+      if (++repeats > REPEATS) return sent;
+      await (published === "late" ? context.late() : context.readRules());
       continue;
     }
     if ("changed" in published) {
@@ -88,7 +90,7 @@ export async function publishPortions(context: PortionsContext, nodes: NodeStore
 /** Reports the total of all portions. */
 async function tellAll({ db, disk, rules, progress }: PortionsContext, isApart: IsApart): Promise<void> {
   // Counting reads the whole folder.
-  if (progress?.sending !== undefined) progress.sending(await countNew(disk, rules, db, isApart));
+  if (progress?.sending !== undefined) progress.sending(await countNew(disk, rules.now, db, isApart));
 }
 
 function newPaths({ objects }: Matching): DiskPath[] {
@@ -97,5 +99,5 @@ function newPaths({ objects }: Matching): DiskPath[] {
 
 /** Portions per garbage collection: V8 alone lets garbage grow to several times the live data. */
 const COLLECTED_AT_ONCE = 2;
-/** Late epochs are few. */
-const LATES = 8;
+/** Late epochs and new rules are few. */
+const REPEATS = 8;

@@ -14,10 +14,10 @@ import type { SyncDisk } from "../disk/disk.ts";
 import { behindUnits } from "./behind-units.ts";
 import { DryContents } from "./dry-contents.ts";
 import { changeSetOf, nextEpoch, publishLocal, type EpochContext } from "./epoch.ts";
-import type { IgnoreRules } from "../scan/ignore-rules.ts";
 import type { LocalChanges } from "../scan/local-changes.ts";
 import { LocalData } from "../scan/local-content.ts";
 import type { Matching } from "../scan/matching.ts";
+import type { UsedRules } from "../scan/pass-rules.ts";
 import { recordPublished, standOn, type Recorded } from "./record-published.ts";
 import { forgetSent, forgetUnderWay, hasLateCome, mayHaveBeenSent } from "./sent-epochs.ts";
 import { publishFailureOf } from "../pass-failure.ts";
@@ -47,7 +47,7 @@ export interface Published {
 
 export interface ScanContext extends EpochContext {
   readonly disk: SyncDisk;
-  readonly rules: IgnoreRules;
+  readonly rules: UsedRules;
   /** For contents, in bytes per second. */
   readonly limit?: RateLimit | undefined;
   /** Ends waits for the limit. */
@@ -56,6 +56,9 @@ export interface ScanContext extends EpochContext {
   readonly sent?: ((bytes: number, isEnd: boolean) => void) | undefined;
 }
 
+/** Why nothing was published: an epoch that was given up is now in the bucket, or the scan used outdated ignore rules. */
+export type NotSent = "late" | "new rules";
+
 /** Why nothing was published: files that changed while being read, and files that cannot be read. */
 export interface NotRead {
   readonly changed: readonly Found[];
@@ -63,16 +66,17 @@ export interface NotRead {
 }
 
 /**
- * Publishes nothing in two cases: answers the files that could not be read as they were, or "late" if an epoch that was
- * given up is now in the bucket. Throws as `publishFailureOf`.
+ * Publishes nothing if files could not be read as they were, or as `NotSent` says. Throws as `publishFailureOf`, and
+ * `precondition_failed` if the rules cannot be read.
  */
 export async function publishScan(
   context: ScanContext,
   nodes: NodeStore,
   scanned: Sent,
-): Promise<Published | NotRead | "late"> {
+): Promise<Published | NotRead | NotSent> {
   const { matching, local } = scanned;
   const { db, disk, limit, signal, sent } = context;
+  if (await context.rules.areOutdated()) return "new rules";
   const sealed = await epochOf(context, nodes, scanned);
   if (sealed === undefined) return adopt(context, nodes, scanned);
   const { changes, beside } = sealed;
@@ -169,7 +173,7 @@ async function epochOf(context: ScanContext, nodes: NodeStore, { matching, local
   if (local.changes.length === 0) return undefined;
   const { commit } = await bucket.head();
   const known = await bucket.heads.epochOf(commit.body, writer.device.writer);
-  const behind = await behindUnits(context, nodes, matching, local);
+  const behind = await behindUnits({ ...context, rules: context.rules.now }, nodes, matching, local);
   const changes = changeSetOf(db, local, behind, nextEpoch(db, known));
   return changes && { changes, beside: new Map([...besideOf(local), ...behind.files]) };
 }

@@ -15,6 +15,7 @@ import { IGNORE_FILE, OWN_FOLDER, pathText } from "../disk/paths.ts";
 export interface IgnoreRules {
   /** Digest of the rules' text, to detect changes. */
   readonly digest: string;
+  readonly text: string;
   /** `rulesFrom` makes the same rules of it, in a later pass. */
   readonly source: string;
   /** Only the folder's own directory is ignored. */
@@ -81,12 +82,16 @@ export function requireFile(type: FileType, where: "folder" | "bucket"): void {
  * time. Throws `precondition_failed` for rules that are not text, or too long to match.
  */
 export async function parseRules(text: string, hidden: readonly DiskPath[] = []): Promise<IgnoreRules> {
-  const isEmpty = text.split(/\r?\n/).every((line) => line.trim() === "" || line.startsWith("#"));
-  if (isEmpty) return rulesOf(text, undefined, hidden);
+  if (isBlank(text)) return rulesOf(text, undefined, hidden);
   check(text);
   const { default: ignore } = await import("ignore");
   // Names that differ in case are different here, as in a bucket.
   return rulesOf(text, ignore({ ignorecase: false, allowRelativePaths: true }).add(text), hidden);
+}
+
+/** Whether the text has no rules. */
+export function isBlank(text: string): boolean {
+  return text.split(/\r?\n/).every((line) => line.trim() === "" || line.startsWith("#"));
 }
 
 /** The longest path (Linux: PATH_MAX), and far more rules than anybody writes. Rules become regular expressions. */
@@ -118,6 +123,7 @@ function rulesOf(
   const whole = [text, ...hidden.map(pathText)].join("\0");
   return {
     digest: Buffer.from(blake3(Buffer.from(whole, "utf8"))).toString("hex", 0, 16),
+    text,
     source: JSON.stringify({ text, hidden: hidden.map((path) => path.join("/")) }),
     isEmpty: rules === undefined && hidden.length === 0,
     ignores(path, isDirectory) {

@@ -18,7 +18,7 @@ import type { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
 import type { Look, SyncDatabase } from "../known/database.ts";
 import type { Entry } from "../known/entry.ts";
 import { isSameInode } from "../known/seen.ts";
-import type { IgnoreRules } from "./ignore-rules.ts";
+import type { ScanRules } from "./match.ts";
 import type { LocalObject, Matching } from "./matching.ts";
 import { PortionRoom } from "./portion-room.ts";
 import { tooLarge } from "./too-large.ts";
@@ -38,7 +38,7 @@ export interface Portion {
 
 export interface PortionSource {
   readonly disk: SyncDisk;
-  readonly rules: IgnoreRules;
+  readonly rules: Pick<ScanRules, "now">;
   readonly db: SyncDatabase;
   /** What fills a portion. */
   readonly limits: Most;
@@ -212,7 +212,7 @@ class Finder implements Matching {
     const isDirectory = stat.type === "directory";
     const here = path.concat(name);
     if (this.#passed.size > 0 && this.#passed.has(textOf(here))) return true;
-    if (isMount(stat, above) || this.#source.rules.ignores(here, isDirectory)) return true;
+    if (isMount(stat, above) || this.#source.rules.now.ignores(here, isDirectory)) return true;
     const look = looks.get(name);
     if (look === undefined) return this.#isKnown(stat);
     if (!isDirectory || !look.isDirectory || !isSameInode(look.seen, stat)) return true;

@@ -129,7 +129,7 @@ test("a log does not come back beside a database that went on without it", async
 
 test("a file that moves while its rule goes and the walk misses it keeps its identity", async () => {
   const { a, bucket } = await ignoredArchive();
-  a.disk.remove(RULES);
+  a.disk.write(RULES, "another\n");
   const { list } = a.disk;
   let hasMoved = false;
   a.disk.list = async (at) => {
@@ -151,7 +151,7 @@ test("a deletion goes through after a pass in which the rule went and files kept
   for (let each = 1; each <= 5; each++) a.disk.write(path(`busy/${each}`), `${each}`);
   await settle(world);
   a.disk.remove(path("archive/2"));
-  a.disk.remove(RULES);
+  a.disk.write(RULES, "another\n");
   let walks = 0;
   {
     using _ = afterListing(a, "busy", () => {
@@ -169,7 +169,7 @@ test("what stays in the bucket does not count as waiting while the bucket is out
   const { world, a } = await ignoredArchive();
   a.disk.remove(path("archive/1"));
   await a.sync();
-  a.disk.remove(RULES);
+  a.disk.write(RULES, "another\n");
   a.disk.tick(3_000_000_000n);
   const counted: number[] = [];
   const waiting = ({ files }: { readonly files: number }) => void counted.push(files);

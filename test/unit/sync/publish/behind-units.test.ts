@@ -25,7 +25,7 @@ async function withOldIgnored() {
 
 test("a copy of a repository has what the folder showed, also what was ignored until now", async () => {
   const { world, b } = await withOldIgnored();
-  b.disk.remove(RULES);
+  b.disk.write(RULES, "another\n");
   const { repositories } = sorted(Object.fromEntries(await settledTree(world)));
   expect(repositories).toEqual(inOrder([{ head: "a" }, { head: "b", new: "b", old: "base" }]));
 });

@@ -19,7 +19,7 @@ describe("the first portion has", () => {
     const units = new UnitRules(DEFAULT_POLICY.units);
     const portions = new Portions({
       disk,
-      rules: NO_RULES,
+      rules: { now: NO_RULES },
       db: new SyncDatabase(":memory:"),
       limits,
       units,
