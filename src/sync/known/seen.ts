@@ -69,11 +69,21 @@ const COARSE_NS = 2_500_000_000n;
 const SECOND_NS = 1_000_000_000n;
 
 /** A write sets mtime and ctime to the same time, so it stays unseen only if both are still current. */
-function isHasty({ mtimeNs, ctimeNs }: DiskStat, nowNs: bigint): boolean {
-  const isCoarse = mtimeNs % SECOND_NS === 0n && ctimeNs % SECOND_NS === 0n;
-  const tickNs = isCoarse ? COARSE_NS : TICK_NS;
+function isHasty(stat: DiskStat, nowNs: bigint): boolean {
+  const { mtimeNs, ctimeNs } = stat;
+  const tickNs = tickOf(stat);
   const apartNs = mtimeNs > ctimeNs ? mtimeNs - ctimeNs : ctimeNs - mtimeNs;
   return nowNs - ctimeNs < tickNs && apartNs < tickNs;
+}
+
+/** Whether names in a directory can change after `nowNs` without a change of its times. */
+export function mayKeepTimes(directory: DiskStat, nowNs: bigint): boolean {
+  const { mtimeNs, ctimeNs } = directory;
+  return nowNs - (mtimeNs > ctimeNs ? mtimeNs : ctimeNs) < tickOf(directory);
+}
+
+function tickOf({ mtimeNs, ctimeNs }: DiskStat): bigint {
+  return mtimeNs % SECOND_NS === 0n && ctimeNs % SECOND_NS === 0n ? COARSE_NS : TICK_NS;
 }
 
 /** Fixed width: the database does not need to know the content. */

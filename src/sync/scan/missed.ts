@@ -10,7 +10,7 @@ import { hasStat, type DiskPath, type DiskStat, type SyncDisk } from "../disk/di
 import type { SyncDatabase } from "../known/database.ts";
 import type { Entry } from "../known/entry.ts";
 import { pathInFolder } from "../known/path-in-folder.ts";
-import { isSameInode } from "../known/seen.ts";
+import { isSameInode, mayKeepTimes } from "../known/seen.ts";
 import { PARKED_ID, PARKED_PATH } from "../disk/paths.ts";
 import type { Matching } from "./matching.ts";
 import { lookBelow, NOT_LISTED, within, type Found, type Walked } from "./walk.ts";
@@ -50,7 +50,7 @@ export async function lookUntilCertain(
     const missed = missedBy(looked.matching);
     misses = new Map(missed.map(placeText).map((place) => [place, (misses.get(place) ?? 0) + 1]));
     let unsure = missed.filter((entry) => (misses.get(placeText(entry)) ?? 0) < MISSES);
-    if (unsure.length > 0 && !(await hasChanged(disk, looked.walked))) unsure = [];
+    if (unsure.length > 0 && !(await hasChanged(disk, looked))) unsure = [];
     const seenTwice = await seenTwiceBy(db, disk, looked.matching);
     if (walks === WALKS || unsure.length + seenTwice.length === 0) {
       const parked = await parkedAmong(disk, missed);
@@ -132,10 +132,11 @@ function seenElsewhere(db: SyncDatabase, matching: Matching, found: Found): { fo
   return path === undefined ? [] : [{ found, path }];
 }
 
-/** Whether names in a directory changed since the walk looked at it. */
-async function hasChanged(disk: SyncDisk, { root }: Walked): Promise<boolean> {
-  for (const { path, stat } of within(root)) {
+/** Whether names in a directory may have changed since the walk looked at it. */
+async function hasChanged(disk: SyncDisk, { walked, lookedNs }: Looked): Promise<boolean> {
+  for (const { path, stat } of within(walked.root)) {
     if (stat.type !== "directory") continue;
+    if (mayKeepTimes(stat, lookedNs)) return true;
     const now = await disk.look(path).catch(() => undefined);
     if (now === undefined || !looksSame(stat, now)) return true;
   }

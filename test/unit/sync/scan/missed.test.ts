@@ -1,5 +1,6 @@
 /** Files that move while a scan looks at their directories. */
 import { expect, test } from "vitest";
+import { hurriedClock } from "../../../support/test-bucket.ts";
 import {
   afterListing,
   bucketTree,
@@ -131,4 +132,37 @@ test("a file that moves during each of several scans keeps its old name until th
   moving[Symbol.dispose]();
   const whole = await settledTree(world);
   expect([whole.get("z/3"), whole.get("a/3")]).toEqual(["of b", undefined]);
+});
+
+test.each([
+  ["2 s", 2_000_000_000n],
+  ["1 s", 1_000_000_000n],
+  ["4 ms", 4_000_000n],
+])("a move during a scan is no deletion if the disk's times have a resolution of %s", async (_, step) => {
+  const { world, a } = await settled();
+  a.disk.write(path("z/1"), "z/1");
+  await settle(world);
+  const exact = a.disk.nowNs.bind(a.disk);
+  a.disk.nowNs = () => exact() - (exact() % step);
+  a.disk.tick(step - (exact() % step) + 1_000_000n);
+  a.disk.move(path("z/1"), path("a/1"));
+  let isMoved = false;
+  using _moving = afterListing(a, "a", () => {
+    if (!isMoved) a.disk.move(path("z/f"), path("a/f"));
+    isMoved = true;
+  });
+  const pass = await a.sync({ clock: { ...hurriedClock, nowNs: exact } });
+  expect(actionsOf(pass)).not.toContainEqual(["deleted", undefined]);
+  expect((await settledTree(world)).get("a/f")).toBe("z/f");
+});
+
+test.each([0n, 5_000_000_000n])("a deletion %s ns before a scan is published by that pass", async (before) => {
+  const { world, a } = await settled();
+  a.disk.remove(path("z/f"));
+  a.disk.tick(before);
+  let walks = 0;
+  using _counted = afterListing(a, "", () => void walks++);
+  expect(actionsOf(await a.sync())).toEqual([["deleted", undefined]]);
+  expect((await bucketTree(world.bucket)).has("z/f")).toBe(false);
+  expect(walks).toBe(before === 0n ? 3 : 1);
 });
