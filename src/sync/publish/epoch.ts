@@ -89,11 +89,10 @@ function pathTexts(): (found: Found) => readonly string[] {
 
 function sealedOf({ epoch, reference }: ChangeSet, local: LocalChanges): Sealed {
   const pathOf = pathTexts();
-  const there = local.observed.map(({ found, seen }) => ({
-    path: pathOf(found),
-    type: found.stat.type,
-    seen: seenAsText(seen),
-  }));
+  const changed = new Set(local.changes.map(({ object }) => object));
+  const there = local.observed.flatMap(({ object, found, seen }) => {
+    return changed.has(object) ? [{ path: pathOf(found), type: found.stat.type, seen: seenAsText(seen) }] : [];
+  });
   const gone = local.changes.flatMap(({ object, action }) => {
     return action === "deleted" && object.id !== undefined ? [object.id] : [];
   });
