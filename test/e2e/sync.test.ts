@@ -1,4 +1,5 @@
 /** `syncline sync` as people run it: once, as a dry run, and under watch. */
+import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import {
   existsSync,
@@ -199,3 +200,24 @@ test(
     for (const folder of [a, b]) expect(space.json("unmount", folder)).toMatchObject({ drained: true });
   },
 );
+
+test.runIf(process.platform === "linux")("a path longer than the system takes is left out, and the rest syncs", () => {
+  const [deep, url, here] = [space.at("deep"), space.url("deep-bucket"), process.cwd()];
+  space.do("init", url);
+  mkdirSync(deep);
+  writeFileSync(`${deep}/f`, "text");
+  try {
+    process.chdir(deep);
+    for (let level = 0; level < 45; level++) {
+      mkdirSync("d".repeat(100));
+      process.chdir("d".repeat(100));
+    }
+  } finally {
+    process.chdir(here);
+  }
+  const { status, out } = space.run(["sync", url, deep, "--once", "--json"]);
+  execFileSync("rm", ["-r", deep]);
+  expect(status).toBe(3);
+  expect(JSON.parse(out)).toMatchObject({ left: [{ why: "cannot be read" }] });
+  expect(space.do("cat", `${url}/f`)).toBe("text");
+});

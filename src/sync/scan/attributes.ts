@@ -1,9 +1,11 @@
 /** Makes a file's attributes for the bucket from what the disk shows. */
 import type { FileRecord, Xattrs } from "../../format/files/record.ts";
 import { newRecord, NO_XATTRS } from "../../format/files/record.ts";
+import { unless } from "../../base/unless.ts";
 import type { DiskPath, DiskStat, SyncDisk } from "../disk/disk.ts";
 import { changedMode, usualMode } from "../disk/windows-modes.ts";
 import type { Seen } from "../known/seen.ts";
+import { isUnreadable } from "./local-content.ts";
 
 /** Which of the disk's attributes count. */
 export interface Attention {
@@ -44,7 +46,10 @@ export async function statWithoutList(
   seen: Seen | undefined,
 ): Promise<DiskStat> {
   const isAsSeen = seen !== undefined && ((stat.mode ^ seen.mode) & 0o070) === 0;
-  const rights = isAsSeen || stat.type === "symlink" ? undefined : await disk.groupRights?.(path);
+  // A directory whose path is too long, for instance, is reported once it is listed.
+  const mayFail = (error: unknown) => stat.type === "directory" && isUnreadable(error);
+  const rights =
+    isAsSeen || stat.type === "symlink" ? undefined : await unless(mayFail, async () => disk.groupRights?.(path));
   return rights === undefined ? stat : { ...stat, mode: (stat.mode & ~0o070) | (rights << 3) };
 }
 
