@@ -77,7 +77,7 @@ class SyncPass {
   readonly #rules: PassRules;
   #policy = DEFAULT_POLICY;
   #units = new UnitRules(DEFAULT_POLICY.units);
-  #again: boolean;
+  readonly #again: boolean;
 
   constructor(context: PassContext, isDryRun = false) {
     this.#context = context;
@@ -105,7 +105,6 @@ class SyncPass {
     await this.#rules.read();
     const head = await this.#head();
     await this.#rules.readComing(this.#nodes, head);
-    this.#again ||= this.#rules.haveChanged;
     await standOnFirst(db, this.#nodes, head);
     this.#policy = await bucket.policy(head);
     this.#units = new UnitRules(this.#policy.units);
@@ -269,7 +268,7 @@ class SyncPass {
     const { db, disk, bucket, attention, random, limit, clock, signal, progress, allowDeletes } = this.#context;
     const base = db.base();
     if (base === undefined) return this.#result(scanned, { conflicts, figures, held: missing });
-    const [rules, units] = [this.#rules.now, this.#units];
+    const [rules, units, again] = [this.#rules.now, this.#units, this.#again || this.#rules.haveChanged];
     const content = new ChunkCache(bucket.blocks, { capacityBytes: PUBLISH_CHUNK_CACHE_BYTES });
     const { plan, held, applied } = await showRoot(
       {
@@ -289,7 +288,7 @@ class SyncPass {
         wrote: (bytes) => progress?.received?.(bytes),
         applied: (path) => progress?.applied?.(path),
       },
-      { db, nodes: shown, tree: base.tree, walked: scanned.walked, rules, units, again: this.#again },
+      { db, nodes: shown, tree: base.tree, walked: scanned.walked, rules, units, again },
       {
         most: this.#portion.things,
         isDryRun: this.#isDryRun,

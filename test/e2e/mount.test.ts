@@ -563,6 +563,20 @@ time.sleep(600)`;
       space.do("unmount", dir);
     });
 
+    test("in the background, a file of the command line may be one that its caller has open", () => {
+      const [key, passphrase] = [space.at("key.json"), space.at("passphrase")];
+      writeFileSync(passphrase, "correct horse\n");
+      space.do("key", "new", "--key", key, "--passphrase-file", passphrase);
+      space.do("init", space.url("own-bucket"), "--key", key, "--passphrase-file", passphrase);
+      const open = openSync(passphrase, "r");
+      const stdio = Array.from({ length: 21 }, (_, index) => (index === 20 ? open : index < 3 ? "pipe" : "ignore"));
+      const key20 = ["--key", key, "--passphrase-file", "/dev/fd/20"];
+      const { status, err } = space.run(["mount", space.url("own-bucket"), dir, "--background", ...key20], { stdio });
+      closeSync(open);
+      expect({ status, err }).toMatchObject({ status: 0 });
+      space.do("unmount", dir);
+    });
+
     test("a killed agent is replaced, even if it was started in the directory that it mounts", async () => {
       const started = space.run(["mount", url, ".", "--background", "--json"], { cwd: dir });
       const { pid } = JSON.parse(started.out) as { pid: number };

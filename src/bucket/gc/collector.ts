@@ -193,7 +193,8 @@ class Collection implements AsyncDisposable {
       if (swapped === undefined) {
         if (gcEpoch !== this.#gcEpoch) throw overtaken();
         const plan = await this.#planner.plan(base, inventory, claims, nowMs);
-        if (this.#options.acceptsLostRoots !== true) await this.#lostRoots.refuse(base.commit, plan.unmapped);
+        if (plan.isWorth && this.#options.acceptsLostRoots !== true)
+          await this.#lostRoots.refuse(base.commit, plan.unmapped);
         if (dryRun || !plan.isWorth) return { plan, passedOver, more: false };
         this.#options.onStep?.("repacking the live blocks of packs to drop");
         sent.push(plan);

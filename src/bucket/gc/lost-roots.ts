@@ -6,7 +6,7 @@
  * parent that is not there was a root once. If one root only was lost, its commit looks like one whose swap was never sent.
  */
 import { mapConcurrent } from "../../base/concurrency.ts";
-import { SynclineError, unlessDamaged } from "../../base/errors.ts";
+import { hasCode, SynclineError, unlessDamaged } from "../../base/errors.ts";
 import type { Lamport, PackName } from "../../base/ids.ts";
 import { COMMIT_TAIL_BYTES, STORE_CONCURRENCY } from "../../base/limits.ts";
 import { unless } from "../../base/unless.ts";
@@ -34,7 +34,10 @@ export class LostRoots {
     this.#nodes = new NodeStore(bucket.blocks, { capacityBytes: HISTORY_CACHE_BYTES });
   }
 
-  /** `unmapped`: objects that are to go. Throws `root_rolled_back` if one is a commit that followed a lost root. */
+  /**
+   * Throws `root_rolled_back` if one of these objects is a commit that followed a lost root: it may stay for now, but much of
+   * what it needs would go. Throws `feature_unknown` for a commit that only a newer version can read.
+   */
   async refuse(head: PlacedCommit, unmapped: readonly PackName[]): Promise<void> {
     const unknown = unmapped.filter((name) => name.startsWith(COMMIT_FOLDER) && !this.#harmless.has(name));
     await mapConcurrent(unknown, STORE_CONCURRENCY, async (name) => {
@@ -53,14 +56,16 @@ export class LostRoots {
       return row && (await this.#store.getRanges(name, [row]))[0];
     });
     if (bytes === undefined || !matchesCid(cid, bytes)) return undefined;
-    const commit = await unless(isWrongCommit, async () => decodeCommit(bytes));
+    const isNone = (error: unknown) => isWrongCommit(error) && !hasCode(error, "feature_unknown");
+    const commit = await unless(isNone, async () => decodeCommit(bytes));
     return commit?.body.genesis === this.#bucket.genesis.cid ? commit : undefined;
   }
 
   async #followsLost(head: PlacedCommit, { body: { parent, seq } }: Commit): Promise<boolean> {
     if (parent === undefined) return false;
     const before = { cid: parent, seq: (seq - 1) as Lamport };
-    return (await descends(this.#bucket, head, before, this.#nodes)) === "no";
+    // Where the history is damaged, nothing tells.
+    return (await unless(isWrongCommit, () => descends(this.#bucket, head, before, this.#nodes))) === "no";
   }
 }
 

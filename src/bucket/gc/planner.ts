@@ -39,7 +39,7 @@ export interface Plan {
   readonly added: readonly LoosePack[];
   /** Packs that go in this pass. */
   readonly victims: readonly PackState[];
-  /** Packs that go, in any pass, and that the root does not map. */
+  /** Packs that the root does not map, also those that do not go yet. */
   readonly unmapped: readonly PackName[];
   readonly held: Held;
   /** For this pass and those that follow it. */
@@ -125,7 +125,7 @@ export class Planner {
       live,
       added: [],
       victims: all.slice(0, DROPPED_AT_ONCE),
-      unmapped: all.flatMap(({ name }) => (mapped.has(name) ? [] : [name])),
+      unmapped: [...inventory.packs.keys()].filter((name) => !mapped.has(name)),
       held: this.#agedMarks.heldBy(history.kept, live),
       estimate,
       isWorth: estimate.freed.bytes - estimate.written.bytes > leastGainBytes,

@@ -33,8 +33,9 @@ export async function runBehind(
   const env = { ...runtime.env, ...key };
   Reflect.deleteProperty(env, envName("background"));
   const own = process.argv.slice(2).filter((argument) => argument !== "--background");
-  // What the caller has open, such as a lock or a pipe, must not stay open as long as the agent.
-  loadProcessAddon().keepAllFromChildren?.();
+  // What the caller has open, such as a lock or a pipe, must not stay open as long as the agent, unless an option names it.
+  const isNamed = [...own, ...Object.values(env)].some((text) => OPEN_FILE.test(text ?? ""));
+  if (!isNamed) loadProcessAddon().keepAllFromChildren?.();
   const log = openSync(logPath, "a", 0o600);
   const child = spawn(process.execPath, [...NODE_FLAGS, process.argv[1] ?? "", ...own], {
     // Under an automount, only processes of the caller's group reach the directory until something is mounted there (autofs(5)).
@@ -95,6 +96,9 @@ function tell(word: Word): void {
   // The command may end at any moment.
   process.send?.(word, undefined, undefined, () => {});
 }
+
+/** As in --passphrase-file <(pass show bucket). */
+const OPEN_FILE = /\/(dev|proc\/\w+)\/fd\/\d/;
 
 function endedEarly(status: number | null, logPath: string): LastWord {
   const message = `The agent exited with status ${status} before it was ready.`;

@@ -149,7 +149,7 @@ export class PackCache {
   /** Some of the unread packs that are due for another try. */
   unread(nowMs: number): CachedPack[] {
     const sql = `${UNREAD_PACKS}
-      WHERE abs(? - tried_ms) > ${RETRY_MS} ORDER BY tried_ms LIMIT ${RETRIED_PACKS}`;
+      WHERE abs(? - tried_ms) > ${RETRY_MS} ORDER BY state, tried_ms LIMIT ${RETRIED_PACKS}`;
     return this.#prepare<[number], CachedPack>(sql).all(nowMs);
   }
 

@@ -121,7 +121,7 @@ class Indexes {
     const files = smallFilesOf(this.#storage);
     const there = new Set(files.map((file) => file.epoch));
     // Their epochs are published.
-    for (const each of this.#indexes.keys()) if (!there.has(each)) this.#indexes.delete(each);
+    for (const [each, index] of this.#indexes) if (!there.has(each) && !index.isEmpty) this.#indexes.delete(each);
     const names = files.filter((file) => file.epoch === epoch).map(({ name }) => name);
     const index = indexOf(this.#storage, names);
     this.#indexes.set(epoch, index);

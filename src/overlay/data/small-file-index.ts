@@ -12,6 +12,10 @@ export class SmallFileIndex {
   #count = 0;
   readonly #parts: string[] = [];
 
+  get isEmpty(): boolean {
+    return this.#rows.size + this.#several.size === 0;
+  }
+
   /** Undefined: the file's bytes are stored elsewhere. */
   pieces(ino: Ino): readonly Piece[] | undefined {
     const row = this.#rows.get(ino);

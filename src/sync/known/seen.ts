@@ -79,7 +79,8 @@ function isHasty(stat: DiskStat, nowNs: bigint): boolean {
 /** Whether names in a directory can change after `nowNs` without a change of its times. */
 export function mayKeepTimes(directory: DiskStat, nowNs: bigint): boolean {
   const { mtimeNs, ctimeNs } = directory;
-  return nowNs - (mtimeNs > ctimeNs ? mtimeNs : ctimeNs) < tickOf(directory);
+  // A change of names sets both to the present.
+  return nowNs - (mtimeNs < ctimeNs ? mtimeNs : ctimeNs) < tickOf(directory);
 }
 
 function tickOf({ mtimeNs, ctimeNs }: DiskStat): bigint {

@@ -31,6 +31,8 @@ export interface UsedRules {
 export class PassRules implements ScanRules, UsedRules {
   now: IgnoreRules = NO_RULES;
   last: IgnoreRules = NO_RULES;
+  /** Whether a scan before this pass, or in it, had other rules. */
+  haveChanged = false;
   readonly #context: RulesContext;
   /** The bucket's rules, while the folder has not received any. */
   #coming = "";
@@ -66,11 +68,7 @@ export class PassRules implements ScanRules, UsedRules {
     const rules = withBucketPaths(this.now, await movesThatWait(this.#context.db, nodes, this.now));
     if (this.last === this.now) this.last = rules;
     this.now = rules;
-  }
-
-  /** Whether the last scan had other rules. */
-  get haveChanged(): boolean {
-    return this.#context.db.fact("rules") !== this.now.digest;
+    this.haveChanged ||= this.#context.db.fact("rules") !== rules.digest;
   }
 
   async areOutdated(): Promise<boolean> {

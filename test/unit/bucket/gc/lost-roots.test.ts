@@ -61,6 +61,28 @@ test("a collection deletes nothing that followed a lost root, so that the root c
   expect(await shown(store, hours)).toEqual(newest.shown);
 });
 
+test("the same while the newer commits are too young to be deleted themselves", async () => {
+  const hours = new Hours();
+  const store = await newStore(hours);
+  const agent = await opened(store, hours);
+  for (let round = 0; round < 20; round++) await publish(agent, hours, [`${round}`]);
+  const older = await rootOf(store);
+  hours.ms += 48 * HOUR_MS;
+  await publish(agent, hours, ["c", "d"]);
+  const newest = await rootOf(store);
+  await putRoot(store, older);
+  const options = { leastGainBytes: -Infinity, youngMs: 24 * HOUR_MS };
+  await expect(collectIn(store, hours, options)).rejects.toMatchObject({ code: "root_rolled_back" });
+  await putRoot(store, newest);
+  expect(await faultsOf(store, hours)).toEqual([]);
+});
+
+test("a collection that deletes nothing is not refused", async () => {
+  const hours = new Hours();
+  const { store } = await setBack(hours);
+  expect(await collectIn(store, hours, { leastGainBytes: Infinity })).toMatchObject({ isWorth: false, dropped: 0 });
+});
+
 test("the same once a machine that saw no newer root has published more than was lost", async () => {
   const hours = new Hours();
   const { store, newest } = await setBack(hours);

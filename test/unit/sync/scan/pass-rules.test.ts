@@ -109,3 +109,25 @@ test("rules that never keep still end the pass, and nothing is published", async
   });
   expect(await inBucket()).toEqual([RULES.join(""), "f"]);
 });
+
+test.each(["before a pass", "during its scan"])(
+  "what rules that are lifted %s ignored arrives from others",
+  async (when) => {
+    const { world, a, b } = await twoFolders();
+    a.disk.write(path("f"), "f");
+    await settle(world);
+    b.disk.write(path("top"), "of b");
+    await b.sync();
+    a.disk.write(RULES, "top\n");
+    await settle(world);
+    a.disk.tick(3_000_000_000n);
+    const lift = () => a.disk.write(RULES, "another\n");
+    if (when === "before a pass") lift();
+    {
+      using _lifted = afterListing(a, "", when === "before a pass" ? () => {} : lift);
+      await a.sync();
+    }
+    await settle(world);
+    expect(a.disk.tree().has("top")).toBe(true);
+  },
+);
