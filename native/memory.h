@@ -14,7 +14,7 @@ napi_value TrimMemory(napi_env env, napi_callback_info info);
 // startSession(): setsid(2). The leader of a process group keeps its session.
 napi_value StartSession(napi_env env, napi_callback_info info);
 
-// keepAllFromChildren(): close_range(2), Linux 5.11. Of what is open now, programs that are started inherit the standard streams only.
+// keepAllFromChildren(): close_range(2), Linux 5.11. Of what is open now, children inherit the standard streams only.
 napi_value KeepAllFromChildren(napi_env env, napi_callback_info info);
 
 }  // namespace syncline

@@ -78,7 +78,8 @@ const EXPIRED_MS = 24 * 60 * 60 * 1000;
 
 /**
  * Collects. Throws `root_moved` when other writers or another collector kept coming first; `limit_exceeded` past
- * `memoryBytes`; `root_rolled_back` if it would delete what followed a lost root; `block_not_found`, `block_corrupt` and `store_corrupt` for a damaged bucket; and as publishing does.
+ * `memoryBytes`; `root_rolled_back` if it would delete what followed a lost root; `block_not_found`, `block_corrupt` and
+ * `store_corrupt` for a damaged bucket; and as publishing does.
  */
 export async function collect(options: CollectOptions): Promise<CollectReport> {
   await using collection = new Collection(options);

@@ -87,7 +87,7 @@ export class LogFollower {
     this.#emptied++;
   }
 
-  /** Enters a pack that this master wrote. If the cache cannot take it, for example on a full disk, this waits for a reading of the log. */
+  /** Enters a pack that this master wrote. What the cache cannot take, as on a full disk, comes with a reading of the log. */
   entered(entry: Pick<LogEntry, "pack" | "bytes" | "createdMs">, rows: Iterable<PackRow>): void {
     const { cache, log, owner } = this.#options;
     try {

@@ -85,12 +85,13 @@ describe.skipIf(whyNoAddon() !== undefined)("a supervisor", () => {
   test("tries again if it cannot start an agent for lack of resources", async () => {
     const { supervisor, lifeline, starts } = await supervise(`${BRIEF}; echo done >&4`);
     const pid = supervisor.pid ?? 0;
+    const ended = once(supervisor, "exit");
     // All descriptors are in use, and starting an agent needs more.
     await limitFiles(pid, 6);
     lifeline.end(READY);
     await expect.poll(() => readFileSync(`/proc/${pid}/wchan`, "utf8")).toMatch(/nanosleep/);
     await limitFiles(pid, 1_024);
-    await once(supervisor, "exit");
+    await ended;
     expect(starts()).toBe(1);
   });
 });
