@@ -17,7 +17,7 @@ import { collectGarbage } from "../../runtime/memory.ts";
 import { fileChecksumStore } from "../state/checksum-file.ts";
 import { fileLockStore, fileUnfinishedStore } from "../state/webdav-state.ts";
 
-/** Throws `config_invalid` if a file cannot be read or used. */
+/** Throws `config_invalid` if a file cannot be read, or holds no certificate or key that a server can use. */
 export async function readCertificate(files: CertificateFiles): Promise<Certificate> {
   const [cert = "", key = ""] = await Promise.all([files.cert, files.key].map((path) => readFile(path, "utf8"))).catch(
     (cause) => {

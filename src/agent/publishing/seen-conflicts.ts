@@ -1,6 +1,6 @@
 /**
- * The newest conflicts in what an agent published, until their losing versions are gone. Finding those of earlier runs would
- * read every directory of the bucket: that is left to `conflicts list`.
+ * The latest conflicts that this agent's publications brought. Each is forgotten once its losing version is gone. To find
+ * those of earlier runs, one has to read every directory of the bucket: `conflicts list` does that.
  */
 import type { Clock } from "../../base/clock.ts";
 import type { Cid, FileId } from "../../base/ids.ts";

@@ -303,7 +303,7 @@ function writeFacts(path: string, facts: StateFacts & { readonly pid?: number })
   writeStateFile(join(path, FACTS), Buffer.from(JSON.stringify(facts)));
 }
 
-/** Also on a full disk. A damaged entry would not be listed, but this state holds no changes. */
+/** Overwrites the entry, which works on a full disk. Power loss may damage it, but this state holds no changes. */
 function noteClosed(path: string, facts: StateFacts): void {
   const { size } = statSync(join(path, FACTS));
   // Without the agent's process ID, the entry is no longer than before.

@@ -38,7 +38,7 @@ export function writeStateFile(path: string, bytes: Uint8Array): void {
   syncFolder(dirname(path));
 }
 
-/** Writes over a file's first bytes: no space is needed, but after power loss the file may be damaged. */
+/** Overwrites the start of a file in place. This needs no disk space, but power loss may damage the file. */
 export function overwriteStateFile(path: string, bytes: Uint8Array): void {
   const file = openSync(path, "r+");
   try {

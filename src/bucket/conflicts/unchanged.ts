@@ -10,7 +10,7 @@ export interface InTree {
   readonly object: TreeObject;
 }
 
-/** Whether both are the same object with the same record, and everything below it is, too. Where it lies does not count. */
+/** Whether an object has the same id and record in both trees, and so has everything below it. Its path may differ. */
 export async function isUnchanged(nodes: NodeStore, before: InTree, after: InTree): Promise<boolean> {
   if (!isSame(before.object, after.object)) return false;
   if (before.tree === after.tree || after.object.record.type !== "directory") return true;

@@ -25,7 +25,7 @@ export class LostRoots {
   readonly #store: Pick<ObjectStore, "getTail" | "getRanges">;
   readonly #bucket: Bucket;
   readonly #nodes: NodeStore;
-  /** Those that followed a root of the history: it only grows. */
+  /** Checked commit objects that followed a root of the history. They stay harmless: the history only grows. */
   readonly #harmless = new Set<PackName>();
 
   constructor(store: Pick<ObjectStore, "getTail" | "getRanges">, bucket: Bucket) {
@@ -64,7 +64,7 @@ export class LostRoots {
   async #followsLost(head: PlacedCommit, { body: { parent, seq } }: Commit): Promise<boolean> {
     if (parent === undefined) return false;
     const before = { cid: parent, seq: (seq - 1) as Lamport };
-    // Where the history is damaged, nothing tells.
+    // A damaged history cannot tell.
     return (await unless(isWrongCommit, () => descends(this.#bucket, head, before, this.#nodes))) === "no";
   }
 }

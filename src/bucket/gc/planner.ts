@@ -39,7 +39,7 @@ export interface Plan {
   readonly added: readonly LoosePack[];
   /** Packs that go in this pass. */
   readonly victims: readonly PackState[];
-  /** Packs that the root does not map, also those that do not go yet. */
+  /** All packs that the root does not map, including those that are kept for now. */
   readonly unmapped: readonly PackName[];
   readonly held: Held;
   /** For this pass and those that follow it. */

@@ -120,7 +120,7 @@ async function putFiles(
   }
 }
 
-/** Where streams too long for memory are stored; removed with the command, however it ends. */
+/** A temporary folder for streams that do not fit in memory. It is removed when the command ends, also by a signal. */
 class Spool implements Disposable {
   #folder: string | undefined;
   #paths = 0;

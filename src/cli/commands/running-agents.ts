@@ -56,7 +56,7 @@ export interface KnownMount {
   readonly own: boolean;
   /** Whether `mount` is a synced folder. */
   readonly synced: boolean;
-  /** It shows an old state, or refuses changes. */
+  /** Nothing may change it: it was mounted with `--read-only` or `--at`. */
   readonly readOnly: boolean;
   /** What its last agent left, if it ended in order. */
   readonly left?: Left | undefined;

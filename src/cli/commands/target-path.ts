@@ -19,7 +19,7 @@ import { printRest, printText } from "../terminal/text.ts";
 export interface TargetPath extends BucketPath {
   /** The mount that contains it, if an agent serves that. */
   readonly served: KnownMount | undefined;
-  /** The mount that contains it, if that shows an old state or refuses changes. */
+  /** The mount that contains the path, if it was mounted with `--read-only` or `--at`. */
   readonly unwritable?: string | undefined;
 }
 

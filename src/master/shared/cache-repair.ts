@@ -47,12 +47,12 @@ export class CacheRepair {
 }
 
 function failure(cause: unknown): unknown {
-  // Work around this one repairs it.
+  // The outer call replaces the cache.
   if (!(cause instanceof Database.SqliteError) || isUnreadable(cause)) return cause;
   if (isDiskFull(cause)) {
-    const hint = "Make room below the master's cache of packs, and in its temporary folder.";
+    const hint = "Free space on the disk of the master's cache of packs, and in its temporary folder.";
     return new SynclineError("disk_full", "The disk of the master's cache of packs is full.", { cause, hint });
   }
-  const hint = "Check the disk below the master's cache, and that its user may write there.";
+  const hint = "Check the disk of the master's cache of packs, and that the master may write to it.";
   return new SynclineError("store_failed", `Cannot use the master's cache of packs: ${cause.message}`, { cause, hint });
 }

@@ -38,7 +38,7 @@ export class LogFollower {
   readonly #reading = new SharedRun(() => this.#read());
   readonly #retrying = new SharedRun(() => this.#retry());
   #heard: { readonly nowMs: number; readonly atMs: number } | undefined;
-  /** Packs that the cache could not take, though they are stored; and as of the last reading of the log, which retries them. */
+  /** How many stored packs the cache could not take so far, and how many of them a reading of the log has tried again. */
   #missed = 0;
   #retried = 0;
   /** How often the cache was emptied. */
