@@ -147,7 +147,8 @@ export class SyncOracle {
       // If directories changed places, too, the version may be at its old path.
       const isMoved = from !== undefined && to !== undefined && (hasMore(to, from) || this.#isElsewhere(version, next));
       const isEdited = !unnoted.has(version) && this.#livesOn(version, head);
-      this.#leave(isNew || (isMoved && !isEdited), `${version} came back to the bucket`);
+      const isBackup = isBesideSave(version, was, tree);
+      this.#leave(isNew || isBackup || (isMoved && !isEdited), `${version} came back to the bucket`);
     }
     for (const [version, places] of was) {
       if (mayBePart || is.has(version) || hidden.has(version) || unnoted.has(version) || !next.places.has(version))
@@ -267,7 +268,7 @@ function placesOf(tree: Tree): Places {
 }
 
 function homeOf(path: string, ids: ReadonlyMap<string, FileId>): FileId | undefined {
-  return ids.get(path.split("/").slice(0, -1).join("/"));
+  return ids.get(directoryOf(path));
 }
 
 /** Whether `places` has a path that `others` does not have. */
@@ -278,6 +279,19 @@ function hasMore(places: ReadonlySet<string>, others: ReadonlySet<string>): bool
 /** Whether somebody saw the version at each place where the bucket has it, and wrote another one there. */
 function isReplaced(version: string, there: ReadonlySet<string>, was: Tree, is: Tree): boolean {
   return [...there].every((path) => was.get(path) === version && is.has(path) && is.get(path) !== version);
+}
+
+/** Whether a version was renamed in its directory, and one that nobody saw before has its old name: it is a new file. */
+function isBesideSave(version: string, was: Places, is: Tree): boolean {
+  const directories = new Set([...(placesOf(is).get(version) ?? NOWHERE)].map(directoryOf));
+  return [...(was.get(version) ?? NOWHERE)].some((path) => {
+    const there = is.get(path);
+    return there !== undefined && there !== "dir" && !was.has(there) && directories.has(directoryOf(path));
+  });
+}
+
+function directoryOf(path: string): string {
+  return path.split("/").slice(0, -1).join("/");
 }
 
 /** Whether its own last name changed; renames of directories above do not count. */

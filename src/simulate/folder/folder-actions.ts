@@ -11,6 +11,7 @@ export const FOLDER_KINDS = [
   "overwrite",
   "append",
   "save",
+  "backup",
   "make",
   "move",
   "move",
@@ -42,12 +43,17 @@ export function performInFolder(
   const file = files[pick % Math.max(files.length, 1)];
   const path = inside[pick % Math.max(inside.length, 1)];
   const line = `${token} ${kind} ${"x".repeat(pick * 3)}\n`;
-  const write = (at: string, text: string, how: "write" | "save"): string => {
-    const old = tree.get(at) ?? "";
+  const lose = (old: string, text: string): void => {
     tokens.lose(
       tokensIn(Buffer.from(old)).filter((each) => !text.includes(each)),
       token,
     );
+  };
+  const write = (at: string, text: string, how: "write" | "save"): string => {
+    lose(tree.get(at) ?? "", text);
+    return wrote(at, text, how);
+  };
+  const wrote = (at: string, text: string, how: "write" | "save"): string => {
     disk[how](split(at), text);
     tokens.made.add(token);
     tokens.durable.add(token);
@@ -63,6 +69,11 @@ export function performInFolder(
       return file && write(file, `${tree.get(file)}${line}`, "write");
     case "save":
       return file && write(file, line, "save");
+    case "backup":
+      if (file === undefined || tree.get(`${file}~`) === "dir") return undefined;
+      lose(tree.get(`${file}~`) ?? "", tree.get(file) ?? "");
+      disk.move(split(file), split(`${file}~`));
+      return `with a backup: ${wrote(file, line, "write")}`;
     case "make":
       if (tree.has(fresh)) return undefined;
       disk.make(split(fresh));

@@ -1,6 +1,6 @@
 /**
  * Matches what is on the disk with objects of the last synced tree, by place and inode. Renamed and moved files keep their
- * identity, and so do files that an editor rewrites under their old name.
+ * identity, and so do files that an editor rewrites under their old name, even if it first renames them to a backup.
  */
 import { groupBy } from "../../base/collections.ts";
 import type { FileId, Ino } from "../../base/ids.ts";
@@ -68,6 +68,7 @@ class Matcher implements Matching {
 
   matchAll(): void {
     this.#matchIn(this.#walked.root);
+    this.#matchSaves();
     const rest = this.#deferred.filter(({ found }) => !this.#matchByInode(found));
     this.#deferred = [];
     // Last: these may be further names of a file that was just matched by its place.
@@ -140,14 +141,32 @@ class Matcher implements Matching {
     this.#claim(found, entry);
   }
 
+  /** A program that saves with a backup renames the file beside itself and writes it anew: the backup is the new object. */
+  #matchSaves(): void {
+    const isKnown = (found: Found) => this.#known.byInode(found.stat.ino).some((entry) => isInodeOf(entry, found));
+    const renewed = this.#deferred.filter(({ found, there }) => {
+      return there?.record.type === found.stat.type && this.#known.byId(there.id).length === 1 && !isKnown(found);
+    });
+    if (renewed.length === 0) return;
+    const deferred = new Map(this.#deferred.map(({ found, there }) => [found, there]));
+    for (const { found, there } of renewed) {
+      if (there === undefined) continue;
+      const [backup, other] = this.#withInode(there.seen.ino).filter((each) => isInodeOf(there, each));
+      if (backup === undefined || other !== undefined || !deferred.has(backup)) continue;
+      if (backup.parent !== found.parent || backup.stat.links > 1) continue;
+      // In a rotation, what had this name has moved on, too.
+      const replaced = deferred.get(backup);
+      if (replaced === undefined || !this.#isElsewhere(replaced, backup)) this.#hold(found, there);
+    }
+    this.#deferred = this.#deferred.filter(({ found }) => !this.objectOf.has(found));
+  }
+
   /** A known object that was moved here, or has another name here. */
   #matchByInode(found: Found): boolean {
     const { stat } = found;
     const known = this.#known.byInode(stat.ino);
     if (known.length === 0) return false;
-    const isSame = ({ parent, record, seen }: Entry) => {
-      return record.type === stat.type && isSameInode(seen, stat) && parent !== PARKED_ID;
-    };
+    const isSame = (entry: Entry) => isInodeOf(entry, found) && entry.parent !== PARKED_ID;
     const moved = this.#notHeld(stat.ino, known).find((entry) => {
       if (!isSame(entry) || this.#held.has(placeText(entry))) return false;
       return !this.#isClaimedDirectory(entry) && !this.#isInPlace(entry, found);
@@ -200,10 +219,8 @@ class Matcher implements Matching {
     return true;
   }
 
-  #isElsewhere({ record, seen }: Entry, here: Found): boolean {
-    return this.#withInode(seen.ino).some(
-      (found) => found !== here && found.stat.type === record.type && isSameInode(seen, found.stat),
-    );
+  #isElsewhere(entry: Entry, here: Found): boolean {
+    return this.#withInode(entry.seen.ino).some((found) => found !== here && isInodeOf(entry, found));
   }
 
   /** If so, the object still exists under that name, and what replaced it here is a new object. */
@@ -309,6 +326,10 @@ function isIgnored(rules: IgnoreRules, above: DiskPath | undefined, { name, reco
 function isThere({ record, seen }: Entry, stat: DiskStat): boolean {
   const isSame = isSameInode(seen, stat) || isUntouched(seen, { ...stat, ino: seen.ino });
   return record.type === stat.type && isSame;
+}
+
+function isInodeOf({ record, seen }: Entry, { stat }: Found): boolean {
+  return record.type === stat.type && isSameInode(seen, stat);
 }
 
 function isOnlyName({ ino, type, links }: DiskStat, { seen }: Entry): boolean {

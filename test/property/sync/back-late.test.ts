@@ -29,6 +29,7 @@ const action = fc.record({
     "write" as const,
     "write" as const,
     "save" as const,
+    "backup" as const,
     "move" as const,
     "remove" as const,
     "make" as const,
@@ -53,7 +54,10 @@ function act({ disk }: SyncedFolder, { kind, at, to }: Action, text: string): vo
   } else if (!hasRoom(from)) return;
   else if (kind === "make") {
     if (!there.has(from)) disk.make(path(from));
-  } else if (there.get(from) !== "dir") disk[kind](path(from), text);
+  } else if (there.get(from) !== "dir") {
+    if (kind === "backup" && there.has(from)) disk.move(path(from), path(`${from}~`));
+    disk[kind === "save" ? "save" : "write"](path(from), text);
+  }
 }
 
 async function thin({ remote }: SyncWorld): Promise<void> {

@@ -246,6 +246,7 @@ describe("while deletions from the bucket wait for approval in a folder", () => 
   test("a file for a held name arrives once the name is free", async () => {
     const { world, a, b, waits } = await held();
     a.disk.move(path("beside.bin"), path("d"));
+    await a.sync();
     a.disk.write(path("beside.bin"), "another");
     await a.sync();
     expect((await b.sync()).held).toEqual(waits);

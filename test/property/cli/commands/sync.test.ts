@@ -32,7 +32,7 @@ const pick = fc.nat(40);
 const fresh = fc.constantFrom("a", "b", "c", "d", "a/x", "b/x", "c/y", "d/y", "a/b/z");
 /** What people and programs do in a folder: at any moment, and between passes. */
 const write = fc.record({ kind: fc.constant("write" as const), at: fresh });
-const save = fc.record({ kind: fc.constantFrom("edit" as const, "save" as const), pick });
+const save = fc.record({ kind: fc.constantFrom("edit" as const, "save" as const, "backup" as const), pick });
 const action = fc.oneof(
   { weight: 4, arbitrary: write },
   { weight: 3, arbitrary: save },
@@ -195,10 +195,11 @@ function play({ disk }: SyncedFolder, each: Action, version: () => string): void
     else disk.write(path(each.at), version());
     return;
   }
-  if (each.kind === "edit" || each.kind === "save") {
+  if (each.kind === "edit" || each.kind === "save" || each.kind === "backup") {
     const file = files[each.pick % Math.max(files.length, 1)];
     if (file === undefined) return;
-    if (each.kind === "edit") disk.write(path(file[0]), version());
+    if (each.kind === "backup" && tree.get(`${file[0]}~`) !== "dir") disk.move(path(file[0]), path(`${file[0]}~`));
+    if (each.kind !== "save") disk.write(path(file[0]), version());
     else disk.save(path(file[0]), version());
     return;
   }
