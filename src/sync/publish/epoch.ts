@@ -91,7 +91,8 @@ function sealedOf({ epoch, reference }: ChangeSet, local: LocalChanges): Sealed 
   const pathOf = pathTexts();
   const changed = new Set(local.changes.map(({ object }) => object));
   const there = local.observed.flatMap(({ object, found, seen }) => {
-    return changed.has(object) ? [{ path: pathOf(found), type: found.stat.type, seen: seenAsText(seen) }] : [];
+    if (!changed.has(object)) return [];
+    return [{ path: pathOf(found), type: found.stat.type, seen: seenAsText(seen), id: object.id ?? "" }];
   });
   const gone = local.changes.flatMap(({ object, action }) => {
     return action === "deleted" && object.id !== undefined ? [object.id] : [];

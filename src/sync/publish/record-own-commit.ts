@@ -33,7 +33,8 @@ export async function recordOwnCommit(
   const displaced: Entry[] = [];
   const inodes = new Set(sealed.there.map(({ seen }) => decodeSeen(Buffer.from(seen, "base64")).ino));
   // Directories come before what is in them: an object of several names is listed at the first one found.
-  for (const { path, type, seen } of sealed.there.toSorted((a, b) => a.path.length - b.path.length)) {
+  const parentsFirst = sealed.there.toSorted((a, b) => a.path.length - b.path.length);
+  for (const { path, type, seen, id: sealedId = "" } of parentsFirst) {
     const names = path.map((name) => Buffer.from(name, "base64").toString("latin1") as FileName);
     const name = names.at(-1);
     const above = names.slice(0, -1);
@@ -43,7 +44,9 @@ export async function recordOwnCommit(
     const place = { parent, name };
     const looked = decodeSeen(Buffer.from(seen, "base64"));
     const known = db.at(place);
-    const isHere = known !== undefined && (known.seen.ino === looked.ino || !inodes.has(known.seen.ino));
+    const isHere =
+      known !== undefined &&
+      (sealedId === "" ? known.seen.ino === looked.ino || !inodes.has(known.seen.ino) : known.id === sealedId);
     const there = await lookup(nodes, body.tree, place);
     // If others moved it or replaced it at its place, the commit has it elsewhere.
     const moved = isHere && there?.id !== known.id ? await readObject(nodes, body.tree, known.id) : undefined;

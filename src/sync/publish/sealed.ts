@@ -9,10 +9,18 @@ export interface Sealed {
   readonly epoch: number;
   /** The folder's base; absent if an earlier version wrote it. */
   readonly base?: Cid;
-  readonly there: readonly { readonly path: readonly string[]; readonly type: string; readonly seen: string }[];
+  readonly there: readonly SealedName[];
   readonly gone: readonly string[];
   /** Its commits that were noted before their swaps. */
   readonly sent?: readonly SentCommit[];
+}
+
+export interface SealedName {
+  readonly path: readonly string[];
+  readonly type: string;
+  readonly seen: string;
+  /** The object's id, "" if it was new; absent if an earlier version wrote it. */
+  readonly id?: string;
 }
 
 /** Commits of the epoch under way that were noted before their swaps. */
@@ -47,16 +55,18 @@ export function parseSent(text: string): Sent {
 
 function sealedOf(value: unknown): Sealed {
   const { epoch, base, there, gone, sent } = objectOf(value);
-  const looks = listOf(there).map((look) => {
-    const { path, type, seen } = objectOf(look);
-    return { path: listOf(path).map(textOf), type: textOf(type), seen: textOf(seen) };
-  });
-  const sealed = { epoch: countIn(epoch), there: looks, gone: listOf(gone).map(textOf) };
+  const sealed = { epoch: countIn(epoch), there: listOf(there).map(sealedNameOf), gone: listOf(gone).map(textOf) };
   return {
     ...sealed,
     ...(base !== undefined && { base: cidIn(base) }),
     ...(sent !== undefined && { sent: sentOf(sent) }),
   };
+}
+
+function sealedNameOf(value: unknown): SealedName {
+  const { path, type, seen, id } = objectOf(value);
+  const name = { path: listOf(path).map(textOf), type: textOf(type), seen: textOf(seen) };
+  return id === undefined ? name : { ...name, id: textOf(id) };
 }
 
 function sentOf(value: unknown): readonly SentCommit[] {

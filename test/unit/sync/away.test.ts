@@ -105,11 +105,13 @@ describe("a folder whose process died behind its swap, and that was away through
   /** One folder publishes changes of all kinds and dies; the other one then changes all of that. */
   async function replaced(since: (folder: SyncedFolder) => void = () => {}) {
     const { world, a, b } = await twoFolders();
-    for (const name of ["edited", "removed", "moved", "original", "mode", "linked"])
+    for (const name of ["edited", "removed", "moved", "original", "mode", "linked", "saved"])
       b.disk.write(path(name), filled(`old ${name}`));
     await settle(world);
     for (const each of [a, b]) each.disk.tick(3_000_000_000n);
     a.disk.write(path("edited"), filled("edited by a"));
+    a.disk.move(path("saved"), path("saved~"));
+    a.disk.write(path("saved"), filled("saved by a"));
     a.disk.remove(path("removed"));
     a.disk.move(path("moved"), path("moved by a"));
     a.disk.move(path("original"), path("renamed"));
@@ -124,6 +126,7 @@ describe("a folder whose process died behind its swap, and that was away through
     await b.sync();
     b.disk.tick(3_000_000_000n);
     b.disk.write(path("edited"), filled("edited by b"));
+    b.disk.write(path("saved"), filled("saved by b"));
     b.disk.remove(path("moved by a"));
     b.disk.write(path("mode"), filled("mode by b"));
     b.disk.write(path("linked"), filled("linked by b"));
@@ -144,6 +147,8 @@ describe("a folder whose process died behind its swap, and that was away through
 
   const NOW = {
     edited: "edited by b",
+    saved: "saved by b",
+    "saved~": "old saved",
     mode: "mode by b",
     "new-edited": "new-edited by b",
     elsewhere: "new-moved by a",
@@ -166,13 +171,15 @@ describe("a folder whose process died behind its swap, and that was away through
   test("publishes what was changed there since", async () => {
     const { world } = await replaced(({ disk }) => {
       disk.write(path("new"), filled("new, again"));
+      disk.write(path("saved"), filled("saved again"));
       disk.write(path("later"), filled("later"));
       disk.write(path("made/g"), filled("made/g"));
       disk.remove(path("renamed"));
       disk.remove(path("new-edited"));
     });
     const kept = { new: "new, again", later: "later", made: "dir", "made/g": "made/g" };
-    expect(await shown(world)).toEqual({ ...NOW, ...kept });
+    const copy = { "saved (conflict 00589be7)": "saved again" };
+    expect(await shown(world)).toEqual({ ...NOW, ...kept, ...copy });
   });
 });
 

@@ -132,6 +132,37 @@ test.each([
   }
 });
 
+test.each([
+  ["moved", "g.bin"],
+  ["left alone", "f.bin"],
+])("a save with a backup of a file that others %s has no conflict with a later edit", async (_, now) => {
+  for (const later of ["in place", "with a backup", "of others"]) {
+    const { world, a, b } = await twoFolders();
+    a.disk.write(path("f.bin"), "old");
+    await settle(world);
+    if (now !== "f.bin") a.disk.move(path("f.bin"), path(now));
+    await a.sync();
+    const save = (text: string) => {
+      b.disk.tick(3_000_000_000n);
+      b.disk.move(path("f.bin"), path("f.bin~"));
+      b.disk.write(path("f.bin"), text);
+    };
+    save("edited");
+    await dyingAfterSwap(b);
+    await a.sync();
+    for (const { disk } of [a, b]) disk.tick(3_000_000_000n);
+    if (later === "in place") b.disk.write(path("f.bin"), "edited again");
+    else if (later === "with a backup") save("edited again");
+    else a.disk.write(path(now), "edited again");
+    await a.sync();
+    const backup = later === "with a backup" ? "edited" : "old";
+    expect([later, Object.fromEntries(await settledTree(world))]).toEqual([
+      later,
+      { [now]: "edited again", "f.bin~": backup },
+    ]);
+  }
+});
+
 test("an edit of a file that others replaced with a directory has no conflict with others' later edit", async () => {
   const { world, a, b } = await twoFolders();
   a.disk.make(path("d"));
