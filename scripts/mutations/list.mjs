@@ -2,6 +2,7 @@
 import { contentMutants } from "./contents.mjs";
 import { unitMutants } from "./units.mjs";
 
+const HELD = "test/unit/vfs/held-versions.test.ts";
 const SCENARIOS = "test/unit/fstree/merge/scenarios.test.ts";
 const NAMES = "test/unit/fstree/merge/conflict-names.test.ts";
 const FIELDS = "test/unit/fstree/merge/fields.test.ts";
@@ -60,9 +61,23 @@ export const mutants = [
   {
     name: "a copy is made again where it is already",
     file: "src/fstree/merge/copies.ts",
-    from: "    if (taken.some((object) => sameVersion(object.record, record))) return undefined;\n",
+    from: "if (same !== undefined) return { copy: same, isNew: false };",
     to: "",
     test: SCENARIOS,
+  },
+  {
+    name: "who uses a file that lost the conflict goes on in the one that was kept",
+    file: "src/fstree/merge/copies.ts",
+    from: "    noteCopied(state, { id, names }, copy);\n",
+    to: "",
+    test: HELD,
+  },
+  {
+    name: "a file that a program keeps open mixes with what others save",
+    file: "src/vfs/held-versions.ts",
+    from: "this.#versions.set(ino, version)",
+    to: "this.#versions.set(ino, undefined)",
+    test: HELD,
   },
   {
     name: "a copy's id is not checked for being alive",

@@ -57,8 +57,8 @@ export const unitMutants = [
   {
     name: "who uses a database that lost the conflict goes on in the one that was kept",
     file: "src/fstree/merge/units/unit-copies.ts",
-    from: "noteMoves(state, copy, became, renamed);",
-    to: "noteMoves(state, copy, new Map(), []);",
+    from: "noteUnit(state, copy, became, renamed);",
+    to: "noteUnit(state, copy, new Map(), []);",
     test: "test/unit/overlay/units-followed.test.ts",
   },
 ];

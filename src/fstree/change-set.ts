@@ -9,6 +9,7 @@ import type { EarlyCuts } from "../content/early-cuts.ts";
 import type { Stretch } from "../content/chunker.ts";
 import type { ContentSegment } from "../content/segment.ts";
 import type { ConflictOrigin, Content, FileRecord, FileType } from "../format/files/record.ts";
+import type { Units } from "../format/commits/policy.ts";
 import type { TreeObject } from "./fs-reader.ts";
 import type { Place } from "./object-rows.ts";
 
@@ -80,8 +81,10 @@ export interface PublishedEpoch {
    */
   readonly objects: PublishedObjects;
   readonly base: NewBase;
-  /** Our units that lost the conflict as a whole; undefined: none. */
-  readonly moved?: MovedUnits;
+  /** The policy's units, if others changed anything. */
+  readonly units?: Units;
+  /** Our files and units that lost the conflict; undefined: none. */
+  readonly moved?: MovedVersions;
   /** Units that others changed and the epoch did not; undefined: none. */
   readonly changed?: readonly ChangedUnit[];
 }
@@ -101,13 +104,13 @@ export interface ChangedUnit {
 export type ForeignObject = Omit<TreeObject, "subdirs">;
 
 /**
- * Where units that lost the conflict went (docs/design/merge.md, Units). Programs that use their files continue with the
- * copy, as if the unit had been renamed and another one put in its place. Plain data.
+ * Where files and units that lost the conflict went (docs/design/merge.md, In use). Programs that use them continue with the
+ * copy, as if it had been renamed and another one put in its place. Plain data.
  */
-export interface MovedUnits {
-  /** All objects of these units in our own tree, changed by the epoch or not. */
+export interface MovedVersions {
+  /** These files, and all objects of these units in our own tree, changed by the epoch or not. */
   readonly objects: readonly MovedObject[];
-  /** The names that units are found by, including names that nothing in our own tree has. */
+  /** The names that they are found by, including names of units that nothing in our own tree has. */
   readonly names: readonly { readonly from: Place; readonly to: Place }[];
 }
 
@@ -118,7 +121,7 @@ export interface MovedObject {
   readonly type: FileType;
   /** The copy's. */
   readonly names: readonly Place[];
-  /** Its hard links outside the unit: they lead to the version that was kept. */
+  /** Its other names, if a unit, outside of it: they lead to the version that was kept. */
   readonly left: readonly Place[];
   readonly conflict: ConflictOrigin | undefined;
 }

@@ -1,24 +1,26 @@
 /** Requests about file contents: open, read, write, allocate, seek, copy, sync, close. */
-import { constants } from "node:fs";
 import { ERRNO } from "../base/errno.ts";
 import type { Ino } from "../base/ids.ts";
 import { FsError } from "../vfs/filesystem.ts";
 import { dropCapabilities, dropSetIds, hasCapabilities } from "./attributes.ts";
-import type { Exchange } from "./exchange.ts";
 import { addsBytes, type Handler, type HandlerEntry, mutates, reads } from "./handler.ts";
 import { MAX_WRITE_BYTES, OPCODE, WRITE_CACHE, WRITE_KILL_SUIDGID } from "./protocol.ts";
-import { counted, isAppend } from "./writes.ts";
+import { counted, isAppend, isForWriting } from "./writes.ts";
 
 const open: Handler = (fs, exchange, openFiles) => {
   // A removed file answers ESTALE here, where the kernel looks its name up again, and not at the first read.
   fs.getAttributes(exchange.node);
-  if (writes(exchange)) fs.checkWritable?.(exchange.node);
-  exchange.opened(openFiles.open(exchange.node));
+  const isWriting = isForWriting(exchange.argument(0));
+  if (isWriting) fs.checkWritable?.(exchange.node);
+  exchange.opened(openFiles.open(exchange.node, isWriting));
 };
 
 const release: Handler = (fs, exchange, openFiles) => {
   openFiles.release(exchange.node);
-  if (writes(exchange)) fs.closed(exchange.node);
+  if (isForWriting(exchange.argument(0))) {
+    if (openFiles.releaseWriter(exchange.node)) fs.releaseVersion(exchange.node);
+    fs.closed(exchange.node);
+  }
   exchange.done();
 };
 
@@ -38,16 +40,20 @@ const write: Handler = (fs, exchange, openFiles) => {
   // With the page cache in between, the kernel drops them.
   const dropsCapabilities = openFiles.passing.has(ino) && hasCapabilities(fs, ino);
   // The kernel appends at the end that it knows; others may have moved the end, and their bytes stay.
-  const offset = isAppend(exchange) ? fs.getAttributes(ino).size : asked;
+  const appends = isAppend(exchange);
+  const offset = appends ? fs.getAttributes(ino).size : asked;
   fs.write(ino, offset, exchange.payload(exchange.argument(3), length));
+  // What appends does not depend on what was there: others' bytes may come before it.
+  if (!appends && openFiles.wroteInPlace(ino)) fs.holdVersion(ino);
   // Only now: a request counts as executed from its first change on, and a write may have to wait for room.
   if (dropsCapabilities) dropCapabilities(fs, ino);
   if (offset !== asked) openFiles.misplaced(ino);
   return counted(fs, exchange);
 };
 
-const allocate: Handler = (fs, exchange) => {
+const allocate: Handler = (fs, exchange, openFiles) => {
   fs.allocate(exchange.node, exchange.argument(0), exchange.argument(1), exchange.argument(2));
+  if (openFiles.wroteInPlace(exchange.node)) fs.holdVersion(exchange.node);
   // The request does not say whether its caller has CAP_FSETID; root usually has.
   if (!exchange.isRoot) dropSetIds(fs, exchange.node);
   exchange.done();
@@ -59,10 +65,11 @@ const seek: Handler = (fs, exchange) => {
   exchange.position(fs.seek(exchange.node, exchange.argument(0), whence === SEEK_DATA ? "data" : "hole"));
 };
 
-const copyRange: Handler = (fs, exchange) => {
+const copyRange: Handler = (fs, exchange, openFiles) => {
   const to = exchange.argument(1) as Ino;
   const length = Math.min(exchange.argument(3), MAX_COPY_BYTES);
   const copied = fs.copyRange(exchange.node, exchange.argument(0), to, exchange.argument(2), length);
+  if (openFiles.wroteInPlace(to)) fs.holdVersion(to);
   if (!exchange.isRoot) dropSetIds(fs, to);
   exchange.count(copied);
 };
@@ -88,12 +95,6 @@ export const CONTENT_HANDLERS: readonly HandlerEntry[] = [
   mutates(OPCODE.SYNCFS, sync),
 ];
 
-/** Whether an OPEN or RELEASE is of a file open for writing. */
-function writes(exchange: Exchange): boolean {
-  return (exchange.argument(0) & ACCESS_MODE) !== constants.O_RDONLY;
-}
-
-const ACCESS_MODE = constants.O_RDONLY | constants.O_WRONLY | constants.O_RDWR;
 /** lseek(2); Node has no names for them. */
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;

@@ -5,6 +5,13 @@ import type { Exchange } from "./exchange.ts";
 import type { Later } from "./handler.ts";
 import { OPCODE, WRITE_CACHE } from "./protocol.ts";
 
+/** By the flags of open(2). */
+export function isForWriting(flags: number): boolean {
+  return (flags & ACCESS_MODE) !== constants.O_RDONLY;
+}
+
+const ACCESS_MODE = constants.O_RDONLY | constants.O_WRONLY | constants.O_RDWR;
+
 /** Whether it writes at the end as we know it: the kernel's may be older. Writes from the page cache have their offset. */
 export function isAppend(exchange: Exchange): boolean {
   if (exchange.opcode !== OPCODE.WRITE) return false;

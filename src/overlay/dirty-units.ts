@@ -6,11 +6,21 @@ import { type FileName, type Ino, ROOT_ID, ROOT_INO } from "../base/ids.ts";
 import { UnitRules } from "../fstree/merge/units/unit-rules.ts";
 import type { Units } from "../format/commits/policy.ts";
 import type { DirtyObject } from "./dirty-object.ts";
+import type { Link } from "./links.ts";
 import type { OverlayState } from "./state.ts";
 
 /** "any": whether anything is unpublished. Inode rows tell where unchanged directories are. */
 export function isDirtyIn(state: OverlayState, units: Units | "any"): boolean {
   if (state.publishable === 0 || units === "any") return state.publishable > 0;
+  const isPart = partsOfUnits(state, units);
+  for (const object of state.objects()) if (isPart(object)) return true;
+  return false;
+}
+
+type Named = Pick<DirtyObject, "ino" | "type" | "baseNames"> & { readonly links: Iterable<Link> };
+
+/** Tells whether an object, by its names now and in the base, is part of a unit or holds one. */
+export function partsOfUnits(state: OverlayState, units: Units): (object: Named) => boolean {
   const rules = new UnitRules(units);
   const known = new Map<Ino, boolean>([[ROOT_INO, false]]);
   const isInTree = (ino: Ino): boolean => {
@@ -23,12 +33,10 @@ export function isDirtyIn(state: OverlayState, units: Units | "any"): boolean {
     known.set(ino, isIn);
     return isIn;
   };
-  const isPart = ({ ino, type, links, baseNames }: DirtyObject) =>
+  return ({ ino, type, links, baseNames }) =>
     [...links, ...baseNames].some(({ name }) => rules.mainsOf(name).length > 0) ||
     [...links].some(({ parent }) => isInTree(parent)) ||
     (type === "directory" && isInTree(ino));
-  for (const object of state.objects()) if (isPart(object)) return true;
-  return false;
 }
 
 /** The parent is undefined if it has no inode number: nothing is known above it. */

@@ -1,9 +1,9 @@
 /**
- * Handles a unit of ours that lost a conflict (docs/design/merge.md, Units). Programs that use it follow the conflict copy:
- * inode numbers now stand for the copy's objects, and later changes become changes of the copy. The effect is as if the
- * unit had been renamed and another put in its place.
+ * Handles files and units of ours that lost a conflict (docs/design/merge.md, In use). Programs that use one follow the
+ * conflict copy: inode numbers now stand for the copy's objects, and later changes become changes of the copy. The effect is
+ * as if it had been renamed and another put in its place.
  */
-import type { MovedUnits, PublishedEpoch } from "../fstree/change-set.ts";
+import type { MovedVersions, PublishedEpoch } from "../fstree/change-set.ts";
 import type { FileId, Ino } from "../base/ids.ts";
 import { isUnlinked, keptObject, type KeptObject } from "./dirty-object.ts";
 import type { FollowedObject } from "./journal/journal-record.ts";
@@ -61,7 +61,7 @@ export function followingOf(
     if (links.length === now.length && links.every((link, index) => link === now[index])) continue;
     followed.set(ino, { ...(followed.get(ino) ?? { ino, row: undefined, base: undefined }), links });
   }
-  // A change in the copy is not a change of the unit that took its place.
+  // A change in the copy is not a change of what took its place.
   for (const id of gone) numbers.leave(id);
   const kept = keepingOf(state, changed, numbers);
   const objects = [...Array.from(numbers.added, numbered), ...followed.values(), ...kept.objects];
@@ -103,7 +103,7 @@ function keep(state: OverlayState, kept: KeptObject, row: InodeRow | undefined, 
   object.forgotten = true;
 }
 
-const NO_MOVES: MovedUnits = { objects: [], names: [] };
+const NO_MOVES: MovedVersions = { objects: [], names: [] };
 const NOTHING: Following = { objects: [], inodes: [], names: [] };
 
 function numbered(row: InodeRow): FollowedObject {
@@ -111,10 +111,10 @@ function numbered(row: InodeRow): FollowedObject {
 }
 
 /** By link, where each name leads now; and all renamed names. */
-function renamedNames(state: OverlayState, { names: units }: MovedUnits, numbers: InodeNumbers) {
+function renamedNames(state: OverlayState, { names: moves }: MovedVersions, numbers: InodeNumbers) {
   const renamed = new Map<string, Link>();
   const names: Link[] = [];
-  for (const { from, to } of units) {
+  for (const { from, to } of moves) {
     const parent = numbers.of(from.parent);
     if (parent === undefined) continue;
     names.push({ parent, name: from.name });

@@ -7,25 +7,14 @@ import { BoundedMap } from "../base/bounded-map.ts";
 import { type Cid, type FileId, type FileName, type Ino, ROOT_ID, ROOT_INO } from "../base/ids.ts";
 import { MAX_LINKS } from "../base/limits.ts";
 import { countBackrefs, peekBackrefs, peekDentry, peekSelf } from "../fstree/fs-reader.ts";
-import type { FileRecord } from "../format/files/record.ts";
 import { type Dentry, dentryId, dentryType } from "../format/files/rows.ts";
 import type { BaseName } from "../overlay/dirty-object.ts";
 import type { Overlay } from "../overlay/overlay.ts";
 import type { InodeRow } from "../overlay/disk/storage.ts";
+import { cleanFile, type CleanObject } from "./clean-object.ts";
+import type { HeldVersions } from "./held-versions.ts";
 import { ownRecord } from "./own-record.ts";
 import type { NodeStore } from "../tree/node-store.ts";
-
-export interface CleanObject {
-  readonly ino: Ino;
-  readonly id: FileId;
-  readonly record: FileRecord;
-  /** How many names a file has; 1 for a directory. */
-  readonly names: number;
-  readonly subdirs: number;
-  /** The place of a directory or a one-name file; one name of a file with several. Undefined for the root. */
-  readonly place: BaseName | undefined;
-  atimeNs: bigint;
-}
 
 const SUBDIRS_KEPT = 256;
 
@@ -34,13 +23,15 @@ export class CleanInodes {
   readonly #nodes: NodeStore;
   readonly #objects: BoundedMap<Ino, CleanObject>;
   readonly #names: BoundedMap<string, Ino>;
+  readonly #held: HeldVersions;
   /** For changed directories: needed whenever one of them is shown. */
   #subdirs: { readonly tree: Cid | undefined; readonly of: BoundedMap<FileId, { subdirs: number | undefined }> } = {
     tree: undefined,
     of: new BoundedMap(SUBDIRS_KEPT),
   };
 
-  constructor(overlay: Overlay, nodes: NodeStore, capacity: number) {
+  constructor(overlay: Overlay, nodes: NodeStore, capacity: number, held: HeldVersions) {
+    this.#held = held;
     this.#overlay = overlay;
     this.#nodes = nodes;
     this.#objects = new BoundedMap(capacity);
@@ -76,7 +67,7 @@ export class CleanInodes {
 
   /** The object of an inode; undefined if the base no longer has it. Throws BlockMiss. */
   get(ino: Ino): CleanObject | undefined {
-    const known = this.#objects.get(ino);
+    const known = this.known(ino);
     if (known !== undefined) return known;
     const row = ino === ROOT_INO ? ROOT_ROW : this.#overlay.state.inodes.row(ino);
     const object = row === undefined ? undefined : this.#read(row);
@@ -90,7 +81,9 @@ export class CleanInodes {
   }
 
   /** All names of a file or directory in the base. Throws BlockMiss. */
-  namesOf(object: CleanObject): BaseName[] {
+  namesOf(object: CleanObject): readonly BaseName[] {
+    const held = this.#held.of(object.ino);
+    if (held !== undefined) return held.names;
     if (object.names > 1) return peekBackrefs(this.#nodes, this.#overlay.state.base.tree, object.id, MAX_LINKS);
     return object.place === undefined ? [] : [object.place];
   }
@@ -145,7 +138,7 @@ export class CleanInodes {
 
   /** The object, as far as it is known without reading. */
   known(ino: Ino): CleanObject | undefined {
-    return this.#objects.get(ino);
+    return this.#held.of(ino)?.object ?? this.#objects.get(ino);
   }
 
   clear(): void {
@@ -177,10 +170,6 @@ export class CleanInodes {
 }
 
 const ROOT_ROW: InodeRow = { ino: ROOT_INO, id: ROOT_ID, type: "directory", parent: ROOT_ID, name: "" as FileName };
-
-function cleanFile(ino: Ino, id: FileId, record: FileRecord, place: BaseName | undefined, names = 1): CleanObject {
-  return { ino, id, record: ownRecord(record), names, subdirs: 0, place, atimeNs: record.mtimeNs };
-}
 
 function nameKey(parent: Ino, name: FileName): string {
   return `${parent}/${name}`;

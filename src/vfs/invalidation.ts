@@ -50,7 +50,7 @@ export function invalidate(
     // If the overlay has the name, it may lead elsewhere, but its old object is not gone.
     const isGone = change.after === undefined && overlay.state.entry(parent, change.name) === undefined;
     const removed = isGone && change.before !== undefined && gone.has(change.before) ? before : undefined;
-    const wasLast = removed !== undefined && (clean.known(removed)?.names ?? 0) === 1 && !isDirty(objects, removed);
+    const wasLast = removed !== undefined && (clean.known(removed)?.names ?? 0) === 1 && !isUsed(objects, removed);
     entries.push(wasLast ? { parent, name: change.name, removed } : { parent, name: change.name });
   }
   for (const { parent, name } of left) {
@@ -93,6 +93,7 @@ function inoOf(objects: Objects, id: FileId): Ino | undefined {
   return state.dirtyWithId(id)?.ino ?? state.inodes.find(id)?.ino;
 }
 
-function isDirty(objects: Objects, ino: Ino): boolean {
-  return objects.overlay.state.object(ino) !== undefined;
+/** Whether it is not gone here. */
+function isUsed({ overlay, held }: Objects, ino: Ino): boolean {
+  return overlay.state.object(ino) !== undefined || held.of(ino) !== undefined;
 }

@@ -101,7 +101,8 @@ export class Listings {
   }
 
   #listedAttributes(ino: Ino, listed: Listed): ListedAttributes | undefined {
-    if (listed.dentry !== undefined && listed.dentry.kind === "record") {
+    const { held } = this.#objects;
+    if (listed.dentry !== undefined && listed.dentry.kind === "record" && held.size === 0) {
       const { state } = this.#objects.overlay;
       const { directory, name, dentry } = listed;
       // The overlay decides its place.

@@ -16,9 +16,11 @@ import { type DirtyObject, isUnlinked } from "../overlay/dirty-object.ts";
 import type { StorageSpace } from "../overlay/disk/storage.ts";
 import type { Overlay } from "../overlay/overlay.ts";
 import { type ContentName, nameOfContent } from "./content-names.ts";
-import { CleanInodes, type CleanObject } from "./clean-inodes.ts";
+import { CleanInodes } from "./clean-inodes.ts";
+import type { CleanObject } from "./clean-object.ts";
 import { DirtySignal, type DirtyReason } from "./dirty-signal.ts";
 import type { Attributes, OthersWatch } from "./filesystem.ts";
+import { HeldVersions } from "./held-versions.ts";
 import type { Loader } from "./loader.ts";
 import { OthersChanges } from "./others-changes.ts";
 import { PublishState } from "./publish-state.ts";
@@ -46,13 +48,14 @@ export class Objects {
   readonly subdirectories: Subdirectories;
   readonly publishState: PublishState;
   readonly others = new OthersChanges();
+  readonly held: HeldVersions;
   /** Called for each inode that has no name (any more). */
   onOrphan: (ino: Ino) => void = () => {};
   /** Called for each inode without local changes that no door needs any more. */
   onForgotten: (ino: Ino) => void = () => {};
   /** Called for files that may be chunked while they are written. */
   onBegun: (file: BegunFile) => void = () => {};
-  /** Called for each name that a local object left, and that leads to what others put there. */
+  /** Called for each name that leads elsewhere, since a local object left it or has it again. */
   onUncovered: (parent: Ino, name: FileName) => void = () => {};
 
   /** Tells from now on what others change in the bucket. */
@@ -68,7 +71,8 @@ export class Objects {
     this.dirty = new DirtySignal(clock);
     this.publishState = new PublishState(overlay);
     overlay.room.onWanted = () => this.dirty.tell("urgent");
-    this.clean = new CleanInodes(overlay, loader.nodes, cleanInodes);
+    this.held = new HeldVersions(overlay.state);
+    this.clean = new CleanInodes(overlay, loader.nodes, cleanInodes, this.held);
     this.subdirectories = new Subdirectories(overlay.state, loader.nodes);
   }
 
@@ -205,6 +209,10 @@ export class Objects {
         const parent = record.object.parents[index];
         if (parent !== undefined) this.clean.forgetName(parent, name);
       }
+      const version = this.held.changed(object.ino);
+      if (version !== undefined && version.moved.length > 0)
+        for (const { parent, name } of this.held.linksOf([...version.names, ...version.moved]))
+          this.onUncovered(parent, name);
     }
     this.dirty.tell(this.overlay.isFull ? "urgent" : (options.reason?.() ?? "change"));
   }

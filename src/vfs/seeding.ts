@@ -3,7 +3,7 @@ import { CLEAN_INODES } from "../base/limits.ts";
 import type { PublishedEpoch } from "../fstree/change-set.ts";
 import { changedSince } from "../overlay/settle.ts";
 import type { Link } from "../overlay/links.ts";
-import type { CleanObject } from "./clean-inodes.ts";
+import type { CleanObject } from "./clean-object.ts";
 import type { Objects } from "./objects.ts";
 
 /** The least that `CleanInodes` remembers. */

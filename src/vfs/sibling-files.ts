@@ -7,7 +7,7 @@ import type { Cid, FileId, FileName } from "../base/ids.ts";
 import { SIBLINGS_FIRST, SIBLINGS_MAX, SIBLINGS_MAX_BYTES } from "../base/limits.ts";
 import { BlockMiss } from "../blocks/block-store.ts";
 import { type ListedEntry, peekDirectory } from "../fstree/fs-reader.ts";
-import type { CleanObject } from "./clean-inodes.ts";
+import type { CleanObject } from "./clean-object.ts";
 import type { Loader } from "./loader.ts";
 
 interface Stream {

@@ -7,10 +7,8 @@ import type { ChangeSet, NewBase, PublishedEpoch, SentCommit } from "../fstree/c
 import type { Units } from "../format/commits/policy.ts";
 import type { Beginning } from "../overlay/beginnings.ts";
 import { isUnlinked } from "../overlay/dirty-object.ts";
-import { isDirtyIn } from "../overlay/dirty-units.ts";
 import type { StorageSpace } from "../overlay/disk/storage.ts";
 import type { BaseRoot } from "../overlay/journal/journal-record.ts";
-import type { Link } from "../overlay/links.ts";
 import type { Overlay } from "../overlay/overlay.ts";
 import type { Pending } from "../overlay/pending.ts";
 import { changedPaths, type TreePath } from "./changed-paths.ts";
@@ -26,14 +24,13 @@ import type {
   Invalidations,
   Listing,
 } from "./filesystem.ts";
-import { invalidate, recountedBy } from "./invalidation.ts";
 import { Listings } from "./listing.ts";
 import { Metadata } from "./metadata.ts";
 import { Namespace } from "./namespace.ts";
 import type { DirtyReason } from "./dirty-signal.ts";
+import { NewBases } from "./new-bases.ts";
 import type { BegunFile, Objects } from "./objects.ts";
 import type { PublishState } from "./publish-state.ts";
-import { seedPublished } from "./seeding.ts";
 
 export class Vfs implements FileSystem, ContentNames {
   readonly #objects: Objects;
@@ -42,9 +39,7 @@ export class Vfs implements FileSystem, ContentNames {
   readonly #metadata: Metadata;
   readonly #files: FileIo;
   readonly #listings: Listings;
-  #invalidated: (changes: Invalidations) => void = () => {};
-  /** The names reported at the last change of the base; undefined: all. */
-  #told: ReadonlySet<string> | undefined = new Set();
+  readonly #bases: NewBases;
   readonly answers: AnsweredRequests;
   readonly publishState: PublishState;
   readonly watchOthers: Objects["watchOthers"];
@@ -60,7 +55,7 @@ export class Vfs implements FileSystem, ContentNames {
     this.#metadata = new Metadata(objects);
     this.#files = new FileIo(objects);
     this.#listings = new Listings(objects);
-    objects.onUncovered = (parent, name) => this.#invalidated({ entries: [{ parent, name }], inodes: [], all: false });
+    this.#bases = new NewBases(objects);
   }
 
   lookup(parent: Ino, name: FileName): Attributes | undefined {
@@ -105,14 +100,10 @@ export class Vfs implements FileSystem, ContentNames {
 
   rename(parent: Ino, name: FileName, newParent: Ino, newName: FileName, flags: number, caller?: Caller): void {
     this.#namespace.rename(parent, name, newParent, newName, flags, caller);
-    // The kernel may not know yet that the name leads elsewhere, and would take the moved object for the old one.
-    const isTold = [nameKey(parent, name), nameKey(newParent, newName)].some((key) => this.#told?.has(key) ?? true);
-    if (!isTold) return;
-    const entries = [
+    this.#bases.renamed([
       { parent, name },
       { parent: newParent, name: newName },
-    ];
-    this.#invalidated({ entries, inodes: [], all: false });
+    ]);
   }
 
   readSymlink(ino: Ino): string {
@@ -195,6 +186,14 @@ export class Vfs implements FileSystem, ContentNames {
     if (this.#overlay.state.object(ino) !== undefined) this.#objects.dirty.tell("close");
   }
 
+  holdVersion(ino: Ino): void {
+    this.#objects.held.hold(ino);
+  }
+
+  releaseVersion(ino: Ino): void {
+    this.#bases.released(this.#objects.held.release(ino));
+  }
+
   watchOrphans(listener: (ino: Ino) => void): void {
     this.#objects.onOrphan = listener;
     for (const object of this.#overlay.state.objects())
@@ -262,22 +261,12 @@ export class Vfs implements FileSystem, ContentNames {
 
   /** The sealed epoch is in the bucket. */
   published(result: PublishedEpoch): void {
-    const recounted = recountedBy(this.#objects);
-    const seeds = seedPublished(this.#objects, result);
-    const { inodes, names } = this.#overlay.published(result);
-    for (const { object, links } of seeds) this.#objects.clean.seed(object, links);
-    this.#rebased(result.base, [...recounted, ...inodes], names);
-    // Changes made while the epoch was in flight may have been reported before that flush began.
-    this.#objects.dirty.reset();
-    if (this.#overlay.state.changed) this.#objects.dirty.tellAgain(this.#overlay.isFull);
+    this.#bases.published(result);
   }
 
   /** Adopts a root that others published. False: not adopted, since these units have unpublished changes. */
   adopt(base: NewBase, units?: Units | "any"): boolean {
-    if (units !== undefined && isDirtyIn(this.#overlay.state, units)) return false;
-    this.#overlay.adopt(base);
-    this.#rebased(base, [], []);
-    return true;
+    return this.#bases.adopt(base, units);
   }
 
   baseState(): BaseRoot {
@@ -319,7 +308,7 @@ export class Vfs implements FileSystem, ContentNames {
 
   /** Calls `listener` with what others changed. One listener; the last wins. */
   onInvalidate(listener: (changes: Invalidations) => void): void {
-    this.#invalidated = listener;
+    this.#bases.changed = listener;
   }
 
   /** Writes what the journal holds to the tables, to shorten a restart. The overlay also does this by itself. */
@@ -331,17 +320,4 @@ export class Vfs implements FileSystem, ContentNames {
   close(): Promise<void> {
     return this.#overlay.close();
   }
-
-  #rebased({ changes }: NewBase, inodes: readonly Ino[], names: readonly Link[]): void {
-    const stale = invalidate(this.#objects, changes, inodes, names);
-    this.#told = stale.all ? undefined : new Set(stale.entries.map(({ parent, name }) => nameKey(parent, name)));
-    if (stale.all || stale.entries.length > 0 || stale.inodes.length > 0) this.#invalidated(stale);
-    // Local changes in a directory that others removed stay hidden until they are merged.
-    const isUnsettled = changes?.some((change) => change.kind === "self" && (change.removed || change.moved)) ?? true;
-    if (isUnsettled && this.#overlay.state.publishable > 0) this.#objects.dirty.tell("urgent");
-  }
-}
-
-function nameKey(parent: Ino, name: FileName): string {
-  return `${parent}/${name}`;
 }

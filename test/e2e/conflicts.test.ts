@@ -1,5 +1,14 @@
 /** Conflicts as people meet them: two mounts of one bucket, a file written in both, and the commands that tell of it and decide it. */
-import { closeSync, openSync, readdirSync, readFileSync, renameSync, writeFileSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -129,6 +138,33 @@ describe.skipIf(reason !== undefined)(
         await until(() => readFileSync(join(dir, "notes.bin"), "utf8"), gave);
       }
       expect(await run("conflicts", "list", one)).toBe("No conflicts.\n");
+    });
+
+    test("between a file that a program keeps open and writes, and one saved meanwhile, mix nothing", async () => {
+      const [one = "", two = ""] = dirs;
+      await both("disk.bin");
+      const open = openSync(join(two, "disk.bin"), "r+");
+      writeSync(open, "1", 0);
+      await agreed();
+      await until(() => readFileSync(join(one, "disk.bin"), "utf8"), "1\n");
+      writeFileSync(join(one, "disk.bin"), "saved\n");
+      await agreed();
+      expect(readFileSync(join(two, "disk.bin"), "utf8")).toBe("1\n");
+      for (const end of ["2\n", "3\n"]) {
+        writeSync(open, end, 1);
+        await agreed();
+      }
+
+      const bytes = Buffer.alloc(3);
+      readSync(open, bytes, 0, bytes.length, 0);
+      expect(bytes.toString()).toBe("13\n");
+      closeSync(open);
+      const versions = (dir: string) =>
+        shown(dir)
+          .filter((name) => name.startsWith("disk"))
+          .map((name) => readFileSync(join(dir, name), "utf8"));
+      for (const dir of dirs) await until(() => versions(dir).toSorted(), ["13\n", "saved\n"]);
+      await run("conflicts", "resolve", join(one, "disk.bin"), "--keep", "kept");
     });
 
     test("are predicted by merge --dry-run, which writes nothing", async () => {

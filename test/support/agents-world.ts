@@ -22,10 +22,13 @@ const AGENTS = 3;
 /** Rounds of flushes after which all agents must be at rest. */
 const ROUNDS = 12;
 
-/** "begin": a flush that is not awaited; "tidy": a checkpoint that is not awaited. */
+/**
+ * "begin": a flush that is not awaited; "tidy": a checkpoint that is not awaited; "hold" and "release": programs keep open
+ * what they write.
+ */
 const EVENTS = [
   ...(["flush", "begin", "begin", "begin", "catchUp", "restart", "checkpoint", "away", "back"] as const),
-  ...(["unseen", "lost", "forget", "tidy"] as const),
+  ...(["unseen", "lost", "forget", "tidy", "hold", "release"] as const),
 ];
 type Event = (typeof EVENTS)[number];
 export interface Step {
@@ -148,6 +151,11 @@ export class World {
         return void agent.vfs.checkpoint().catch(() => {});
       case "forget":
         return agent.mount.dropCaches();
+      case "hold":
+        for (const ino of agent.vfs.knownInodes()) agent.vfs.holdVersion(ino);
+        return;
+      case "release":
+        return release(agent);
       case "away":
       case "back":
         this.remote.unreachable = event === "away";
@@ -200,6 +208,7 @@ export class World {
   async #settle(): Promise<void> {
     this.remote.unreachable = false;
     this.remote.faults.length = 0;
+    for (const agent of this.agents) release(agent);
     for (let round = 0; round < ROUNDS; round++) {
       for (const agent of this.agents) await agent.flush();
       const [first] = this.agents;
@@ -211,6 +220,10 @@ export class World {
     const seen = this.agents.map(({ base, trouble, vfs }) => ({ base, trouble, pending: vfs.pending().files }));
     throw new Error(`no rest after ${ROUNDS} rounds`, { cause: seen });
   }
+}
+
+function release({ vfs }: SimulatedAgent): void {
+  for (const ino of vfs.knownInodes()) vfs.releaseVersion(ino);
 }
 
 function inMemory(): WorldSetting {

@@ -295,6 +295,10 @@ export class MemoryFileSystem implements FileSystem {
 
   closed(): void {}
 
+  holdVersion(): void {}
+
+  releaseVersion(): void {}
+
   watchOrphans(listener: (ino: Ino) => void): void {
     this.#orphaned = listener;
     for (const inode of this.#inodes.values()) if (inode.nlink === 0) listener(inode.ino);

@@ -43,8 +43,9 @@ export async function publishedEpoch(
   const theirs = await differencesFrom(epochTree, tree);
   const base = { commit: commit.cid, tree, seq, changes: await changesFrom(epochTree, tree, theirs) };
   const published = { epoch, objects, base, ...(moved === undefined ? {} : { moved }) };
-  if (theirs === undefined || theirs.length === 0) return published;
+  if (theirs?.length === 0) return published;
   const { units } = await bucket.policy(commit);
+  if (theirs === undefined) return { ...published, units };
   const changed = await unitChanges(epochTree, tree, theirs, new UnitRules(units));
-  return changed.length === 0 ? published : { ...published, changed };
+  return { ...published, units, ...(changed.length === 0 ? {} : { changed }) };
 }

@@ -4,7 +4,7 @@
  */
 import type { FileId, Ino } from "../../base/ids.ts";
 import type { RebasedObject } from "../../fstree/rebase/rebase.ts";
-import type { MovedUnits } from "../../fstree/change-set.ts";
+import type { MovedVersions } from "../../fstree/change-set.ts";
 
 /**
  * `successors`: id in our own tree → id in the merged one. Two objects never get one id: the second keeps its own. Except
@@ -33,7 +33,7 @@ export function underSuccessors(
 export function insideCopies(
   objects: ReadonlyMap<Ino, RebasedObject>,
   built: ReadonlyMap<Ino, RebasedObject>,
-  moved: MovedUnits,
+  moved: MovedVersions,
 ): ReadonlyMap<Ino, RebasedObject> {
   if (moved.objects.length === 0) return objects;
   const copies = new Map(moved.objects.map((object) => [object.from, object]));

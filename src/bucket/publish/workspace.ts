@@ -9,7 +9,7 @@ import { NodeStore } from "../../tree/node-store.ts";
 import type { Bucket } from "../bucket.ts";
 import type { VerifiedCommit } from "../verified-commit.ts";
 import { type RebasedEpoch, type RebasedObject, rebaseEpoch } from "../../fstree/rebase/rebase.ts";
-import type { ChangeSet, DataReader, MovedUnits } from "../../fstree/change-set.ts";
+import type { ChangeSet, DataReader, MovedVersions } from "../../fstree/change-set.ts";
 import { isRetained, keptCommits, log } from "../history.ts";
 import type { Conflict } from "../../fstree/merge/conflict.ts";
 import { type Head, type MergeContext, wins } from "../../fstree/merge/context.ts";
@@ -28,7 +28,7 @@ export interface EpochTree {
   readonly tree: Cid;
   readonly conflicts: readonly Conflict[];
   /** Our units that lost the conflict. */
-  readonly moved?: MovedUnits;
+  readonly moved?: MovedVersions;
   /** Holds the nodes of all of these trees. */
   readonly nodes: NodeStore;
   /** Our base is no longer in the bucket, so what changed since is unknown. */

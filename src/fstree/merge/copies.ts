@@ -11,43 +11,52 @@ import type { Place } from "../object-rows.ts";
 import { fileNames } from "./conflict-names.ts";
 import type { Conflict } from "./conflict.ts";
 import { versionHash } from "./contents/content.ts";
-import type { MergeState } from "./merge-state.ts";
+import type { Copy, MergeState } from "./merge-state.ts";
 import { sameVersion } from "./objects.ts";
+import { noteCopied } from "./moves.ts";
 import { isAlive } from "./splits.ts";
 
 export async function placeCopies(
   state: MergeState,
   loser: { readonly writer: Conflict["writer"]; readonly epoch: number },
 ): Promise<void> {
-  const copies: { id: FileId; owner: TreeObject; beside: Place; record: FileRecord; rule: Conflict["rule"] }[] = [];
-  for (const [id, { record, rule }] of state.copies) {
+  const copies: (Copy & { readonly id: FileId; readonly owner: TreeObject; readonly beside: Place })[] = [];
+  for (const [id, copy] of state.copies) {
     const owner = await state.merged.object(survivorOf(state, id));
     const [beside] = owner?.names ?? [];
-    if (owner !== undefined && beside !== undefined) copies.push({ id, owner, beside, record, rule });
+    if (owner !== undefined && beside !== undefined) copies.push({ ...copy, id, owner, beside });
   }
   // Else they would keep the losing records in memory.
   state.copies.clear();
   copies.sort((a, b) => (placeText(a.beside) + a.id < placeText(b.beside) + b.id ? -1 : 1));
-  for (const { id, owner, beside, record, rule } of copies) {
+  for (const { id, owner, beside, record, names, rule } of copies) {
     const conflict = { of: id, writer: loser.writer, epoch: loser.epoch };
     const placed = await place(state, beside, { ...record, conflict });
     if (placed === undefined) continue;
-    const [other = beside] = placed.names;
-    state.findings.push({ kind: "copy", rule, kept: owner.id, other: placed.id, places: { kept: beside, other } });
+    const { copy, isNew } = placed;
+    noteCopied(state, { id, names }, copy);
+    const [other = beside] = copy.names;
+    if (isNew)
+      state.findings.push({ kind: "copy", rule, kept: owner.id, other: copy.id, places: { kept: beside, other } });
   }
 }
 
-/** The new file, or undefined when one of equal bytes has the name already. */
-async function place(state: MergeState, beside: Place, record: FileRecord): Promise<TreeObject | undefined> {
+/** The copy, or a file of equal bytes that has its name already. */
+async function place(
+  state: MergeState,
+  beside: Place,
+  record: FileRecord,
+): Promise<{ readonly copy: TreeObject; readonly isNew: boolean } | undefined> {
   const hash = await versionHash(state.context, record);
   for (const name of fileNames(beside.name, hash)) {
     const target: Place = { parent: beside.parent, name };
     const taken = await state.merged.at(target);
-    if (taken.some((object) => sameVersion(object.record, record))) return undefined;
+    const same = taken.find((object) => sameVersion(object.record, record));
+    if (same !== undefined) return { copy: same, isNew: false };
     if (taken.length > 0) continue;
     const copy: TreeObject = { id: await freshId(state, target, record, hash), record, names: [target], subdirs: 0 };
     state.merged.layer(copy.id, undefined, copy);
-    return copy;
+    return { copy, isNew: true };
   }
   return undefined;
 }

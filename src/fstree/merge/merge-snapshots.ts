@@ -7,7 +7,7 @@
  */
 import type { Cid, FileId } from "../../base/ids.ts";
 import { diff } from "../../tree/diff.ts";
-import type { MovedUnits } from "../change-set.ts";
+import type { MovedVersions } from "../change-set.ts";
 import type { TreeObject } from "../fs-reader.ts";
 import { connectToRoot } from "./parents-and-cycles.ts";
 import { resolveClashes } from "./clashes.ts";
@@ -18,6 +18,7 @@ import type { Head, MergeContext } from "./context.ts";
 import { placeCopies } from "./copies.ts";
 import { foldDirectories } from "./fold.ts";
 import { findMovedBack, knowsBirthPlace } from "./moved-back.ts";
+import { movesOf, noMoves } from "./moves.ts";
 import { mergeObject } from "./merge-object.ts";
 import type { MergeState } from "./merge-state.ts";
 import { MergedTree } from "./merged-tree.ts";
@@ -32,7 +33,6 @@ import type { Splits } from "./splits.ts";
 import { gatherTriples, otherRole } from "./triple.ts";
 import type { Role, Triple, Triples } from "./triple.ts";
 import { placeUnitCopies } from "./units/unit-copies.ts";
-import { movesOf, noMoves } from "./units/unit-moves.ts";
 import { UnitRules } from "./units/unit-rules.ts";
 import { separateFamilies } from "./units/folded-families.ts";
 import { resolveUnits } from "./units/units.ts";
@@ -45,8 +45,8 @@ export interface MergeResult {
   readonly conflicts: readonly Conflict[];
   /** Objects of either side that got another id: split from one born twice, or folded into another directory. */
   readonly successors: Readonly<Record<Role, ReadonlyMap<FileId, FileId>>>;
-  /** Units of either side that lost the conflict, and where their contents are now. */
-  readonly moved: Readonly<Record<Role, MovedUnits>>;
+  /** Files and units of either side that lost the conflict, and where their contents are now. */
+  readonly moved: Readonly<Record<Role, MovedVersions>>;
 }
 
 /**
@@ -152,7 +152,7 @@ async function mergeObjects(
     const { object, copy } = await mergeObject(context, triple);
     merged.layer(id, stays.has(id) ? stays.get(id) : triple[staying], object);
     const rule = triple.base === undefined ? "create / create" : "content / content";
-    if (copy !== undefined) copies.set(id, { record: copy, rule });
+    if (copy !== undefined) copies.set(id, { record: copy, names: triple.loser?.names ?? [], rule });
     if (!stays.has(id) && isInPlace(triple)) all.delete(id);
   }
 }

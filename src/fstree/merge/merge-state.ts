@@ -1,13 +1,15 @@
 /** The state of the phases: the three trees, the merged tree in the making, and the findings. */
 import type { FileId } from "../../base/ids.ts";
+import type { MovedObject } from "../change-set.ts";
 import type { FileRecord } from "../../format/files/record.ts";
 import type { Place } from "../object-rows.ts";
 import type { Conflict } from "./conflict.ts";
 import type { MergeContext } from "./context.ts";
+import type { Role } from "./triple.ts";
 import type { MergedTree } from "./merged-tree.ts";
 import type { View } from "./snapshot.ts";
 import type { UnitRules } from "./units/unit-rules.ts";
-import type { UnitCopy, UnitMoves } from "./units/unit-copy.ts";
+import type { UnitCopy } from "./units/unit-copy.ts";
 
 export interface MergeState {
   readonly context: MergeContext;
@@ -20,8 +22,8 @@ export interface MergeState {
   readonly copies: Map<FileId, Copy>;
   /** Losing units that are to be put beside the kept ones. */
   readonly unitCopies: UnitCopy[];
-  /** What became of each side's losing units. */
-  readonly moves: UnitMoves;
+  /** What became of each side's losing files and units. */
+  readonly moves: Moves;
   readonly unitRules: UnitRules;
   /** Objects of kept units that both sides changed: they keep their names in clashes. */
   readonly kept: Set<FileId>;
@@ -34,8 +36,18 @@ export interface MergeState {
   readonly findings: Finding[];
 }
 
+/** By the side that they came from, with the ids after phase 0. */
+export type Moves = Readonly<Record<Role, { readonly objects: MovedObject[]; readonly names: NameMove[] }>>;
+
+export interface NameMove {
+  readonly from: Place;
+  readonly to: Place;
+}
+
 export interface Copy {
   readonly record: FileRecord;
+  /** The names that this version has in the loser's tree. */
+  readonly names: readonly Place[];
   readonly rule: Conflict["rule"];
 }
 

@@ -27,7 +27,7 @@ export interface Joined {
   readonly holds: boolean;
 }
 
-/** What continues in the copy of a unit that lost the conflict (follow.ts). */
+/** What continues in the copy of what lost the conflict (follow.ts). */
 export interface FollowedObject {
   readonly ino: Ino;
   /** What the number stands for from now on. Undefined: as before, or as a published row says. */

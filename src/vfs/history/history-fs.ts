@@ -232,6 +232,14 @@ export class HistoryFs implements FileSystem, Disposable {
     if (!isPast(ino)) this.#live.closed(ino);
   }
 
+  holdVersion(ino: Ino): void {
+    if (!isPast(ino)) this.#live.holdVersion(ino);
+  }
+
+  releaseVersion(ino: Ino): void {
+    if (!isPast(ino)) this.#live.releaseVersion(ino);
+  }
+
   watchOrphans(listener: (ino: Ino) => void): void {
     this.#live.watchOrphans(listener);
   }

@@ -132,14 +132,14 @@ describe("open files", () => {
 
   test("keep their cached pages until everything may have changed; then each is reread once", () => {
     const files = new OpenFiles();
-    expect(files.open(a) & FOPEN.KEEP_CACHE).not.toBe(0);
-    files.open(a);
+    expect(files.open(a, false) & FOPEN.KEEP_CACHE).not.toBe(0);
+    files.open(a, false);
     files.release(a);
     expect(files.distrust()).toEqual([a]);
     files.release(a);
     expect(files.distrust()).toEqual([]);
-    expect(files.open(b) & FOPEN.KEEP_CACHE).toBe(0);
-    expect(files.open(b) & FOPEN.KEEP_CACHE).not.toBe(0);
+    expect(files.open(b, false) & FOPEN.KEEP_CACHE).toBe(0);
+    expect(files.open(b, false) & FOPEN.KEEP_CACHE).not.toBe(0);
   });
 
   describe("that are repeatedly created, synced and removed under one name", () => {
@@ -150,7 +150,7 @@ describe("open files", () => {
     /** Whether a file that is made under the name now is opened past the page cache. */
     function make(files: OpenFiles, at: Ino = directory, as = name): { ino: Ino; isDirect: boolean } {
       const ino = ++lastIno as Ino;
-      return { ino, isDirect: (files.create(ino, at, as) & FOPEN.DIRECT_IO) !== 0 };
+      return { ino, isDirect: (files.create(ino, at, as, true) & FOPEN.DIRECT_IO) !== 0 };
     }
     function end(files: OpenFiles, ino: Ino, as = name): void {
       files.release(ino);
@@ -187,13 +187,13 @@ describe("open files", () => {
       const files = openFiles();
       pass(files, 3);
       const { ino, isDirect } = make(files);
-      expect([isDirect, (files.open(ino) & FOPEN.DIRECT_IO) !== 0]).toEqual([true, true]);
+      expect([isDirect, (files.open(ino, false) & FOPEN.DIRECT_IO) !== 0]).toEqual([true, true]);
       files.release(ino);
-      expect(files.open(ino) & FOPEN.DIRECT_IO).not.toBe(0);
+      expect(files.open(ino, false) & FOPEN.DIRECT_IO).not.toBe(0);
       files.release(ino);
       files.passing.synced(ino);
       end(files, ino);
-      expect(files.open(ino) & FOPEN.DIRECT_IO).toBe(0);
+      expect(files.open(ino, false) & FOPEN.DIRECT_IO).toBe(0);
       expect(pass(files, 10)).not.toContain(true);
     });
 

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import type { FileName } from "../../../src/base/ids.ts";
 import { ROOT_INO } from "../../../src/base/ids.ts";
+import { HeldVersions } from "../../../src/vfs/held-versions.ts";
 import { Overlay } from "../../../src/overlay/overlay.ts";
 import { silentLog } from "../../../src/base/log.ts";
 import { SimulatedDisk } from "../../../src/simulate/disks/simulated-disk.ts";
@@ -21,7 +22,7 @@ test("cached clean files and directories share no memory with the nodes that the
   await fs.publish();
   const overlay = new Overlay({ storage: new SimulatedDisk(), base: fs.root, clock: fs.clock, log: silentLog });
   const nodes = new NodeStore(fs.blocks, { capacityBytes: 1 << 20 });
-  const clean = new CleanInodes(overlay, nodes, 100);
+  const clean = new CleanInodes(overlay, nodes, 100, new HeldVersions(overlay.state));
   await nodes.load([fs.root.tree]);
   const found = clean.lookup(ROOT_INO, clean.directoryId(ROOT_INO) ?? never(), "d" as FileName) ?? never();
   const id = clean.directoryId(found) ?? never();

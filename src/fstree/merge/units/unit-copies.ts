@@ -16,7 +16,7 @@ import type { Child } from "../snapshot.ts";
 import { isAlive } from "../splits.ts";
 import { membersOf, unitHash } from "./unit-members.ts";
 import type { UnitMembers, Unit, UnitSource } from "./unit-members.ts";
-import { noteMoves } from "./unit-moves.ts";
+import { noteUnit } from "../moves.ts";
 import type { UnitCopy } from "./unit-copy.ts";
 
 export async function placeUnitCopies(state: MergeState): Promise<void> {
@@ -76,7 +76,7 @@ async function placeTree(
     const [taken] = await state.merged.at(place);
     const same = taken && isDirectory(taken) && (await sameUnit(state, { kind: "tree", root: taken.id }, copy));
     if (same) {
-      noteMoves(state, copy, new Map([[root.id, taken], ...counterparts(copy, same)]), [{ from, to: place }]);
+      noteUnit(state, copy, new Map([[root.id, taken], ...counterparts(copy, same)]), [{ from, to: place }]);
       return undefined;
     }
     if (taken !== undefined) continue;
@@ -95,7 +95,7 @@ async function placeTree(
       fresh.set(id, await freshId(state, first, id, copy.hash));
       became.set(id, layer(state, fresh.get(id) ?? id, object, names));
     }
-    noteMoves(state, copy, became, [{ from, to: place }]);
+    noteUnit(state, copy, became, [{ from, to: place }]);
     return { id: fresh.get(root.id) ?? root.id, place };
   }
   return undefined;
@@ -115,7 +115,7 @@ async function placeFamily(
     const renamed = suffixes.map((suffix) => ({ from: placeOf(main, suffix), to: placeOf(stem, suffix) }));
     const same = await sameUnit(state, { kind: "family", parent, main: stem }, copy);
     if (same) {
-      noteMoves(state, copy, counterparts(copy, same), renamed);
+      noteUnit(state, copy, counterparts(copy, same), renamed);
       return undefined;
     }
     let free = true;
@@ -132,7 +132,7 @@ async function placeFamily(
       became.set(of, layer(state, id, { ...object, record }, names));
       first ??= { id, place };
     }
-    noteMoves(state, copy, became, renamed);
+    noteUnit(state, copy, became, renamed);
     return first;
   }
   return undefined;

@@ -18,7 +18,7 @@ import { otherRole, tripleOf } from "../triple.ts";
 import type { Role, Triple } from "../triple.ts";
 import { unitHash } from "./unit-members.ts";
 import type { Member, UnitMembers, Unit } from "./unit-members.ts";
-import { noteLeft } from "./unit-moves.ts";
+import { noteLeft } from "../moves.ts";
 import { UnitNames } from "./unit-names.ts";
 import type { KeptUnit } from "./unit-names.ts";
 

@@ -1,24 +1,24 @@
-/** Maps the objects of a losing unit to those of its copy, for programs that still have them open and write to them. */
-import type { FileId } from "../../../base/ids.ts";
-import type { MovedObject, MovedUnits } from "../../change-set.ts";
-import type { TreeObject } from "../../fs-reader.ts";
-import { samePlace } from "../../object-rows.ts";
-import type { Place } from "../../object-rows.ts";
-import type { MergeState } from "../merge-state.ts";
-import { otherRole } from "../triple.ts";
-import type { Role } from "../triple.ts";
-import type { UnitCopy, UnitMoves, UnitName } from "./unit-copy.ts";
+/** Maps files and units that lost to their copies, for programs that still have them open and write to them. */
+import type { FileId } from "../../base/ids.ts";
+import type { MovedObject, MovedVersions } from "../change-set.ts";
+import type { TreeObject } from "../fs-reader.ts";
+import { samePlace } from "../object-rows.ts";
+import type { Place } from "../object-rows.ts";
+import type { MergeState, Moves, NameMove } from "./merge-state.ts";
+import { otherRole } from "./triple.ts";
+import type { Role } from "./triple.ts";
+import type { UnitCopy } from "./units/unit-copy.ts";
 
-export function noMoves(): UnitMoves {
+export function noMoves(): Moves {
   return { winner: { objects: [], names: [] }, loser: { objects: [], names: [] } };
 }
 
 /** `became`: id of a unit's object or root directory → the copy's object. `names`: the unit's place → its copy's. */
-export function noteMoves(
+export function noteUnit(
   { moves }: MergeState,
   copy: UnitCopy,
   became: ReadonlyMap<FileId, TreeObject>,
-  names: readonly UnitName[],
+  names: readonly NameMove[],
 ): void {
   const { objects, names: renamed } = moves[otherRole(copy.keeper)];
   for (const [from, object] of became) {
@@ -28,6 +28,18 @@ export function noteMoves(
     objects.push(moved(from, object, left));
   }
   renamed.push(...names);
+}
+
+/** A file of the loser that continues as its conflict copy, with none of its names. */
+export function noteCopied(
+  { moves: { loser } }: MergeState,
+  lost: Pick<TreeObject, "id" | "names">,
+  copy: TreeObject,
+): void {
+  const [from] = lost.names;
+  const [to] = copy.names;
+  loser.objects.push(moved(lost.id, copy, lost.names));
+  if (from !== undefined && to !== undefined) loser.names.push({ from, to });
 }
 
 /** A file moved out of a unit while the keeper has it within: it continues as a file of its own. */
@@ -40,7 +52,7 @@ export async function movesOf(
   { moves, folded, merged: tree }: MergeState,
   role: Role,
   storedId: (id: FileId) => FileId,
-): Promise<MovedUnits> {
+): Promise<MovedVersions> {
   const merged = ({ parent, name }: Place): Place => ({ parent: folded.get(parent) ?? parent, name });
   const objects: MovedObject[] = [];
   for (const { from, names, left, ...object } of moves[role].objects)

@@ -1,0 +1,119 @@
+/**
+ * Files that programs rewrite in place: once a program has written to one that it has open, the file stays as it was
+ * published from here until it is closed, whatever others change. What the program writes next is then merged as a change of
+ * that version, and does not mix with theirs. In memory only: an agent that restarts knows of a file once it is written again.
+ */
+import { type FileId, type Ino, ROOT_ID, ROOT_INO } from "../base/ids.ts";
+import type { BaseChange, NewBase, PublishedEpoch } from "../fstree/change-set.ts";
+import type { Units } from "../format/commits/policy.ts";
+import { changedSince } from "../overlay/settle.ts";
+import type { BaseName } from "../overlay/dirty-object.ts";
+import { partsOfUnits } from "../overlay/dirty-units.ts";
+import type { Link } from "../overlay/links.ts";
+import type { OverlayState } from "../overlay/state.ts";
+import { cleanFile, type CleanObject } from "./clean-object.ts";
+
+export interface HeldVersion {
+  readonly object: CleanObject;
+  readonly names: readonly BaseName[];
+  /** Whether others changed the file since, and the names that it lost or got. */
+  isOld: boolean;
+  readonly moved: BaseName[];
+}
+
+export class HeldVersions {
+  readonly #state: OverlayState;
+  /** Undefined: not published since the program wrote. */
+  readonly #versions = new Map<Ino, HeldVersion | undefined>();
+
+  constructor(state: OverlayState) {
+    this.#state = state;
+  }
+
+  get size(): number {
+    return this.#versions.size;
+  }
+
+  of(ino: Ino): HeldVersion | undefined {
+    return this.#versions.size === 0 ? undefined : this.#versions.get(ino);
+  }
+
+  hold(ino: Ino): void {
+    if (!this.#versions.has(ino)) this.#versions.set(ino, undefined);
+  }
+
+  /** Returns the version that was held. */
+  release(ino: Ino): HeldVersion | undefined {
+    const version = this.of(ino);
+    this.#versions.delete(ino);
+    return version;
+  }
+
+  /** The version is now the base of a changed object. */
+  changed(ino: Ino): HeldVersion | undefined {
+    const version = this.of(ino);
+    if (version !== undefined) this.#versions.set(ino, undefined);
+    return version;
+  }
+
+  /** The epoch's versions of held files that did not change again. Call before the overlay drops them. */
+  publishedBy({ epoch, objects }: PublishedEpoch): HeldVersion[] {
+    const found: HeldVersion[] = [];
+    if (this.#versions.size === 0) return found;
+    for (const [ino, { id, record, names }] of objects) {
+      if (!this.#versions.has(ino) || record.type !== "file" || changedSince(this.#state, ino, epoch)) continue;
+      const object = cleanFile(ino, id, record, names[0], names.length);
+      found.push({ object, names, isOld: false, moved: [] });
+    }
+    return found;
+  }
+
+  /** Call once the overlay has dropped them. */
+  add(versions: readonly HeldVersion[]): void {
+    for (const version of versions) {
+      const { ino, id } = version.object;
+      const isThere = this.#state.object(ino) === undefined && this.#state.inodes.row(ino)?.id === id;
+      if (isThere) this.#versions.set(ino, version);
+    }
+  }
+
+  /**
+   * Notes what others changed of the held files. Parts of `units` show the new base from now on: a unit is shown as a whole,
+   * and programs that use one look for others' changes.
+   */
+  note({ changes }: NewBase, units: Units | undefined): void {
+    const byId = new Map<FileId, HeldVersion>();
+    for (const version of this.#versions.values()) if (version !== undefined) byId.set(version.object.id, version);
+    if (byId.size === 0) return;
+    if (changes === undefined) for (const version of byId.values()) version.isOld = true;
+    for (const change of changes ?? []) for (const id of idsOf(change)) note(byId.get(id), change);
+    const isPart = partsOfUnits(this.#state, units ?? NO_UNITS);
+    for (const { object, names, isOld } of byId.values()) {
+      const { ino } = object;
+      if (isOld && isPart({ ino, type: "file", links: this.linksOf(names), baseNames: names }))
+        this.#versions.set(ino, undefined);
+    }
+  }
+
+  /** These names, as far as their directories are known here. */
+  linksOf(names: readonly BaseName[]): Link[] {
+    const { inodes } = this.#state;
+    return names.flatMap(({ parent, name }) => {
+      const ino = parent === ROOT_ID ? ROOT_INO : (this.#state.dirtyWithId(parent)?.ino ?? inodes.find(parent)?.ino);
+      return ino === undefined ? [] : [{ parent: ino, name }];
+    });
+  }
+}
+
+const NO_UNITS: Units = { trees: [], families: [] };
+
+function idsOf(change: BaseChange): FileId[] {
+  if (change.kind === "self") return [change.id];
+  return [change.before, change.after].filter((id) => id !== undefined);
+}
+
+function note(version: HeldVersion | undefined, change: BaseChange): void {
+  if (version === undefined) return;
+  version.isOld = true;
+  if (change.kind === "dentry" && change.before !== change.after) version.moved.push(change);
+}

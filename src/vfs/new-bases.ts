@@ -1,0 +1,79 @@
+/** Moves the filesystem to a new base: publishes an epoch or adopts a root, and tells doors what they must forget. */
+import type { FileName, Ino } from "../base/ids.ts";
+import type { NewBase, PublishedEpoch } from "../fstree/change-set.ts";
+import type { Units } from "../format/commits/policy.ts";
+import { isDirtyIn } from "../overlay/dirty-units.ts";
+import type { Link } from "../overlay/links.ts";
+import type { Invalidations } from "./filesystem.ts";
+import type { HeldVersion } from "./held-versions.ts";
+import { invalidate, recountedBy } from "./invalidation.ts";
+import type { Objects } from "./objects.ts";
+import { seedPublished } from "./seeding.ts";
+
+export class NewBases {
+  readonly #objects: Objects;
+  /** Called with what doors must forget. */
+  changed: (changes: Invalidations) => void = () => {};
+  /** The names reported at the last change of the base; undefined: all. */
+  #told: ReadonlySet<string> | undefined = new Set();
+
+  constructor(objects: Objects) {
+    this.#objects = objects;
+    objects.onUncovered = (parent, name) => this.changed({ entries: [{ parent, name }], inodes: [], all: false });
+  }
+
+  /** The sealed epoch is in the bucket. */
+  published(result: PublishedEpoch): void {
+    const { overlay, clean, dirty, held } = this.#objects;
+    const recounted = recountedBy(this.#objects);
+    const seeds = seedPublished(this.#objects, result);
+    const versions = held.publishedBy(result);
+    const { inodes, names } = overlay.published(result);
+    for (const { object, links } of seeds) clean.seed(object, links);
+    held.add(versions);
+    this.#rebased(result.base, result.units, [...recounted, ...inodes], names);
+    // Changes made while the epoch was in flight may have been reported before that flush began.
+    dirty.reset();
+    if (overlay.state.changed) dirty.tellAgain(overlay.isFull);
+  }
+
+  /** Adopts a root that others published. False: not adopted, since these units have unpublished changes. */
+  adopt(base: NewBase, units?: Units | "any"): boolean {
+    const { overlay, held } = this.#objects;
+    if (units !== undefined && isDirtyIn(overlay.state, units)) return false;
+    // Whether they are parts of units decides what they show next.
+    if (units === "any" && held.size > 0) return false;
+    overlay.adopt(base);
+    this.#rebased(base, units === "any" ? undefined : units, [], []);
+    return true;
+  }
+
+  /** These names were renamed here. The kernel may not know yet that they lead elsewhere, and would take one for the other. */
+  renamed(entries: readonly Link[]): void {
+    if (entries.some(({ parent, name }) => this.#told?.has(nameKey(parent, name)) ?? true))
+      this.changed({ entries, inodes: [], all: false });
+  }
+
+  /** The file shows the base's version from now on. */
+  released(version: HeldVersion | undefined): void {
+    if (version?.isOld !== true) return;
+    const { ino } = version.object;
+    this.#objects.clean.forget(ino, []);
+    this.changed({ entries: [], inodes: [ino], all: false });
+  }
+
+  #rebased(base: NewBase, units: Units | undefined, inodes: readonly Ino[], names: readonly Link[]): void {
+    this.#objects.held.note(base, units);
+    const { changes } = base;
+    const stale = invalidate(this.#objects, changes, inodes, names);
+    this.#told = stale.all ? undefined : new Set(stale.entries.map(({ parent, name }) => nameKey(parent, name)));
+    if (stale.all || stale.entries.length > 0 || stale.inodes.length > 0) this.changed(stale);
+    // Local changes in a directory that others removed stay hidden until they are merged.
+    const isUnsettled = changes?.some((change) => change.kind === "self" && (change.removed || change.moved)) ?? true;
+    if (isUnsettled && this.#objects.overlay.state.publishable > 0) this.#objects.dirty.tell("urgent");
+  }
+}
+
+function nameKey(parent: Ino, name: FileName): string {
+  return `${parent}/${name}`;
+}
