@@ -23,13 +23,17 @@ export interface HeldVersion {
 
 export class HeldVersions {
   readonly #state: OverlayState;
-  /** Undefined: not published since the program wrote. */
-  readonly #versions = new Map<Ino, HeldVersion | undefined>();
+  /** All held files. */
+  readonly #inos = new Set<Ino>();
+  /** Those that were published since a program wrote, and have not changed again. */
+  readonly #versions = new Map<Ino, HeldVersion>();
+  readonly #byId = new Map<FileId, HeldVersion>();
 
   constructor(state: OverlayState) {
     this.#state = state;
   }
 
+  /** How many versions are held. */
   get size(): number {
     return this.#versions.size;
   }
@@ -38,30 +42,35 @@ export class HeldVersions {
     return this.#versions.size === 0 ? undefined : this.#versions.get(ino);
   }
 
+  hasId(id: FileId): boolean {
+    return this.#byId.has(id);
+  }
+
   hold(ino: Ino): void {
-    if (!this.#versions.has(ino)) this.#versions.set(ino, undefined);
+    this.#inos.add(ino);
   }
 
   /** Returns the version that was held. */
   release(ino: Ino): HeldVersion | undefined {
-    const version = this.of(ino);
-    this.#versions.delete(ino);
-    return version;
+    this.#inos.delete(ino);
+    return this.drop(ino);
   }
 
-  /** The version is now the base of a changed object. */
-  changed(ino: Ino): HeldVersion | undefined {
+  /** The file shows its base, or is a changed object on this version. Returns the version. */
+  drop(ino: Ino): HeldVersion | undefined {
     const version = this.of(ino);
-    if (version !== undefined) this.#versions.set(ino, undefined);
+    if (version === undefined) return undefined;
+    this.#versions.delete(ino);
+    this.#byId.delete(version.object.id);
     return version;
   }
 
   /** The epoch's versions of held files that did not change again. Call before the overlay drops them. */
   publishedBy({ epoch, objects }: PublishedEpoch): HeldVersion[] {
     const found: HeldVersion[] = [];
-    if (this.#versions.size === 0) return found;
+    if (this.#inos.size === 0) return found;
     for (const [ino, { id, record, names }] of objects) {
-      if (!this.#versions.has(ino) || record.type !== "file" || changedSince(this.#state, ino, epoch)) continue;
+      if (!this.#inos.has(ino) || record.type !== "file" || changedSince(this.#state, ino, epoch)) continue;
       const object = cleanFile(ino, id, record, names[0], names.length);
       found.push({ object, names, isOld: false, moved: [] });
     }
@@ -73,7 +82,9 @@ export class HeldVersions {
     for (const version of versions) {
       const { ino, id } = version.object;
       const isThere = this.#state.object(ino) === undefined && this.#state.inodes.row(ino)?.id === id;
-      if (isThere) this.#versions.set(ino, version);
+      if (!isThere) continue;
+      this.#versions.set(ino, version);
+      this.#byId.set(id, version);
     }
   }
 
@@ -82,16 +93,13 @@ export class HeldVersions {
    * and programs that use one look for others' changes.
    */
   note({ changes }: NewBase, units: Units | undefined): void {
-    const byId = new Map<FileId, HeldVersion>();
-    for (const version of this.#versions.values()) if (version !== undefined) byId.set(version.object.id, version);
-    if (byId.size === 0) return;
-    if (changes === undefined) for (const version of byId.values()) version.isOld = true;
-    for (const change of changes ?? []) for (const id of idsOf(change)) note(byId.get(id), change);
+    if (this.#versions.size === 0) return;
+    if (changes === undefined) for (const version of this.#versions.values()) version.isOld = true;
+    for (const change of changes ?? []) for (const id of idsOf(change)) note(this.#byId.get(id), change);
     const isPart = partsOfUnits(this.#state, units ?? NO_UNITS);
-    for (const { object, names, isOld } of byId.values()) {
+    for (const { object, names, isOld } of this.#versions.values()) {
       const { ino } = object;
-      if (isOld && isPart({ ino, type: "file", links: this.linksOf(names), baseNames: names }))
-        this.#versions.set(ino, undefined);
+      if (isOld && isPart({ ino, type: "file", links: this.linksOf(names), baseNames: names })) this.drop(ino);
     }
   }
 

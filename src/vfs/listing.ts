@@ -101,13 +101,14 @@ export class Listings {
   }
 
   #listedAttributes(ino: Ino, listed: Listed): ListedAttributes | undefined {
-    const { held } = this.#objects;
-    if (listed.dentry !== undefined && listed.dentry.kind === "record" && held.size === 0) {
-      const { state } = this.#objects.overlay;
+    if (listed.dentry !== undefined && listed.dentry.kind === "record") {
+      const { held, overlay } = this.#objects;
       const { directory, name, dentry } = listed;
+      if (!overlay.state.hasIds && held.size === 0) return new CleanFile(this.#objects, ino, name, dentry.record);
+      const id = dentryId(directory, name, dentry);
       // The overlay decides its place.
-      if (state.hasIds && state.dirtyWithId(dentryId(directory, name, dentry)) !== undefined) return undefined;
-      return new CleanFile(this.#objects, ino, name, dentry.record);
+      if (overlay.state.dirtyWithId(id) !== undefined) return undefined;
+      if (!held.hasId(id)) return new CleanFile(this.#objects, ino, name, dentry.record);
     }
     const child = this.#inoOf(ino, listed);
     return child === undefined ? undefined : this.#attributes(child, ino);

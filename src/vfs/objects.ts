@@ -209,7 +209,7 @@ export class Objects {
         const parent = record.object.parents[index];
         if (parent !== undefined) this.clean.forgetName(parent, name);
       }
-      const version = this.held.changed(object.ino);
+      const version = this.held.drop(object.ino);
       if (version !== undefined && version.moved.length > 0)
         for (const { parent, name } of this.held.linksOf([...version.names, ...version.moved]))
           this.onUncovered(parent, name);
