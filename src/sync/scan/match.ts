@@ -145,6 +145,7 @@ class Matcher implements Matching {
   #matchSaves(): void {
     const isKnown = (found: Found) => this.#known.byInode(found.stat.ino).some((entry) => isInodeOf(entry, found));
     const renewed = this.#deferred.filter(({ found, there }) => {
+      if (found.stat.type === "directory") return false;
       return there?.record.type === found.stat.type && this.#known.byId(there.id).length === 1 && !isKnown(found);
     });
     if (renewed.length === 0) return;

@@ -150,6 +150,16 @@ describe("another folder's edit of a file follows its inode", () => {
     expect(await filesOf(world)).toEqual(files);
   });
 
+  test("in a directory that is set aside for a new one", async () => {
+    const { world, disk, b } = await editedElsewhere("d/g");
+    b.disk.write(path("d/g"), "of b, too");
+    await b.sync();
+    disk.move(path("d"), path("d~"));
+    disk.make(path("d"));
+    disk.write(path("d/g"), "of a");
+    expect(await filesOf(world)).toEqual({ "f.bin": "of b", "d/g": "of a", "d~/g": "of b, too" });
+  });
+
   test("if it has several names", async () => {
     const { world, a, b } = await twoFolders();
     a.disk.write(path("f.bin"), "old");
