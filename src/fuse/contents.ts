@@ -5,22 +5,21 @@ import { FsError } from "../vfs/filesystem.ts";
 import { dropCapabilities, dropSetIds, hasCapabilities } from "./attributes.ts";
 import { addsBytes, type Handler, type HandlerEntry, mutates, reads } from "./handler.ts";
 import { MAX_WRITE_BYTES, OPCODE, WRITE_CACHE, WRITE_KILL_SUIDGID } from "./protocol.ts";
-import { counted, isAppend, isForWriting } from "./writes.ts";
+import { counted, heldByOpen, isAppend, isForWriting, writesInPlace } from "./writes.ts";
 
 const open: Handler = (fs, exchange, openFiles) => {
   // A removed file answers ESTALE here, where the kernel looks its name up again, and not at the first read.
   fs.getAttributes(exchange.node);
-  const isWriting = isForWriting(exchange.argument(0));
-  if (isWriting) fs.checkWritable?.(exchange.node);
-  exchange.opened(openFiles.open(exchange.node, isWriting));
+  const flags = exchange.argument(0);
+  if (isForWriting(flags)) fs.checkWritable?.(exchange.node);
+  exchange.opened(openFiles.open(exchange.node, heldByOpen(fs, exchange.node, flags)));
 };
 
 const release: Handler = (fs, exchange, openFiles) => {
   openFiles.release(exchange.node);
-  if (isForWriting(exchange.argument(0))) {
-    if (openFiles.releaseWriter(exchange.node)) fs.releaseVersion(exchange.node);
-    fs.closed(exchange.node);
-  }
+  const flags = exchange.argument(0);
+  if (writesInPlace(flags) && openFiles.releaseWriter(exchange.node)) fs.releaseVersion(exchange.node);
+  if (isForWriting(flags)) fs.closed(exchange.node);
   exchange.done();
 };
 
@@ -43,8 +42,7 @@ const write: Handler = (fs, exchange, openFiles) => {
   const appends = isAppend(exchange);
   const offset = appends ? fs.getAttributes(ino).size : asked;
   fs.write(ino, offset, exchange.payload(exchange.argument(3), length));
-  // What appends does not depend on what was there: others' bytes may come before it.
-  if (!appends && openFiles.wroteInPlace(ino)) fs.holdVersion(ino);
+  if (!appends && openFiles.wroteUncounted(ino)) fs.holdVersion(ino);
   // Only now: a request counts as executed from its first change on, and a write may have to wait for room.
   if (dropsCapabilities) dropCapabilities(fs, ino);
   if (offset !== asked) openFiles.misplaced(ino);
@@ -53,7 +51,7 @@ const write: Handler = (fs, exchange, openFiles) => {
 
 const allocate: Handler = (fs, exchange, openFiles) => {
   fs.allocate(exchange.node, exchange.argument(0), exchange.argument(1), exchange.argument(2));
-  if (openFiles.wroteInPlace(exchange.node)) fs.holdVersion(exchange.node);
+  if (openFiles.wroteUncounted(exchange.node)) fs.holdVersion(exchange.node);
   // The request does not say whether its caller has CAP_FSETID; root usually has.
   if (!exchange.isRoot) dropSetIds(fs, exchange.node);
   exchange.done();
@@ -69,7 +67,7 @@ const copyRange: Handler = (fs, exchange, openFiles) => {
   const to = exchange.argument(1) as Ino;
   const length = Math.min(exchange.argument(3), MAX_COPY_BYTES);
   const copied = fs.copyRange(exchange.node, exchange.argument(0), to, exchange.argument(2), length);
-  if (openFiles.wroteInPlace(to)) fs.holdVersion(to);
+  if (openFiles.wroteUncounted(to)) fs.holdVersion(to);
   if (!exchange.isRoot) dropSetIds(fs, to);
   exchange.count(copied);
 };

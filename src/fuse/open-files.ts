@@ -11,16 +11,16 @@ export class OpenFiles {
   /** How many writes came from the page cache. */
   writeBacks = 0;
   readonly #opens = new Map<Ino, number>();
-  /** Files open for writing: how often, as far as known, and whether one of these wrote in place. */
-  readonly #writers = new Map<Ino, Writers>();
+  /** How often files are open to write in place, as far as known. */
+  readonly #writers = new Map<Ino, number>();
   /** Files with bytes that the kernel caches at the wrong offset. */
   readonly #misplaced = new Set<Ino>();
   /** Files opened since everything changed: their pages are valid again. Undefined: the kernel caches no old pages. */
   #revalidated: Set<Ino> | undefined;
 
-  /** Counts an open; returns the flags to answer it with. `writes`: for writing. */
-  open(ino: Ino, writes: boolean): number {
-    if (writes) this.#writersOf(ino).opens++;
+  /** Counts an open; returns the flags to answer it with. `inPlace`: to write in place. */
+  open(ino: Ino, inPlace: boolean): number {
+    if (inPlace) this.#writers.set(ino, (this.#writers.get(ino) ?? 0) + 1);
     this.#opens.set(ino, (this.#opens.get(ino) ?? 0) + 1);
     if (this.passing.opened(ino)) return FOPEN.DIRECT_IO | FOPEN.NOFLUSH;
     const current = this.#revalidated === undefined || this.#revalidated.has(ino);
@@ -30,9 +30,9 @@ export class OpenFiles {
   }
 
   /** As `open`, for a file created by opening this name. */
-  create(ino: Ino, parent: Ino, name: FileName, writes: boolean): number {
-    if (!this.passing.made(ino, parent, name)) return this.open(ino, writes);
-    if (writes) this.#writersOf(ino).opens++;
+  create(ino: Ino, parent: Ino, name: FileName, inPlace: boolean): number {
+    if (!this.passing.made(ino, parent, name)) return this.open(ino, inPlace);
+    if (inPlace) this.#writers.set(ino, 1);
     this.#opens.set(ino, 1);
     return FOPEN.DIRECT_IO | FOPEN.NOFLUSH;
   }
@@ -46,26 +46,19 @@ export class OpenFiles {
     }
   }
 
-  /** A write that did not append. Returns whether it is the first since the file was opened for writing. */
-  wroteInPlace(ino: Ino): boolean {
-    const writers = this.#writersOf(ino);
-    if (writers.wrote) return false;
-    writers.wrote = true;
+  /** A file was written in place. Returns whether only an earlier agent counted who has it open. */
+  wroteUncounted(ino: Ino): boolean {
+    if (this.#writers.has(ino)) return false;
+    this.#writers.set(ino, 1);
     return true;
   }
 
-  /** Counts the release of a file open for writing. Returns whether it was the last, and any of them wrote in place. */
+  /** Counts the release of a file that was open to write in place. Returns whether it was the last. */
   releaseWriter(ino: Ino): boolean {
-    const writers = this.#writers.get(ino);
-    if (writers === undefined || --writers.opens > 0) return false;
-    this.#writers.delete(ino);
-    return writers.wrote;
-  }
-
-  #writersOf(ino: Ino): Writers {
-    let writers = this.#writers.get(ino);
-    if (writers === undefined) this.#writers.set(ino, (writers = { opens: 0, wrote: false }));
-    return writers;
+    const left = (this.#writers.get(ino) ?? 0) - 1;
+    if (left > 0) this.#writers.set(ino, left);
+    else this.#writers.delete(ino);
+    return left <= 0;
   }
 
   /** Whether it is known to be open. */
@@ -101,12 +94,6 @@ export class OpenFiles {
   trust(): void {
     this.#revalidated = undefined;
   }
-}
-
-interface Writers {
-  /** An earlier agent may have counted others. */
-  opens: number;
-  wrote: boolean;
 }
 
 const NONE: Ino[] = [];

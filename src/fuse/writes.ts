@@ -1,5 +1,6 @@
 /** What WRITE requests ask for beside their bytes. */
 import { constants } from "node:fs";
+import type { Ino } from "../base/ids.ts";
 import type { FileSystem } from "../vfs/filesystem.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Later } from "./handler.ts";
@@ -11,6 +12,18 @@ export function isForWriting(flags: number): boolean {
 }
 
 const ACCESS_MODE = constants.O_RDONLY | constants.O_WRONLY | constants.O_RDWR;
+
+/** Whether flags of open(2) let it write in place: bytes that are appended depend on none before them. */
+export function writesInPlace(flags: number): boolean {
+  return isForWriting(flags) && (flags & constants.O_APPEND) === 0;
+}
+
+/** To be called when a file is opened. Returns whether that lets it be written in place: its version is held then. */
+export function heldByOpen(fs: FileSystem, ino: Ino, flags: number): boolean {
+  const inPlace = writesInPlace(flags);
+  if (inPlace) fs.holdVersion(ino);
+  return inPlace;
+}
 
 /** Whether it writes at the end as we know it: the kernel's may be older. Writes from the page cache have their offset. */
 export function isAppend(exchange: Exchange): boolean {

@@ -1,5 +1,6 @@
-/** Finds contents in the bucket that are still needed to read or merge changed and unlinked files. */
+/** Finds contents in the bucket that are still needed to read or merge files which are not as the base has them. */
 import type { Cid, FileId } from "../base/ids.ts";
+import type { Content } from "../format/files/record.ts";
 import type { BaseName } from "./dirty-object.ts";
 import { isUnlinked } from "./dirty-object.ts";
 import type { OverlayState } from "./state.ts";
@@ -25,17 +26,28 @@ export interface ContentsInUse {
 const MOST_LOOKED = 65_536;
 const MOST_FOUND = 4_096;
 
-export function contentsInUse(state: OverlayState): ContentsInUse {
-  const contents: ContentInUse[] = [];
+/** `more`: of unchanged files. */
+export function contentsInUse(state: OverlayState, more: readonly ContentInUse[]): ContentsInUse {
+  const contents = more.slice(0, MOST_FOUND);
   let looked = 0;
   for (const object of state.objects()) {
     if (++looked > MOST_LOOKED || contents.length === MOST_FOUND) return { contents, isWhole: false };
     const { content, id, baseNames, forgotten, contentSize: size } = object;
-    if (forgotten || (content.kind !== "chunk" && content.kind !== "list")) continue;
-    if (isUnlinked(object) && object.extents?.hasBase === false) continue;
-    const { kind, cid } = content;
-    const dataBytes = kind === "list" ? (content.dataBytes ?? size) : size;
-    contents.push({ id, place: baseNames[0], content: { kind, cid }, size, dataBytes });
+    if (forgotten || (isUnlinked(object) && object.extents?.hasBase === false)) continue;
+    contents.push(...contentInUse(id, baseNames[0], content, size));
   }
   return { contents, isWhole: true };
+}
+
+/** None for contents that are in the file's record. */
+export function contentInUse(
+  id: FileId | undefined,
+  place: BaseName | undefined,
+  content: Content,
+  size: number,
+): ContentInUse[] {
+  if (content.kind !== "chunk" && content.kind !== "list") return [];
+  const { kind, cid } = content;
+  const dataBytes = kind === "list" ? (content.dataBytes ?? size) : size;
+  return [{ id, place, content: { kind, cid }, size, dataBytes }];
 }

@@ -55,9 +55,9 @@ export function followingOf(
     const { ino } = object;
     const now = [...object.links];
     const all = now.map((link) => renamed.get(linkKey(link)) ?? link);
-    // The last name stays: without it, what was written to the object could not be found.
     const some = all.filter((link) => !left.has(`${ino}/${linkKey(link)}`));
-    const links = some.length === 0 ? all : some;
+    // It needs one: without it, what was written to the object could not be found.
+    const links = some.length === 0 && all.length > 0 ? (nameInCopy(followed.get(ino)?.row, numbers) ?? all) : some;
     if (links.length === now.length && links.every((link, index) => link === now[index])) continue;
     followed.set(ino, { ...(followed.get(ino) ?? { ino, row: undefined, base: undefined }), links });
   }
@@ -125,6 +125,11 @@ function renamedNames(state: OverlayState, { names: moves }: MovedVersions, numb
     renamed.set(linkKey({ parent, name: from.name }), { parent: target, name: to.name });
   }
   return { renamed, names };
+}
+
+function nameInCopy(row: InodeRow | undefined, numbers: InodeNumbers): Link[] | undefined {
+  const parent = row && numbers.of(row.parent);
+  return parent === undefined || row === undefined ? undefined : [{ parent, name: row.name }];
 }
 
 function linkKey({ parent, name }: Link): string {

@@ -67,7 +67,15 @@ export class CleanInodes {
 
   /** The object of an inode; undefined if the base no longer has it. Throws BlockMiss. */
   get(ino: Ino): CleanObject | undefined {
-    const known = this.known(ino);
+    const held = this.#held.of(ino);
+    if (held?.isOld !== true) return this.#get(ino);
+    // Others may have given it other names.
+    const now = this.#get(ino);
+    return now === undefined ? held.object : { ...now, record: held.object.record };
+  }
+
+  #get(ino: Ino): CleanObject | undefined {
+    const known = this.#objects.get(ino);
     if (known !== undefined) return known;
     const row = ino === ROOT_INO ? ROOT_ROW : this.#overlay.state.inodes.row(ino);
     const object = row === undefined ? undefined : this.#read(row);
@@ -83,7 +91,7 @@ export class CleanInodes {
   /** All names of a file or directory in the base. Throws BlockMiss. */
   namesOf(object: CleanObject): readonly BaseName[] {
     const held = this.#held.of(object.ino);
-    if (held !== undefined) return held.names;
+    if (held?.isOld === true && held.object === object) return held.names;
     if (object.names > 1) return peekBackrefs(this.#nodes, this.#overlay.state.base.tree, object.id, MAX_LINKS);
     return object.place === undefined ? [] : [object.place];
   }
@@ -138,7 +146,8 @@ export class CleanInodes {
 
   /** The object, as far as it is known without reading. */
   known(ino: Ino): CleanObject | undefined {
-    return this.#held.of(ino)?.object ?? this.#objects.get(ino);
+    const held = this.#held.of(ino);
+    return held?.isOld === true ? held.object : this.#objects.get(ino);
   }
 
   clear(): void {

@@ -1,12 +1,13 @@
 /**
- * Files that programs rewrite in place: once a program has written to one that it has open, the file stays as it was
- * published from here until it is closed, whatever others change. What the program writes next is then merged as a change of
- * that version, and does not mix with theirs. In memory only: an agent that restarts knows of a file once it is written again.
+ * Files that programs have open to write in place: each stays as the program saw it, or as it was published from here, until
+ * it is closed, whatever others change. What the program writes is then merged as a change of that version, and does not mix
+ * with theirs. In memory only: an agent that restarts knows of a file once it is written again.
  */
 import { type FileId, type Ino, ROOT_ID, ROOT_INO } from "../base/ids.ts";
 import type { BaseChange, NewBase, PublishedEpoch } from "../fstree/change-set.ts";
 import type { Units } from "../format/commits/policy.ts";
 import { changedSince } from "../overlay/settle.ts";
+import { contentInUse, type ContentInUse } from "../overlay/contents-in-use.ts";
 import type { BaseName } from "../overlay/dirty-object.ts";
 import { partsOfUnits } from "../overlay/dirty-units.ts";
 import type { Link } from "../overlay/links.ts";
@@ -15,17 +16,17 @@ import { cleanFile, type CleanObject } from "./clean-object.ts";
 
 export interface HeldVersion {
   readonly object: CleanObject;
+  /** At least one. */
   readonly names: readonly BaseName[];
-  /** Whether others changed the file since, and the names that it lost or got. */
+  /** Whether others changed the file since. */
   isOld: boolean;
-  readonly moved: BaseName[];
 }
 
 export class HeldVersions {
   readonly #state: OverlayState;
   /** All held files. */
   readonly #inos = new Set<Ino>();
-  /** Those that were published since a program wrote, and have not changed again. */
+  /** Those without unpublished changes. */
   readonly #versions = new Map<Ino, HeldVersion>();
   readonly #byId = new Map<FileId, HeldVersion>();
 
@@ -46,8 +47,11 @@ export class HeldVersions {
     return this.#byId.has(id);
   }
 
-  hold(ino: Ino): void {
+  /** `now`: the file, unless it has unpublished changes. */
+  hold(ino: Ino, now: CleanObject | undefined): void {
     this.#inos.add(ino);
+    if (now?.place === undefined || now.record.type !== "file" || this.#versions.has(ino)) return;
+    this.#set({ object: now, names: [now.place], isOld: false });
   }
 
   /** Returns the version that was held. */
@@ -72,19 +76,26 @@ export class HeldVersions {
     for (const [ino, { id, record, names }] of objects) {
       if (!this.#inos.has(ino) || record.type !== "file" || changedSince(this.#state, ino, epoch)) continue;
       const object = cleanFile(ino, id, record, names[0], names.length);
-      found.push({ object, names, isOld: false, moved: [] });
+      found.push({ object, names, isOld: false });
     }
     return found;
   }
 
-  /** Call once the overlay has dropped them. */
+  /** Contents of which the base may have others. */
+  contents(): ContentInUse[] {
+    return [...this.#versions.values()].flatMap(({ object: { id, record }, names, isOld }) =>
+      isOld ? contentInUse(id, names[0], record.content, record.size) : [],
+    );
+  }
+
+  /** Call once the overlay has dropped them. A number that stands for another object now shows that. */
   add(versions: readonly HeldVersion[]): void {
+    const { inodes } = this.#state;
+    for (const { ino, id } of [...this.#versions.values()].map(({ object }) => object))
+      if ((inodes.row(ino)?.id ?? id) !== id) this.drop(ino);
     for (const version of versions) {
       const { ino, id } = version.object;
-      const isThere = this.#state.object(ino) === undefined && this.#state.inodes.row(ino)?.id === id;
-      if (!isThere) continue;
-      this.#versions.set(ino, version);
-      this.#byId.set(id, version);
+      if (this.#state.object(ino) === undefined && inodes.row(ino)?.id === id) this.#set(version);
     }
   }
 
@@ -95,16 +106,26 @@ export class HeldVersions {
   note({ changes }: NewBase, units: Units | undefined): void {
     if (this.#versions.size === 0) return;
     if (changes === undefined) for (const version of this.#versions.values()) version.isOld = true;
-    for (const change of changes ?? []) for (const id of idsOf(change)) note(this.#byId.get(id), change);
+    for (const change of changes ?? []) {
+      for (const id of idsOf(change)) {
+        const version = this.#byId.get(id);
+        if (version !== undefined) version.isOld = true;
+      }
+    }
     const isPart = partsOfUnits(this.#state, units ?? NO_UNITS);
     for (const { object, names, isOld } of this.#versions.values()) {
       const { ino } = object;
-      if (isOld && isPart({ ino, type: "file", links: this.linksOf(names), baseNames: names })) this.drop(ino);
+      if (isOld && isPart({ ino, type: "file", links: this.#linksOf(names), baseNames: names })) this.drop(ino);
     }
   }
 
+  #set(version: HeldVersion): void {
+    this.#versions.set(version.object.ino, version);
+    this.#byId.set(version.object.id, version);
+  }
+
   /** These names, as far as their directories are known here. */
-  linksOf(names: readonly BaseName[]): Link[] {
+  #linksOf(names: readonly BaseName[]): Link[] {
     const { inodes } = this.#state;
     return names.flatMap(({ parent, name }) => {
       const ino = parent === ROOT_ID ? ROOT_INO : (this.#state.dirtyWithId(parent)?.ino ?? inodes.find(parent)?.ino);
@@ -118,10 +139,4 @@ const NO_UNITS: Units = { trees: [], families: [] };
 function idsOf(change: BaseChange): FileId[] {
   if (change.kind === "self") return [change.id];
   return [change.before, change.after].filter((id) => id !== undefined);
-}
-
-function note(version: HeldVersion | undefined, change: BaseChange): void {
-  if (version === undefined) return;
-  version.isOld = true;
-  if (change.kind === "dentry" && change.before !== change.after) version.moved.push(change);
 }

@@ -11,6 +11,7 @@ import { peekDataBytes } from "../content/seek.ts";
 import { xattrsOf } from "../format/blocks/linked-value.ts";
 import type { FileRecord, FileType, Xattrs } from "../format/files/record.ts";
 import type { Beginning } from "../overlay/beginnings.ts";
+import { contentsInUse, type ContentsInUse } from "../overlay/contents-in-use.ts";
 import type { JournalRecord } from "../overlay/journal/journal-record.ts";
 import { type DirtyObject, isUnlinked } from "../overlay/dirty-object.ts";
 import type { StorageSpace } from "../overlay/disk/storage.ts";
@@ -209,12 +210,16 @@ export class Objects {
         const parent = record.object.parents[index];
         if (parent !== undefined) this.clean.forgetName(parent, name);
       }
-      const version = this.held.drop(object.ino);
-      if (version !== undefined && version.moved.length > 0)
-        for (const { parent, name } of this.held.linksOf([...version.names, ...version.moved]))
-          this.onUncovered(parent, name);
+      // Others may have removed it: its names are back.
+      if (this.held.drop(object.ino)?.isOld === true)
+        for (const { parent, name } of object.links) this.onUncovered(parent, name);
     }
     this.dirty.tell(this.overlay.isFull ? "urgent" : (options.reason?.() ?? "change"));
+  }
+
+  /** What must stay readable although the base may lack it. */
+  contentsInUse(): ContentsInUse {
+    return contentsInUse(this.overlay.state, this.held.contents());
   }
 
   contentName(ino: Ino): ContentName {

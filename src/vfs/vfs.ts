@@ -187,7 +187,8 @@ export class Vfs implements FileSystem, ContentNames {
   }
 
   holdVersion(ino: Ino): void {
-    this.#objects.held.hold(ino);
+    const { held, overlay, clean } = this.#objects;
+    held.hold(ino, overlay.state.object(ino) === undefined ? clean.get(ino) : undefined);
   }
 
   releaseVersion(ino: Ino): void {

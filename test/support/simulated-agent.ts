@@ -9,7 +9,7 @@ import type { BucketRemote } from "../../src/bucket/remote.ts";
 import { EPOCH_PIECE } from "../../src/base/limits.ts";
 import { dataReaderOf } from "../../src/overlay/data/data-reader.ts";
 import { encodeChanged, EncodedObjects, decodeChanged } from "../../src/overlay/data/encoded-epoch.ts";
-import { contentsInUse, type ContentsInUse } from "../../src/overlay/contents-in-use.ts";
+import type { ContentsInUse } from "../../src/overlay/contents-in-use.ts";
 import { openWithObjects } from "../../src/vfs/open-vfs.ts";
 import type { VfsLimits } from "../../src/vfs/open-vfs.ts";
 import type { Vfs } from "../../src/vfs/vfs.ts";
@@ -109,7 +109,7 @@ export class SimulatedAgent {
   }
 
   get contentsInUse(): ContentsInUse {
-    return contentsInUse(this.#objects.overlay.state);
+    return this.#objects.contentsInUse();
   }
 
   /** The bytes of the state folder's files. */

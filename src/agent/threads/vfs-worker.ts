@@ -14,7 +14,6 @@ import { eachOnce, type MasterAccess, trustedAccess } from "../../net/access.ts"
 import { keptBearer, RENEW_AHEAD_MS } from "../../net/bearer.ts";
 import { loadAhead } from "../../net/pool.ts";
 import { DiskStorage } from "../../overlay/disk/disk-storage.ts";
-import { contentsInUse } from "../../overlay/contents-in-use.ts";
 import type { FileSystem } from "../../vfs/filesystem.ts";
 import { forgetContents } from "../../vfs/forget-contents.ts";
 import { removeGoneInodes } from "../../vfs/gone-inodes.ts";
@@ -117,7 +116,7 @@ function serve(port: MessagePort): void {
     },
     pending: () => open().vfs.pending(),
     lost: () => open().objects.overlay.lost ?? null,
-    inUse: () => contentsInUse(open().objects.overlay.state),
+    inUse: () => open().objects.contentsInUse(),
     async seal({ anew }) {
       const sealed = await open().epochs.seal(anew);
       // Collects once per epoch: while the bucket is away, an epoch is sealed repeatedly.

@@ -20,7 +20,16 @@ export function treeNames(name: FileName, hash: Uint8Array): Generator<FileName>
 
 /** Conflict names of a directory, best first, without end. A directory's name has no extension. */
 export function directoryNames(name: FileName, id: FileId): Generator<FileName> {
-  return conflictNames(name, "", id.slice(LOCALITY_DIGITS) + id.slice(0, LOCALITY_DIGITS));
+  return conflictNames(name, "", digitsOf(id));
+}
+
+/** As `fileNames`, for a file whose hash is not known yet. */
+export function unhashedNames(name: FileName, id: FileId): Generator<FileName> {
+  return conflictNames(name, extensionOf(name), digitsOf(id));
+}
+
+function digitsOf(id: FileId): string {
+  return id.slice(LOCALITY_DIGITS) + id.slice(0, LOCALITY_DIGITS);
 }
 
 function* conflictNames(name: FileName, extension: string, digits: string, room = MAX_NAME_BYTES): Generator<FileName> {

@@ -33,30 +33,23 @@ export async function placeCopies(
     const conflict = { of: id, writer: loser.writer, epoch: loser.epoch };
     const placed = await place(state, beside, { ...record, conflict });
     if (placed === undefined) continue;
-    const { copy, isNew } = placed;
-    noteCopied(state, { id, names }, copy);
-    const [other = beside] = copy.names;
-    if (isNew)
-      state.findings.push({ kind: "copy", rule, kept: owner.id, other: copy.id, places: { kept: beside, other } });
+    noteCopied(state, { id, names }, placed);
+    const [other = beside] = placed.names;
+    state.findings.push({ kind: "copy", rule, kept: owner.id, other: placed.id, places: { kept: beside, other } });
   }
 }
 
-/** The copy, or a file of equal bytes that has its name already. */
-async function place(
-  state: MergeState,
-  beside: Place,
-  record: FileRecord,
-): Promise<{ readonly copy: TreeObject; readonly isNew: boolean } | undefined> {
+/** The new file, or undefined when one of equal bytes has the name already. */
+async function place(state: MergeState, beside: Place, record: FileRecord): Promise<TreeObject | undefined> {
   const hash = await versionHash(state.context, record);
   for (const name of fileNames(beside.name, hash)) {
     const target: Place = { parent: beside.parent, name };
     const taken = await state.merged.at(target);
-    const same = taken.find((object) => sameVersion(object.record, record));
-    if (same !== undefined) return { copy: same, isNew: false };
+    if (taken.some((object) => sameVersion(object.record, record))) return undefined;
     if (taken.length > 0) continue;
     const copy: TreeObject = { id: await freshId(state, target, record, hash), record, names: [target], subdirs: 0 };
     state.merged.layer(copy.id, undefined, copy);
-    return { copy, isNew: true };
+    return copy;
   }
   return undefined;
 }

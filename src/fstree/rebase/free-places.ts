@@ -1,8 +1,9 @@
-/** Places for objects displaced while an epoch is built: under the conflict names of an old directory. */
+/** Places for objects displaced while an epoch is built: under conflict names that are made from their ids. */
 import type { Cid, FileId } from "../../base/ids.ts";
+import type { FileType } from "../../format/files/record.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import { readDentry } from "../fs-reader.ts";
-import { directoryNames } from "../merge/conflict-names.ts";
+import { directoryNames, unhashedNames } from "../merge/conflict-names.ts";
 import { type Place, placeText } from "../object-rows.ts";
 
 /** Each method marks its result as taken. */
@@ -24,13 +25,14 @@ export class FreePlaces {
   }
 
   /** The place itself if it is not taken and empty in the tree, else one beside it. */
-  async free(place: Place, id: FileId): Promise<Place> {
-    return (await this.#isFree(place)) ? this.#take(place) : this.beside(place, id);
+  async free(place: Place, id: FileId, type?: FileType): Promise<Place> {
+    return (await this.#isFree(place)) ? this.#take(place) : this.beside(place, id, type);
   }
 
   /** The first place beside this one that is not taken, and empty in the tree, so that nothing is lost. */
-  async beside(place: Place, id: FileId): Promise<Place> {
-    for (const name of directoryNames(place.name, id)) {
+  async beside(place: Place, id: FileId, type: FileType = "directory"): Promise<Place> {
+    const names = type === "directory" ? directoryNames : unhashedNames;
+    for (const name of names(place.name, id)) {
       const beside = { parent: place.parent, name };
       if (await this.#isFree(beside)) return this.#take(beside);
     }

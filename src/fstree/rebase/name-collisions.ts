@@ -35,8 +35,8 @@ export async function resolveNameCollisions(
   const cycles = epochCycles(changes, ids);
   const places = new FreePlaces(nodes, tree, claims.taken);
   const parted: NameCollision[] = [];
-  const give = async ({ ino, id }: ChangedObject, from: Place, near: Place) => {
-    parted.push({ ino, id, from, to: await places.beside(near, id ?? markOf(ino)) });
+  const give = async ({ ino, id, record }: ChangedObject, from: Place, near: Place) => {
+    parted.push({ ino, id, from, to: await places.beside(near, id ?? markOf(ino), record?.type) });
   };
   for (const { object, place } of cycles) await give(object, place, { parent: ROOT_ID, name: place.name });
   for (const { place, claimants } of claims.contested.values()) {

@@ -41,14 +41,18 @@ export async function rehomeOrphans(
     const names = [];
     for (const { parent, name } of left.length === 0 ? object.names : left) {
       if (hasHome(parent)) names.push({ parent, name });
-      else names.push({ parent: ROOT_INO, name: await freeName(name, changes.directories.get(parent) ?? ROOT_ID) });
+      else
+        names.push({
+          parent: ROOT_INO,
+          name: await freeName(name, changes.directories.get(parent) ?? ROOT_ID, object),
+        });
     }
     objects.push({ ...born, baseNames: born.baseNames.filter(isThere), names });
   }
   return { ...changes, objects, directories: new Map([...changes.directories, [ROOT_INO, ROOT_ID]]) };
 
-  async function freeName(name: FileName, lost: FileId): Promise<FileName> {
-    return (await places.free({ parent: ROOT_ID, name }, lost)).name;
+  async function freeName(name: FileName, lost: FileId, { record }: ChangedObject): Promise<FileName> {
+    return (await places.free({ parent: ROOT_ID, name }, lost, record?.type)).name;
   }
 }
 

@@ -197,6 +197,14 @@ describe("open files", () => {
       expect(pass(files, 10)).not.toContain(true);
     });
 
+    test("that an earlier agent saw opened stay in use while others open and close them", () => {
+      const files = openFiles();
+      const ino = 100 as Ino;
+      expect([files.wroteUncounted(ino), files.wroteUncounted(ino)]).toEqual([true, false]);
+      files.open(ino, true);
+      expect([files.releaseWriter(ino), files.releaseWriter(ino)]).toEqual([false, true]);
+    });
+
     test("stop bypassing the page cache after one was read a lot", () => {
       const files = openFiles();
       pass(files, 3);

@@ -1,5 +1,5 @@
 /**
- * A program that rewrites a file which it keeps open has one version throughout: others' changes do not mix with what it
+ * A program that has a file open to write in place has one version throughout: others' changes do not mix with what it
  * writes, and its version and theirs both stay.
  */
 import { expect, test } from "vitest";
@@ -53,6 +53,85 @@ test.each(SEEDS)("what others save while an epoch is on its way stays apart: %j"
   await settle();
   expect(versions(await filesOf(a))).toEqual(["1200", "aaaa"]);
 });
+
+test.each(["read", "emptied"])(
+  "what others save before the first write stays apart: %s by the program",
+  async (how) => {
+    const { a, b, start, settle } = await world();
+    await start({ [DISK]: "0000" });
+    const open = await openToWrite(b, DISK);
+    if (how === "emptied") open.truncate();
+    await b.flush();
+    await saveThere(a, "aaaa");
+    await b.catchUp();
+    expect(await open.read()).toBe(how === "emptied" ? "" : "0000");
+    await open.write(0, "12");
+    open.close();
+    await settle();
+    expect(versions(await filesOf(a))).toEqual([how === "emptied" ? "12" : "1200", "aaaa"]);
+  },
+);
+
+test("a file that others renamed is at its new name alone, also when it is written, and can be moved and removed there", async () => {
+  const { a, b, start, settle } = await world();
+  await start({ f: "0000", g: "0000", h: "0000" });
+  const [f, g, h] = [await openToWrite(b, "f"), await openToWrite(b, "g"), await openToWrite(b, "h")];
+  for (const file of [f, g, h]) await file.write(0, "1");
+  await b.flush();
+  await a.catchUp();
+  for (const name of ["f", "g", "h"]) await a.mount.rename(name, `${name}2`);
+  await a.flush();
+  await b.catchUp();
+  expect(Object.keys(await filesOf(b))).toEqual(["f2", "g2", "h2"]);
+  await f.write(1, "2");
+  await b.mount.rename("g2", "g3");
+  await b.mount.unlink("h2");
+  b.mount.dropCaches();
+  expect(await filesOf(b)).toEqual({ f2: "1200", g3: "1000" });
+  await b.mount.unlink("f2");
+  await settle();
+  expect(await filesOf(a)).toEqual({ g3: "1000" });
+});
+
+test.each(SEEDS)(
+  "a program that has a file open which lost goes on beside a file of equal bytes: %j",
+  async (seeds) => {
+    const { a, b, start, settle } = await world(seeds);
+    await start({ "f.bin": "0000" });
+    const programs = [];
+    for (const round of [1, 2]) {
+      const open = await openToWrite(b, "f.bin");
+      programs.push(open);
+      await open.write(0, "bbbb");
+      for (const letter of ["x", "y"]) await saveThere(a, `${letter}aa${round}`, "f.bin");
+      await b.flush();
+    }
+    for (const [at, open] of programs.entries()) await open.write(at, String(at + 1));
+    await settle();
+    const kept = Object.values(await filesOf(a));
+    expect(kept).toEqual(expect.arrayContaining(["1bbb", "b2bb", "yaa2"]));
+  },
+);
+
+test.each(SEEDS)(
+  "a database that lost is written on in its copy, also where others changed nothing: %j",
+  async (seeds) => {
+    const { a, b, start, settle } = await world(seeds);
+    await start({ "app.db": "0000", "app.db-wal": "0000" });
+    const [main, log] = [await openToWrite(b, "app.db"), await openToWrite(b, "app.db-wal")];
+    await main.write(0, "1");
+    await b.flush();
+    await log.write(0, "1");
+    for (const text of ["aaaa", "aaab"]) await saveThere(a, text, "app.db-wal");
+    await b.flush();
+    for (const file of [main, log]) await file.write(1, "2");
+    const { databases } = await settle();
+    expect(databases).toEqual([
+      { "": "1000", "-wal": "aaab" },
+      { "": "1200", "-wal": "1200" },
+    ]);
+  },
+);
 
 test("shows what others saved once the program closes the file, also to who cached it", async () => {
   const { a, b, start } = await world();
@@ -133,10 +212,15 @@ async function saveThere(agent: SimulatedAgent, text: string, path = DISK): Prom
 async function openToWrite({ vfs, mount }: SimulatedAgent, path: string) {
   const { ino } = await mount.stat(path);
   const driver = new VfsDriver(vfs);
+  await driver.run(() => vfs.holdVersion(ino));
   return {
+    ino,
     write: async (offset: number, text: string) => {
       await driver.write(ino, offset, text);
-      vfs.holdVersion(ino);
+      vfs.persist();
+    },
+    truncate: () => {
+      vfs.setAttributes(ino, { size: 0 });
       vfs.persist();
     },
     read: () => contents(driver, ino),

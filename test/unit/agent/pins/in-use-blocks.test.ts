@@ -129,6 +129,25 @@ test("an open file without a name, until it is closed", async () => {
   expect(await look()).toEqual([]);
 });
 
+test("a file that a program has open to write, until it is closed", async () => {
+  const { remote, a, b, fs, look } = await world();
+  const bytes = noise(300_000, 1);
+  await a.mount.create("disk.img", bytes);
+  await a.flush();
+  await b.catchUp();
+  const ino = await fs().ino("disk.img");
+  await fs().run((vfs) => vfs.holdVersion(ino));
+  await b.mount.edit("disk.img", () => ({ offset: 0, bytes: noise(1_000, 2), size: 0 }));
+  await b.flush();
+  await a.catchUp();
+  expect(await look()).not.toEqual([]);
+  await collect(remote);
+  expect((await fs().read(ino)).equals(Buffer.from(bytes))).toBe(true);
+  a.vfs.releaseVersion(ino);
+  expect(await look()).toEqual([]);
+  expect((await fs().read(ino)).length).toBe(1_000);
+});
+
 test("a partly written file of a root that others have replaced since", async () => {
   const { remote, a, b, fs, look } = await world();
   const text = lines(4_000);
