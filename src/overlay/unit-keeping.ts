@@ -54,7 +54,7 @@ export function keepingOf(
  * New objects of others, not seen in this unit here, would otherwise read as removed here. Their base gets other bytes: a
  * merge then treats them as changed by others, and never deletes them.
  */
-function neverSeen(record: FileRecord): FileRecord {
+export function neverSeen(record: FileRecord): FileRecord {
   if (record.size > 0) return { ...record, size: 0, content: { kind: "empty" } };
   return { ...record, size: 1, content: { kind: "inline", bytes: Buffer.of(0) } };
 }

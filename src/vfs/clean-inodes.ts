@@ -70,7 +70,7 @@ export class CleanInodes {
     const held = this.#held.of(ino);
     if (held?.isOld !== true) return this.#get(ino);
     // Others may have given it other names.
-    const now = this.#get(ino);
+    const now = held.isWhole ? undefined : this.#get(ino);
     return now === undefined ? held.object : { ...now, record: held.object.record };
   }
 

@@ -20,6 +20,8 @@ export interface HeldVersion {
   readonly names: readonly BaseName[];
   /** Whether others changed the file since. */
   isOld: boolean;
+  /** Whether its names are held, too, with those of the whole unit. */
+  readonly isWhole: boolean;
 }
 
 export class HeldVersions {
@@ -43,6 +45,11 @@ export class HeldVersions {
     return this.#versions.size === 0 ? undefined : this.#versions.get(ino);
   }
 
+  /** All files that are open to write in place. */
+  get inUse(): ReadonlySet<Ino> {
+    return this.#inos;
+  }
+
   hasId(id: FileId): boolean {
     return this.#byId.has(id);
   }
@@ -51,13 +58,12 @@ export class HeldVersions {
   hold(ino: Ino, now: CleanObject | undefined): void {
     this.#inos.add(ino);
     if (now?.place === undefined || now.record.type !== "file" || this.#versions.has(ino)) return;
-    this.#set({ object: now, names: [now.place], isOld: false });
+    this.put({ object: now, names: [now.place], isOld: false, isWhole: false });
   }
 
-  /** Returns the version that was held. */
-  release(ino: Ino): HeldVersion | undefined {
+  /** It is no longer open to write in place. */
+  closed(ino: Ino): void {
     this.#inos.delete(ino);
-    return this.drop(ino);
   }
 
   /** The file shows its base, or is a changed object on this version. Returns the version. */
@@ -76,7 +82,7 @@ export class HeldVersions {
     for (const [ino, { id, record, names }] of objects) {
       if (!this.#inos.has(ino) || record.type !== "file" || changedSince(this.#state, ino, epoch)) continue;
       const object = cleanFile(ino, id, record, names[0], names.length);
-      found.push({ object, names, isOld: false });
+      found.push({ object, names, isOld: false, isWhole: false });
     }
     return found;
   }
@@ -95,13 +101,12 @@ export class HeldVersions {
       if ((inodes.row(ino)?.id ?? id) !== id) this.drop(ino);
     for (const version of versions) {
       const { ino, id } = version.object;
-      if (this.#state.object(ino) === undefined && inodes.row(ino)?.id === id) this.#set(version);
+      if (this.#state.object(ino) === undefined && inodes.row(ino)?.id === id) this.put(version);
     }
   }
 
   /**
-   * Notes what others changed of the held files. Parts of `units` show the new base from now on: a unit is shown as a whole,
-   * and programs that use one look for others' changes.
+   * Notes what others changed of the held files. Parts of `units` that are not held as a whole show the new base from now on.
    */
   note({ changes }: NewBase, units: Units | undefined): void {
     if (this.#versions.size === 0) return;
@@ -113,13 +118,14 @@ export class HeldVersions {
       }
     }
     const isPart = partsOfUnits(this.#state, units ?? NO_UNITS);
-    for (const { object, names, isOld } of this.#versions.values()) {
+    for (const { object, names, isOld, isWhole } of this.#versions.values()) {
       const { ino } = object;
-      if (isOld && isPart({ ino, type: "file", links: this.#linksOf(names), baseNames: names })) this.drop(ino);
+      if (isOld && !isWhole && isPart({ ino, type: "file", links: this.#linksOf(names), baseNames: names }))
+        this.drop(ino);
     }
   }
 
-  #set(version: HeldVersion): void {
+  put(version: HeldVersion): void {
     this.#versions.set(version.object.ino, version);
     this.#byId.set(version.object.id, version);
   }

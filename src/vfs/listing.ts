@@ -10,6 +10,7 @@ import { LISTED_PAGES, LISTING_BATCH, OPEN_LISTINGS } from "../base/limits.ts";
 import { BlockMiss } from "../blocks/block-store.ts";
 import { type ListedEntry as ListedRow, peekDirectory } from "../fstree/fs-reader.ts";
 import { dentryId, dentryType, type Dentry } from "../format/files/rows.ts";
+import type { CleanObject } from "./clean-object.ts";
 import { CleanFile } from "./clean-file.ts";
 import type { Attributes, DirectoryEntry, ListedAttributes, ListedEntry, Listing } from "./filesystem.ts";
 import { type Objects, TYPE_BITS } from "./objects.ts";
@@ -140,7 +141,7 @@ export class Listings {
     if (known === undefined) this.#listings.set(ino, listing);
     // Each file is among these names or in the base. A new base may lack files that changed here meanwhile.
     if (begins || known === undefined || listing.tree !== tree)
-      listing.own = [...(state.entries(ino)?.keys() ?? [])].sort();
+      listing.own = [...(state.entries(ino)?.keys() ?? []), ...this.#objects.heldUnits.namesIn(ino)].sort();
     listing.tree = tree;
     return listing;
   }
@@ -184,9 +185,11 @@ export class Listings {
       }
       // A file that changed after the listing began has a row in the base, but not a name in `own`.
       const child = state.entry(ino, name);
-      const changed = child === undefined ? undefined : this.#own(name, child);
+      const held = this.#objects.heldUnits.at(ino, name);
+      const changed = child === undefined ? this.#held(name, held?.object) : this.#own(name, child);
       if (changed !== undefined) yield changed;
-      else if (child === undefined && !state.hides(id, name)) yield { name, dentry, directory: id };
+      else if (child === undefined && held === undefined && !state.hides(id, name))
+        yield { name, dentry, directory: id };
     }
     for (; next !== undefined; next = own.next().value) yield next;
   }
@@ -196,7 +199,9 @@ export class Listings {
     for (let index = after === undefined ? 0 : behind(names, after); index < names.length; index++) {
       const name = names[index];
       const child = name === undefined ? undefined : state.entry(ino, name);
-      const own = name === undefined || child === undefined ? undefined : this.#own(name, child);
+      if (name === undefined) continue;
+      const held = child === undefined ? this.#objects.heldUnits.at(ino, name)?.object : undefined;
+      const own = child === undefined ? this.#held(name, held) : this.#own(name, child);
       if (own !== undefined) yield own;
     }
   }
@@ -204,6 +209,10 @@ export class Listings {
   #own(name: FileName, ino: Ino): Own | undefined {
     const object = this.#objects.overlay.state.object(ino);
     return object && { name, ino, mode: TYPE_BITS[object.type] | object.mode };
+  }
+
+  #held(name: FileName, object: CleanObject | undefined): Own | undefined {
+    return object && { name, ino: object.ino, mode: TYPE_BITS.file | object.record.mode };
   }
 
   /** The base's rows after a name. */

@@ -2,10 +2,10 @@
 import type { FileName, Ino } from "../base/ids.ts";
 import type { NewBase, PublishedEpoch } from "../fstree/change-set.ts";
 import type { Units } from "../format/commits/policy.ts";
+import { whenLoaded } from "../fstree/fs-reader.ts";
 import { isDirtyIn } from "../overlay/dirty-units.ts";
 import type { Link } from "../overlay/links.ts";
 import type { Invalidations } from "./filesystem.ts";
-import type { HeldVersion } from "./held-versions.ts";
 import { invalidate, recountedBy } from "./invalidation.ts";
 import type { Objects } from "./objects.ts";
 import { seedPublished } from "./seeding.ts";
@@ -24,13 +24,15 @@ export class NewBases {
 
   /** The sealed epoch is in the bucket. */
   published(result: PublishedEpoch): void {
-    const { overlay, clean, dirty, held } = this.#objects;
+    const { overlay, clean, dirty, held, heldUnits } = this.#objects;
+    const seen = heldUnits.seenNow(result.base, result.units);
     const recounted = recountedBy(this.#objects);
     const seeds = seedPublished(this.#objects, result);
     const versions = held.publishedBy(result);
     const { inodes, names } = overlay.published(result);
     for (const { object, links } of seeds) clean.seed(object, links);
     held.add(versions);
+    heldUnits.hold(seen);
     this.#rebased(result.base, result.units, [...recounted, ...inodes], names);
     // Changes made while the epoch was in flight may have been reported before that flush began.
     dirty.reset();
@@ -39,12 +41,15 @@ export class NewBases {
 
   /** Adopts a root that others published. False: not adopted, since these units have unpublished changes. */
   adopt(base: NewBase, units?: Units | "any"): boolean {
-    const { overlay, held } = this.#objects;
+    const { overlay, held, heldUnits } = this.#objects;
     if (units !== undefined && isDirtyIn(overlay.state, units)) return false;
     // Whether they are parts of units decides what they show next.
-    if (units === "any" && held.size > 0) return false;
+    if (units === "any" && held.inUse.size > 0) return false;
+    const policy = units === "any" ? undefined : units;
+    const seen = heldUnits.seenNow(base, policy);
     overlay.adopt(base);
-    this.#rebased(base, units === "any" ? undefined : units, [], []);
+    heldUnits.hold(seen);
+    this.#rebased(base, policy, [], []);
     return true;
   }
 
@@ -54,12 +59,24 @@ export class NewBases {
       this.changed({ entries, inodes: [], all: false });
   }
 
-  /** The file shows the base's version from now on. */
-  released(version: HeldVersion | undefined): void {
-    if (version?.isOld !== true) return;
-    const { ino } = version.object;
-    this.#objects.clean.forget(ino, []);
-    this.changed({ entries: [], inodes: [ino], all: false });
+  /** The last program that had the file open to write in place has closed it: it shows the base from now on. */
+  released(ino: Ino): void {
+    const { clean, held, heldUnits } = this.#objects;
+    held.closed(ino);
+    const { inodes, names } = heldUnits.has(ino)
+      ? heldUnits.closed(ino)
+      : { inodes: held.drop(ino)?.isOld === true ? [ino] : [], names: [] };
+    if (inodes.length + names.length === 0) return;
+    for (const each of inodes) clean.forget(each, []);
+    for (const { parent, name } of names) clean.forgetName(parent, name);
+    this.changed({ entries: names, inodes, all: false });
+  }
+
+  /** Loads what `published` or `adopt` needs to see of units in use. Best effort. */
+  async prepare(base: NewBase, units: Units | undefined): Promise<void> {
+    const { heldUnits, loader } = this.#objects;
+    if (units === undefined) return;
+    await whenLoaded(loader, () => heldUnits.seen(base, units)).catch(() => {});
   }
 
   #rebased(base: NewBase, units: Units | undefined, inodes: readonly Ino[], names: readonly Link[]): void {

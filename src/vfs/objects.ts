@@ -21,6 +21,7 @@ import { CleanInodes } from "./clean-inodes.ts";
 import type { CleanObject } from "./clean-object.ts";
 import { DirtySignal, type DirtyReason } from "./dirty-signal.ts";
 import type { Attributes, OthersWatch } from "./filesystem.ts";
+import { HeldUnits } from "./held-units.ts";
 import { HeldVersions } from "./held-versions.ts";
 import type { Loader } from "./loader.ts";
 import { OthersChanges } from "./others-changes.ts";
@@ -50,6 +51,7 @@ export class Objects {
   readonly publishState: PublishState;
   readonly others = new OthersChanges();
   readonly held: HeldVersions;
+  readonly heldUnits = new HeldUnits(this);
   /** Called for each inode that has no name (any more). */
   onOrphan: (ino: Ino) => void = () => {};
   /** Called for each inode without local changes that no door needs any more. */
@@ -131,6 +133,8 @@ export class Objects {
   child(parent: Ino, name: FileName): Ino | undefined {
     const own = this.overlay.state.entry(parent, name);
     if (own !== undefined) return own;
+    const held = this.heldUnits.at(parent, name);
+    if (held !== undefined) return held.object?.ino;
     const id = this.directoryId(parent);
     if (id === undefined || this.overlay.state.hides(id, name)) return undefined;
     return this.clean.lookup(parent, id, name);
@@ -189,11 +193,13 @@ export class Objects {
   /**
    * Executes records. Refuses ENOSPC, and then has changed nothing. `urgent` records free space: they may use the last
    * reserve. `between` runs after space is reserved and before the change; `reason` is reported to the agent after both.
+   * Throws BlockMiss.
    */
   execute(
-    records: readonly JournalRecord[],
+    some: readonly JournalRecord[],
     options: { urgent?: boolean; between?: () => void; reason?: () => DirtyReason } = {},
   ): void {
+    const records = this.heldUnits.whole(some);
     try {
       this.overlay.execute(records, options);
     } catch (error) {
@@ -201,6 +207,7 @@ export class Objects {
       if (hasCode(error, "limit_exceeded")) throw refuse("EFBIG");
       throw error;
     }
+    this.heldUnits.changed(records);
     for (const record of records) {
       if (record.kind !== "keep") continue;
       const object = this.changed(record.object.ino);

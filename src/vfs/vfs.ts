@@ -192,7 +192,7 @@ export class Vfs implements FileSystem, ContentNames {
   }
 
   releaseVersion(ino: Ino): void {
-    this.#bases.released(this.#objects.held.release(ino));
+    this.#bases.released(ino);
   }
 
   watchOrphans(listener: (ino: Ino) => void): void {
@@ -258,6 +258,11 @@ export class Vfs implements FileSystem, ContentNames {
   /** Before a swap of the sealed epoch: notes durably that it may put this commit into the bucket. */
   sending(epoch: number, sent: SentCommit): Promise<void> {
     return this.#overlay.sending(epoch, sent);
+  }
+
+  /** Loads what `published` and `adopt` need to see of databases in use. Best effort: else programs see others' changes. */
+  prepare(base: NewBase, units: Units | undefined): Promise<void> {
+    return this.#bases.prepare(base, units);
   }
 
   /** The sealed epoch is in the bucket. */

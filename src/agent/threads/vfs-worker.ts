@@ -130,6 +130,7 @@ function serve(port: MessagePort): void {
     sending: ({ epoch, sent }) => open().vfs.sending(epoch, sent),
     publishedObjects: (some) => open().epochs.publishedObjects(some),
     async published(epoch) {
+      await open().vfs.prepare(epoch.base, epoch.units);
       published += open().epochs.published(epoch);
       open().quota.published();
       open().doors.moved();
@@ -139,6 +140,7 @@ function serve(port: MessagePort): void {
     },
     async adopt({ base, units }) {
       const { vfs, doors } = open();
+      if (units !== "any") await vfs.prepare(base, units);
       if (!vfs.adopt(base, units)) return false;
       doors.moved();
       return true;

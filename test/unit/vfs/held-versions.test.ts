@@ -185,11 +185,89 @@ test("a file that others removed or renamed meanwhile is written on, and comes b
   expect(await filesOf(a)).toEqual({ gone: "1200", there: "1200" });
 });
 
-test("a database shows others' changes at once, with all that belongs to it", async () => {
+/** As SQLite does: the database first, then its log or journal. */
+const FAMILY = { "app.db": "0000", "app.db-wal": "0000" };
+
+test.each(SEEDS)(
+  "a database in use stays as it was, and what is written to it next is a version as a whole: %j",
+  async (seeds) => {
+    const { a, b, start, settle } = await world(seeds);
+    await start({ ...FAMILY, "other.db": "0000" });
+    const open = await openToWrite(b, "app.db");
+    expect(await open.read()).toBe("0000");
+    await a.catchUp();
+    await write(a, { "app.db": "aaaa", "app.db-journal": "aaaa", "other.db": "aaaa" });
+    await a.mount.unlink("app.db-wal");
+    await a.flush();
+    await b.catchUp();
+    expect(await filesOf(b)).toEqual({ ...FAMILY, "other.db": "aaaa" });
+    expect(await open.read()).toBe("0000");
+    await write(a, { "app.db": "aaab", "app.db-shm": "aaab" });
+    await a.flush();
+    await b.catchUp();
+    expect(await filesOf(b)).toEqual({ ...FAMILY, "other.db": "aaaa" });
+    await write(b, { "app.db-wal": "0001" });
+    await open.write(0, "1");
+    b.mount.dropCaches();
+    expect(await filesOf(b)).toEqual({ "app.db": "1000", "app.db-wal": "0001", "other.db": "aaaa" });
+    const { databases } = await settle();
+    expect(databases).toEqual(
+      [{ "": "1000", "-wal": "0001" }, { "": "aaab", "-journal": "aaaa", "-shm": "aaab" }, { "": "aaaa" }].toSorted(
+        (x, y) => (JSON.stringify(Object.entries(x)) < JSON.stringify(Object.entries(y)) ? -1 : 1),
+      ),
+    );
+  },
+);
+
+test("a journal that is begun makes a database in use a version as a whole", async () => {
+  const { a, b, start, settle } = await world();
+  await start({ "app.db": "0000" });
+  const open = await openToWrite(b, "app.db");
+  await saveThere(a, "aaaa", "app.db-journal");
+  await b.catchUp();
+  expect(await filesOf(b)).toEqual({ "app.db": "0000" });
+  await write(b, { "app.db-journal": "bbbb" });
+  expect(await filesOf(b)).toEqual({ "app.db": "0000", "app.db-journal": "bbbb" });
+  open.close();
+
+  const { databases } = await settle();
+  expect(databases).toEqual([
+    { "": "0000", "-journal": "aaaa" },
+    { "": "0000", "-journal": "bbbb" },
+  ]);
+});
+
+test.each(["adopted", "merged"])(
+  "a database that is closed unchanged shows what others made of it: %s",
+  async (how) => {
+    const { a, b, start } = await world();
+    await start(FAMILY);
+    const [main, log] = [await openToWrite(b, "app.db"), await openToWrite(b, "app.db-wal")];
+    await b.mount.show("app.db");
+    await a.catchUp();
+    await write(a, { "app.db": "aaaa", "app.db-journal": "aaaa" });
+    await a.mount.unlink("app.db-wal");
+    await a.flush();
+    if (how === "merged") await write(b, { unrelated: "b" });
+    await b.flush();
+    await b.catchUp();
+    const rest = how === "merged" ? { unrelated: "b" } : {};
+    expect(await filesOf(b)).toEqual({ ...FAMILY, ...rest });
+    main.close();
+    expect(await filesOf(b)).toEqual({ ...FAMILY, ...rest });
+    log.close();
+    expect(await filesOf(b)).toEqual({ "app.db": "aaaa", "app.db-journal": "aaaa", ...rest });
+    b.mount.dropCaches();
+    expect(await filesOf(b)).toEqual({ "app.db": "aaaa", "app.db-journal": "aaaa", ...rest });
+  },
+);
+
+test("a database that nobody uses shows others' changes at once, with all that belongs to it", async () => {
   const { a, b, start } = await world();
   await start({ "app.db": "0000", "app.db-wal": "0000" });
   const open = await openToWrite(b, "app.db-wal");
   await open.write(0, "1");
+  open.close();
   await b.flush();
   await a.catchUp();
   await write(a, { "app.db": "aaaa", "app.db-wal": "aaaa" });

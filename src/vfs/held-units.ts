@@ -1,0 +1,251 @@
+/**
+ * Databases in use: once others change one of which a program has a file open to write in place, all its names stay as the
+ * program saw them, until it closes the last one. A first change here makes the whole unit a local change of what was seen,
+ * so that the merge finds it changed by both. In memory only, as versions of single files (held-versions.ts).
+ */
+import type { Clock } from "../base/clock.ts";
+import { BlockMiss } from "../blocks/block-store.ts";
+import type { FileId, FileName, Ino } from "../base/ids.ts";
+import type { BaseChange, NewBase } from "../fstree/change-set.ts";
+import { peekDentry, peekSelf } from "../fstree/fs-reader.ts";
+import { UnitRules } from "../fstree/merge/units/unit-rules.ts";
+import type { Units } from "../format/commits/policy.ts";
+import type { FileRecord } from "../format/files/record.ts";
+import { type Dentry, dentryId } from "../format/files/rows.ts";
+import type { Overlay } from "../overlay/overlay.ts";
+import type { JournalRecord } from "../overlay/journal/journal-record.ts";
+import type { Link } from "../overlay/links.ts";
+import { neverSeen } from "../overlay/unit-keeping.ts";
+import type { CleanInodes } from "./clean-inodes.ts";
+import type { CleanObject } from "./clean-object.ts";
+import type { HeldVersions } from "./held-versions.ts";
+import type { Loader } from "./loader.ts";
+
+interface Inodes {
+  readonly overlay: Overlay;
+  readonly clean: CleanInodes;
+  readonly held: HeldVersions;
+  readonly loader: Loader;
+  readonly clock: Clock;
+  child(parent: Ino, name: FileName): Ino | undefined;
+  keep(ino: Ino, records: JournalRecord[]): void;
+}
+
+/** A family of files (docs/design/merge.md, Units). */
+interface Family {
+  readonly parent: Ino;
+  readonly parentId: FileId;
+  readonly main: FileName;
+}
+
+/** What a family's names showed before others changed it. */
+interface HeldUnit extends Family {
+  /** Undefined: nothing. */
+  readonly names: ReadonlyMap<FileName, CleanObject | undefined>;
+  /** What others put at names that showed nothing. */
+  readonly added: Added[];
+}
+
+interface Added {
+  readonly name: FileName;
+  readonly dentry: Dentry;
+  readonly record: FileRecord;
+  /** Assigned before anything else may need a new number. */
+  ino?: Ino;
+}
+
+export class HeldUnits {
+  readonly #objects: Inodes;
+  readonly #units = new Map<string, HeldUnit>();
+  /** By name, as `keyOf`. */
+  readonly #byName = new Map<string, HeldUnit>();
+  readonly #byIno = new Map<Ino, HeldUnit>();
+
+  constructor(objects: Inodes) {
+    this.#objects = objects;
+  }
+
+  has(ino: Ino): boolean {
+    return this.#byIno.has(ino);
+  }
+
+  /** What a name shows; undefined: what the base has there. */
+  at(parent: Ino, name: FileName): { readonly object: CleanObject | undefined } | undefined {
+    const unit = this.#units.size === 0 ? undefined : this.#byName.get(keyOf(parent, name));
+    return unit && { object: unit.names.get(name) };
+  }
+
+  /** The names of held objects in a directory. */
+  namesIn(directory: Ino): FileName[] {
+    const units = [...this.#units.values()].filter(({ parent }) => parent === directory);
+    return units.flatMap(({ names }) => [...names].flatMap(([name, object]) => (object === undefined ? [] : [name])));
+  }
+
+  /** The families in use that `base` changes, as they are shown now. Call before the overlay moves there. Throws BlockMiss. */
+  seen({ tree, changes }: NewBase, units: Units): HeldUnit[] {
+    const rules = new UnitRules(units);
+    const families = new Map<string, Family>();
+    for (const ino of this.#objects.held.inUse)
+      for (const family of this.#familiesOf(ino, rules)) families.set(keyOf(family.parent, family.main), family);
+    const found: HeldUnit[] = [];
+    for (const [key, family] of families) {
+      const names = this.#units.get(key)?.names ?? this.#shown(family, rules);
+      if (names === undefined || !(changes?.some((change) => touches(change, family, names)) ?? true)) continue;
+      found.push({ ...family, names, added: this.#added(family, names, tree) });
+    }
+    return found;
+  }
+
+  /** As `seen`; none if that would have to wait for blocks. */
+  seenNow(base: NewBase, units: Units | undefined): HeldUnit[] {
+    try {
+      return units === undefined ? [] : this.seen(base, units);
+    } catch (error) {
+      if (error instanceof BlockMiss) return [];
+      throw error;
+    }
+  }
+
+  /** Call once the overlay stands on the new base. */
+  hold(units: readonly HeldUnit[]): void {
+    const { held, clean } = this.#objects;
+    for (const unit of units) {
+      const { parent, parentId, main, names } = unit;
+      for (const added of unit.added) {
+        const ino = clean.found(parent, parentId, added.name, added.dentry);
+        if (ino !== undefined) added.ino = ino;
+      }
+      this.#units.set(keyOf(parent, main), unit);
+      for (const [name, object] of names) {
+        this.#byName.set(keyOf(parent, name), unit);
+        if (object === undefined) continue;
+        this.#byIno.set(object.ino, unit);
+        held.put({ object, names: [{ parent: parentId, name }], isOld: true, isWhole: true });
+      }
+    }
+  }
+
+  /** A file was closed. Returns what shows the base from now on, if that was the last one of a unit. */
+  closed(ino: Ino): { readonly inodes: Ino[]; readonly names: Link[] } {
+    const unit = this.#byIno.get(ino);
+    const inodes = [...(unit?.names.values() ?? [])].flatMap((object) => object?.ino ?? []);
+    if (unit === undefined || inodes.some((each) => this.#objects.held.inUse.has(each)))
+      return { inodes: [], names: [] };
+    this.#drop(unit);
+    return { inodes, names: [...unit.names.keys()].map((name) => ({ parent: unit.parent, name })) };
+  }
+
+  /** The records, with what makes each held unit that they change a local change as a whole. Throws BlockMiss. */
+  whole(records: readonly JournalRecord[]): readonly JournalRecord[] {
+    if (this.#units.size === 0) return records;
+    const units = new Set(records.flatMap((record) => this.#changedBy(record)));
+    if (units.size === 0) return records;
+    const kept = records.filter(({ kind }) => kind === "keep");
+    const hidden: JournalRecord[] = [];
+    for (const unit of units) {
+      for (const object of unit.names.values()) if (object !== undefined) this.#objects.keep(object.ino, kept);
+      if (unit.added.length > 0) this.#objects.keep(unit.parent, kept);
+      for (const added of unit.added) this.#hide(unit, added, kept, hidden);
+    }
+    return [...kept, ...hidden, ...records.filter(({ kind }) => kind !== "keep")];
+  }
+
+  /** Units that are local changes now. */
+  changed(records: readonly JournalRecord[]): void {
+    if (this.#units.size === 0) return;
+    for (const unit of new Set(records.flatMap((record) => this.#changedBy(record)))) this.#drop(unit);
+  }
+
+  #drop(unit: HeldUnit): void {
+    this.#units.delete(keyOf(unit.parent, unit.main));
+    for (const [name, object] of unit.names) {
+      this.#byName.delete(keyOf(unit.parent, name));
+      if (object === undefined) continue;
+      this.#byIno.delete(object.ino);
+      this.#objects.held.drop(object.ino);
+    }
+  }
+
+  /** Others' object was not seen here: the merge must not take its absence for a removal. */
+  #hide({ parent, parentId }: HeldUnit, added: Added, kept: JournalRecord[], hidden: JournalRecord[]): void {
+    const { clock, overlay } = this.#objects;
+    const { name, dentry, record, ino } = added;
+    const id = dentryId(parentId, name, dentry);
+    if (ino === undefined || overlay.state.object(ino) !== undefined) return;
+    kept.push({
+      kind: "keep",
+      object: { ino, id, record: neverSeen(record), baseNames: [{ parent: parentId, name }], parents: [parent] },
+    });
+    hidden.push({ kind: "unlink", ino, parent, name, timeNs: clock.nowNs() }, { kind: "forget", ino });
+  }
+
+  #changedBy(record: JournalRecord): HeldUnit[] {
+    const units: (HeldUnit | undefined)[] = [];
+    const named = (parent: Ino, name: FileName | "") =>
+      name !== "" && units.push(this.#byName.get(keyOf(parent, name)));
+    if (record.kind === "keep") units.push(this.#byIno.get(record.object.ino));
+    else if (record.kind === "create") named(record.parent, record.name);
+    else if (record.kind === "link" || record.kind === "unlink") named(record.parent, record.name);
+    else if (record.kind === "rename") {
+      named(record.parent, record.name);
+      named(record.newParent, record.newName);
+    }
+    return units.filter((unit) => unit !== undefined);
+  }
+
+  #familiesOf(ino: Ino, rules: UnitRules): Family[] {
+    const { overlay, clean } = this.#objects;
+    const object = overlay.state.object(ino);
+    const place = object === undefined ? clean.get(ino)?.place : undefined;
+    const links =
+      place === undefined
+        ? [...(object?.links ?? [])]
+        : [{ parent: clean.directoryIno(place.parent), name: place.name }];
+    return links.flatMap(({ parent, name }) => {
+      const directory = overlay.state.object(parent);
+      const parentId = directory === undefined ? clean.directoryId(parent) : directory.id;
+      if (parentId === undefined) return [];
+      return rules.mainsOf(name).map((main) => ({ parent, parentId, main }));
+    });
+  }
+
+  /** Undefined: parts of it have changed here. */
+  #shown({ parent, main }: Family, rules: UnitRules): HeldUnit["names"] | undefined {
+    const { overlay, clean } = this.#objects;
+    const names = new Map<FileName, CleanObject | undefined>();
+    for (const suffix of ["", ...rules.suffixesOf(main)]) {
+      const name = (main + suffix) as FileName;
+      const ino = this.#objects.child(parent, name);
+      if (ino !== undefined && overlay.state.object(ino) !== undefined) return undefined;
+      const object = ino === undefined ? undefined : clean.get(ino);
+      if (object !== undefined && object.record.type !== "file") return undefined;
+      names.set(name, object);
+    }
+    return names;
+  }
+
+  #added({ parentId }: Family, names: HeldUnit["names"], tree: NewBase["tree"]): Added[] {
+    const { nodes } = this.#objects.loader;
+    const added: Added[] = [];
+    for (const [name, object] of names) {
+      if (object !== undefined) continue;
+      const dentry = peekDentry(nodes, tree, parentId, name);
+      if (dentry === undefined) continue;
+      const id = dentryId(parentId, name, dentry);
+      // Others moved one of the unit's own files there.
+      if ([...names.values()].some((held) => held?.id === id)) continue;
+      const record = dentry.kind === "record" ? dentry.record : peekSelf(nodes, tree, id)?.record;
+      if (record?.type === "file") added.push({ name, dentry, record });
+    }
+    return added;
+  }
+}
+
+function touches(change: BaseChange, { parentId }: Family, names: HeldUnit["names"]): boolean {
+  if (change.kind === "dentry") return change.parent === parentId && names.has(change.name);
+  return [...names.values()].some((object) => object?.id === change.id);
+}
+
+function keyOf(parent: Ino, name: FileName): string {
+  return `${parent}/${name}`;
+}
