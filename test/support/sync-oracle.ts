@@ -45,8 +45,8 @@ interface Look {
   readonly hidden: ReadonlySet<string>;
 }
 
-/** Lets an action happen in the folder during a pass, after its scan. */
-export type Interrupt = (action: () => void) => void;
+/** Lets an action happen in the folder during a pass. `isScanned`: the scan came first, and did not see it. */
+export type Interrupt = (action: () => void, isScanned: boolean) => void;
 
 export class SyncOracle {
   /** Versions that were lost. */
@@ -82,19 +82,24 @@ export class SyncOracle {
       sent: new Set(),
     };
     this.#folders.set(disk, folder);
-    const [head, before] = [await this.#readHead(), look(disk)];
+    const head = await this.#readHead();
     /** What the pass did, as pairs of looks between actions. */
     const steps: [Look, Look][] = [];
-    let from = before;
-    const died = await play((action) => {
+    let from = look(disk);
+    /** What the scan sees, and how many steps came before it. */
+    let [before, early] = [from, 0];
+    const died = await play((action, isScanned) => {
       steps.push([from, look(disk)]);
       action();
       from = look(disk);
+      if (!isScanned) [before, early] = [from, steps.length];
     });
     steps.push([from, look(disk)]);
     const next = await this.#readHead();
     const commits = head !== next;
     const mayBePart = died && this.#inPortions;
+    // Before its scan, a pass only completes what a killed one began.
+    for (const [one, other] of steps.slice(0, early)) follow(folder, placesOf(one.tree), placesOf(other.tree), true);
     if (commits) this.#judgeCommit(folder, before, head, next, mayBePart);
     for (const [one, other] of steps) this.#judgeStep(one, other, next);
     // If no other folder changed anything, the bucket must equal the folder.
@@ -107,7 +112,7 @@ export class SyncOracle {
       folder.shown = new Map([...unseenActions(folder, before, next), ...placesOf(before.tree)]);
     if (!died) folder.unnoted.clear();
     if (died) for (const version of placesOf(before.tree).keys()) folder.sent.add(version);
-    for (const [one, other] of steps) follow(folder, placesOf(one.tree), placesOf(other.tree), died);
+    for (const [one, other] of steps.slice(early)) follow(folder, placesOf(one.tree), placesOf(other.tree), died);
     folder.left = died || steps.length > 1 ? undefined : disk.tree();
     folder.deaths = died ? [...folder.deaths, disk.tree()] : [];
   }

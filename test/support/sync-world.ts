@@ -21,6 +21,8 @@ export class SyncedFolder {
   notes: number | undefined;
   /** The most new data published at once; undefined: the real limit. */
   portion: Most | undefined;
+  /** Whether the running or last pass has begun its scan. What happens earlier, the scan sees. */
+  hasScanned = false;
   readonly #remote: MemoryRemote;
   readonly #seed: number;
   #first = true;
@@ -65,11 +67,18 @@ export class SyncedFolder {
       random: seededStream(this.#seed * 1_000_003 + Number(this.disk.nowNs() % 1_000_000_007n)),
       names: { folder: `folder ${this.#seed}`, state: "state" },
       attention: { modeMask: 0o1777, owners: false },
+      progress: { looking: () => this.#scanBegins() },
       ...(this.portion !== undefined && { portion: this.portion }),
       ...options,
     };
     this.#first = false;
+    this.hasScanned = false;
     return context;
+  }
+
+  #scanBegins(): Disposable {
+    this.hasScanned = true;
+    return { [Symbol.dispose]: () => {} };
   }
 }
 

@@ -44,6 +44,8 @@ export class FolderMachine implements Disposable {
   #report: SyncReport | undefined;
   #error: SynclineError | undefined;
   #changed: () => void = () => {};
+  /** Whether a scan began since the last action. */
+  #isScanned = false;
 
   constructor(options: FolderMachineOptions) {
     this.name = options.name;
@@ -59,7 +61,7 @@ export class FolderMachine implements Disposable {
   unrest(root: string | undefined): string | undefined {
     if (this.#running === undefined) return "not running";
     if (this.#error !== undefined) return `${this.#error.code} ${this.#error.message}`;
-    if (!this.disk.scanned) return "its changes were not scanned yet";
+    if (!this.#isScanned) return "its changes were not scanned yet";
     if (this.#report?.root !== root) return `on ${this.#report?.root}`;
     const { left } = this.#report ?? { left: [] };
     if (left.length > 0) return left.map(({ path, why }) => `${path}: ${why}`).join(", ");
@@ -67,6 +69,7 @@ export class FolderMachine implements Disposable {
   }
 
   async start(): Promise<void> {
+    this.#isScanned = false;
     const { timeline, random, certify, beginning, name, seen } = this.#options;
     const process = new SimulatedProcess(timeline, 0);
     const { clock } = process;
@@ -92,6 +95,7 @@ export class FolderMachine implements Disposable {
       clock,
       random,
       log: silentLog,
+      progress: () => ({ looking: () => this.#scanBegins(), [Symbol.dispose]: () => {} }),
       watchFolder: (changed: (more: boolean) => void): FolderNotices => {
         this.#changed = () => changed(false);
         return { failure: undefined, rest: () => {}, resume: () => {}, [Symbol.asyncDispose]: async () => {} };
@@ -123,8 +127,13 @@ export class FolderMachine implements Disposable {
 
   /** Called after each action in the folder. Some notices get lost; a later full scan finds these changes. */
   noticed(): void {
-    this.disk.scanned = false;
+    this.#isScanned = false;
     if (this.#options.random.fraction() >= LOST_NOTICES) this.#changed();
+  }
+
+  #scanBegins(): Disposable {
+    this.#isScanned = true;
+    return { [Symbol.dispose]: () => {} };
   }
 
   kill(): void {

@@ -20,8 +20,6 @@ export class MemorySyncDisk implements SyncDisk {
   canExchange = true;
   /** Whether names that differ only in case are equal. */
   foldsCase = false;
-  /** Whether the folder was scanned since it was opened. */
-  scanned = false;
   readonly #clockNs: () => bigint;
   #tickedNs = 0n;
   readonly #free: bigint[] = [];
@@ -53,9 +51,7 @@ export class MemorySyncDisk implements SyncDisk {
     this.#tickedNs += ns;
   }
 
-  async open(): Promise<void> {
-    this.scanned = false;
-  }
+  async open(): Promise<void> {}
   close(): void {}
 
   async look(path: DiskPath): Promise<DiskStat | undefined> {
@@ -65,7 +61,6 @@ export class MemorySyncDisk implements SyncDisk {
 
   async list(path: DiskPath): Promise<DiskEntry[]> {
     const node = this.#directory(path);
-    if (path.length === 0) this.scanned = true;
     return [...node.children].map(([name, child]) => ({ name: name as FileName, stat: statOf(child) }));
   }
 

@@ -141,7 +141,7 @@ describe("a pass", () => {
       b.disk.tick(3_000_000_000n);
       let changes = 0;
       b.disk.before = () => {
-        if (!b.disk.scanned || changes++ !== moment) return;
+        if (!b.hasScanned || changes++ !== moment) return;
         b.disk.tick();
         for (const name of b.disk.tree().keys()) b.disk.write(path(name), "2");
       };

@@ -11,6 +11,7 @@ import type { SwapFault } from "../../../support/memory-remote.ts";
 import { Crash } from "../../../../src/simulate/folder/memory-sync-disk.ts";
 import { SyncOracle } from "../../../support/sync-oracle.ts";
 import {
+  bucketTree,
   pair,
   path,
   settle,
@@ -44,7 +45,7 @@ const action = fc.oneof(
 );
 /**
  * A pass: the process may die before one of its changes of the disk, before it notes what it did, or as it sends a swap; somebody may do
- * something meanwhile; and the bucket may be away.
+ * something meanwhile, before or after its scan; and the bucket may be away.
  */
 const pass = fc.record({
   kind: fc.constant("sync" as const),
@@ -54,13 +55,16 @@ const pass = fc.record({
     { weight: 1, arbitrary: fc.record({ note: fc.nat(4) }) },
     { weight: 1, arbitrary: fc.record({ swap: fc.nat(2) }) },
   ),
-  meanwhile: fc.option(fc.record({ change: fc.nat(5), action }), { nil: undefined }),
+  meanwhile: fc.option(fc.record({ isScanned: fc.nat(3).map((each) => each > 0), change: fc.nat(5), action }), {
+    nil: undefined,
+  }),
   /** The bucket cannot be reached. */
   away: fc.nat(3).map((each) => each === 0),
 });
 type SyncPass = typeof pass extends fc.Arbitrary<infer Each> ? Each : never;
 const mortalPass = pass.map((each) => ({ ...each, meanwhile: undefined }));
-const quietPass = fc.constant({ kind: "sync" as const, dies: undefined, meanwhile: undefined, away: false });
+const QUIET = { kind: "sync" as const, dies: undefined, meanwhile: undefined, away: false };
+const quietPass = fc.constant(QUIET);
 /** Swaps that are late arrive before the step. */
 const lands = fc.nat(5).map((each) => each === 0);
 /** In each step somebody does something in a folder, or a pass is played there. */
@@ -145,6 +149,28 @@ describe.each([
   );
 });
 
+/** Moments that random histories seldom meet. */
+test.each<{ what: string; history: readonly Step[]; end: Record<string, string> }>([
+  {
+    what: "a file removed while a pass completes what a killed one began is gone everywhere",
+    history: [
+      step(0, { kind: "exchange", pick: 0, other: 2 }),
+      step(0, QUIET),
+      step(1, { ...QUIET, dies: { change: 3 } }),
+      step(1, { ...QUIET, meanwhile: { isScanned: false, change: 2, action: { kind: "remove", pick: 0 } } }),
+    ],
+    end: { a: "dir", "a/y": "version 2", c: "dir", "c/x": "version 0", d: "version 3" },
+  },
+])("$what", async ({ history, end }) => {
+  const { oracle, rests, tree } = await playAll(history, [], undefined);
+  expect([oracle.lost, oracle.back, rests]).toEqual([[], [], true]);
+  expect(Object.fromEntries(tree)).toEqual(end);
+});
+
+function step(which: number, what: Step["what"]): Step {
+  return { folder: which, lands: false, what };
+}
+
 interface Step {
   readonly folder: number;
   readonly lands: boolean;
@@ -155,7 +181,7 @@ async function playAll(
   history: readonly Step[],
   faults: readonly SwapFault[],
   portion: Most | undefined,
-): Promise<{ oracle: SyncOracle; rests: boolean }> {
+): Promise<{ oracle: SyncOracle; rests: boolean; tree: ReadonlyMap<string, string> }> {
   const world = await syncWorld(2);
   for (const each of world.folders) each.portion = portion;
   const oracle = new SyncOracle(world.bucket, portion !== undefined);
@@ -177,9 +203,10 @@ async function playAll(
     await settle(world, (each) => syncWhole(each, oracle));
   } catch (error) {
     if (!(error instanceof Unrest)) throw error;
-    return { oracle, rests: false };
+    return { oracle, rests: false, tree: await bucketTree(world.bucket) };
   }
-  return { oracle, rests: await oracle.rests(world.folders.map(({ disk }) => disk)) };
+  const rests = await oracle.rests(world.folders.map(({ disk }) => disk));
+  return { oracle, rests, tree: await bucketTree(world.bucket) };
 }
 
 function play({ disk }: SyncedFolder, each: Action, version: () => string): void {
@@ -231,8 +258,9 @@ async function syncUntilDeath(
   await oracle.pass(disk, async (interrupt) => {
     let changes = 0;
     disk.before = () => {
-      if (!disk.scanned || changes++ !== meanwhile?.change) return;
-      interrupt(() => play(folder, meanwhile.action, version));
+      const { hasScanned } = folder;
+      if (hasScanned !== meanwhile?.isScanned || changes++ !== meanwhile.change) return;
+      interrupt(() => play(folder, meanwhile.action, version), hasScanned);
     };
     try {
       remote.unreachable = away;

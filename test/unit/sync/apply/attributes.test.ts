@@ -75,7 +75,7 @@ test("a directory's attributes that are set after the scan survive, and are publ
   await a.sync();
   let isSet = false;
   b.disk.before = () => {
-    if (isSet || !b.disk.scanned) return;
+    if (isSet || !b.hasScanned) return;
     isSet = true;
     b.disk.tick();
     b.disk.chmod(path("d"), 0o700);

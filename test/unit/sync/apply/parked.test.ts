@@ -31,7 +31,7 @@ async function meanwhile(
     await a.sync();
     let [changes, saved] = [0, false];
     b.disk.before = () => {
-      if (!b.disk.scanned || changes++ !== moment || !b.disk.tree().has(needed)) return;
+      if (!b.hasScanned || changes++ !== moment || !b.disk.tree().has(needed)) return;
       b.disk.tick();
       save(b.disk);
       saved = true;
@@ -164,7 +164,7 @@ test("a file moved out of a directory that makes room is not mistaken for the fi
   await a.sync();
   let done = false;
   b.disk.before = () => {
-    if (done || !b.disk.scanned) return;
+    if (done || !b.hasScanned) return;
     done = true;
     b.disk.move(path("d/x.bin"), path("c/y.bin"), "exchange");
   };

@@ -123,7 +123,7 @@ test("a file that came back into sight just before a crash is compared with the 
     const mtimeNs = (await b.disk.look(path("f.bin")))?.mtimeNs ?? 0n;
     let isWritten = false;
     b.disk.before = () => {
-      if (isWritten || !b.disk.scanned) return;
+      if (isWritten || !b.hasScanned) return;
       isWritten = true;
       b.disk.tick();
       b.disk.write(path("f.bin"), "new");
