@@ -136,7 +136,8 @@ export class SyncOracle {
       const wasHere = was.has(version) || unnoted.has(version) || sent.has(version);
       // After a death it may also be left at a place where the bucket has another one by now.
       const isLeftover = deaths.some((seen) => isReplaced(version, places, seen, tree));
-      const isKilled = wasHere && ((!is.has(version) && !hidden.has(version)) || isLeftover);
+      const isGone = !is.has(version) && !hidden.has(version);
+      const isKilled = wasHere && (isGone || isLeftover || isRemoved(places, was.get(version), is.get(version)));
       this.#keep(next.places.has(version) || isKilled, `${version} left the bucket, and nobody here replaced it`);
     }
     for (const [version, places] of is) {
@@ -279,6 +280,16 @@ function homeOf(path: string, ids: ReadonlyMap<string, FileId>): FileId | undefi
 /** Whether `places` has a path that `others` does not have. */
 function hasMore(places: ReadonlySet<string>, others: ReadonlySet<string>): boolean {
   return [...places].some((path) => !others.has(path));
+}
+
+/** Whether somebody removed the version at each place where the bucket has it, and it is left in a file that others edited. */
+function isRemoved(
+  there: ReadonlySet<string>,
+  was: ReadonlySet<string> = NOWHERE,
+  is: ReadonlySet<string> = NOWHERE,
+): boolean {
+  // Texts do not tell which file a new place has. With fewer places, at least one file was removed.
+  return is.size < was.size && [...there].every((path) => was.has(path) && !is.has(path));
 }
 
 /** Whether somebody saw the version at each place where the bucket has it, and wrote another one there. */

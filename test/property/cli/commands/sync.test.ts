@@ -161,6 +161,16 @@ test.each<{ what: string; history: readonly Step[]; end: Record<string, string> 
     ],
     end: { a: "dir", "a/y": "version 2", c: "dir", "c/x": "version 0", d: "version 3" },
   },
+  {
+    what: "a file moved while others' save of it arrives gets that save, and its backup that is removed is gone everywhere",
+    history: [
+      step(0, { kind: "backup", pick: 2 }),
+      step(0, QUIET),
+      step(1, { ...QUIET, meanwhile: { isScanned: true, change: 0, action: { kind: "exchange", pick: 2, other: 3 } } }),
+      step(1, { kind: "remove", pick: 6 }),
+    ],
+    end: { a: "dir", "a/x": "version 0", b: "dir", "b/y": "version 2", c: "version 4", d: "version 3" },
+  },
 ])("$what", async ({ history, end }) => {
   const { oracle, rests, tree } = await playAll(history, [], undefined);
   expect([oracle.lost, oracle.back, rests]).toEqual([[], [], true]);
