@@ -5,7 +5,7 @@ import { FsError } from "../vfs/filesystem.ts";
 import { dropCapabilities, dropSetIds, hasCapabilities } from "./attributes.ts";
 import { addsBytes, type Handler, type HandlerEntry, mutates, reads } from "./handler.ts";
 import { MAX_WRITE_BYTES, OPCODE, WRITE_CACHE, WRITE_KILL_SUIDGID } from "./protocol.ts";
-import { counted, heldByOpen, isAppend, isForWriting, writesInPlace } from "./writes.ts";
+import { counted, heldByOpen, isAppend, isForWriting, needsVersion } from "./writes.ts";
 
 const open: Handler = (fs, exchange, openFiles) => {
   // A removed file answers ESTALE here, where the kernel looks its name up again, and not at the first read.
@@ -18,7 +18,7 @@ const open: Handler = (fs, exchange, openFiles) => {
 const release: Handler = (fs, exchange, openFiles) => {
   openFiles.release(exchange.node);
   const flags = exchange.argument(0);
-  if (writesInPlace(flags) && openFiles.releaseWriter(exchange.node)) fs.releaseVersion(exchange.node);
+  if (needsVersion(flags) && openFiles.releaseHolder(exchange.node)) fs.releaseVersion(exchange.node);
   if (isForWriting(flags)) fs.closed(exchange.node);
   exchange.done();
 };

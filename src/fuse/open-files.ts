@@ -11,16 +11,16 @@ export class OpenFiles {
   /** How many writes came from the page cache. */
   writeBacks = 0;
   readonly #opens = new Map<Ino, number>();
-  /** How often files are open to write in place, as far as known. */
-  readonly #writers = new Map<Ino, number>();
+  /** How often files are open in a way that holds their version, as far as known. */
+  readonly #holders = new Map<Ino, number>();
   /** Files with bytes that the kernel caches at the wrong offset. */
   readonly #misplaced = new Set<Ino>();
   /** Files opened since everything changed: their pages are valid again. Undefined: the kernel caches no old pages. */
   #revalidated: Set<Ino> | undefined;
 
-  /** Counts an open; returns the flags to answer it with. `inPlace`: to write in place. */
-  open(ino: Ino, inPlace: boolean): number {
-    if (inPlace) this.#writers.set(ino, (this.#writers.get(ino) ?? 0) + 1);
+  /** Counts an open; returns the flags to answer it with. `holds`: its version is held. */
+  open(ino: Ino, holds: boolean): number {
+    if (holds) this.#holders.set(ino, (this.#holders.get(ino) ?? 0) + 1);
     this.#opens.set(ino, (this.#opens.get(ino) ?? 0) + 1);
     if (this.passing.opened(ino)) return FOPEN.DIRECT_IO | FOPEN.NOFLUSH;
     const current = this.#revalidated === undefined || this.#revalidated.has(ino);
@@ -30,9 +30,9 @@ export class OpenFiles {
   }
 
   /** As `open`, for a file created by opening this name. */
-  create(ino: Ino, parent: Ino, name: FileName, inPlace: boolean): number {
-    if (!this.passing.made(ino, parent, name)) return this.open(ino, inPlace);
-    if (inPlace) this.#writers.set(ino, 1);
+  create(ino: Ino, parent: Ino, name: FileName, holds: boolean): number {
+    if (!this.passing.made(ino, parent, name)) return this.open(ino, holds);
+    if (holds) this.#holders.set(ino, 1);
     this.#opens.set(ino, 1);
     return FOPEN.DIRECT_IO | FOPEN.NOFLUSH;
   }
@@ -48,16 +48,16 @@ export class OpenFiles {
 
   /** A file was written in place. Returns whether only an earlier agent counted who has it open. */
   wroteUncounted(ino: Ino): boolean {
-    if (this.#writers.has(ino)) return false;
-    this.#writers.set(ino, 1);
+    if (this.#holders.has(ino)) return false;
+    this.#holders.set(ino, 1);
     return true;
   }
 
-  /** Counts the release of a file that was open to write in place. Returns whether it was the last. */
-  releaseWriter(ino: Ino): boolean {
-    const left = (this.#writers.get(ino) ?? 0) - 1;
-    if (left > 0) this.#writers.set(ino, left);
-    else this.#writers.delete(ino);
+  /** Counts the release of a file whose version it held. Returns whether it was the last. */
+  releaseHolder(ino: Ino): boolean {
+    const left = (this.#holders.get(ino) ?? 0) - 1;
+    if (left > 0) this.#holders.set(ino, left);
+    else this.#holders.delete(ino);
     return left <= 0;
   }
 

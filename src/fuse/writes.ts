@@ -13,16 +13,23 @@ export function isForWriting(flags: number): boolean {
 
 const ACCESS_MODE = constants.O_RDONLY | constants.O_WRONLY | constants.O_RDWR;
 
-/** Whether flags of open(2) let it write in place: bytes that are appended depend on none before them. */
-export function writesInPlace(flags: number): boolean {
+/**
+ * Whether who has opened a file with these flags goes on with the version that was there: a program that may write in place
+ * (bytes that are appended depend on none before them), or one that runs.
+ */
+export function needsVersion(flags: number): boolean {
+  if ((flags & FMODE_EXEC) !== 0) return true;
   return isForWriting(flags) && (flags & constants.O_APPEND) === 0;
 }
 
-/** To be called when a file is opened. Returns whether that lets it be written in place: its version is held then. */
+/** The kernel's own flag, for execve(2) (__FMODE_EXEC in include/linux/fs.h). */
+const FMODE_EXEC = 0x20;
+
+/** To be called when a file is opened. Returns whether its version is held. */
 export function heldByOpen(fs: FileSystem, ino: Ino, flags: number): boolean {
-  const inPlace = writesInPlace(flags);
-  if (inPlace) fs.holdVersion(ino);
-  return inPlace;
+  const isHeld = needsVersion(flags);
+  if (isHeld) fs.holdVersion(ino);
+  return isHeld;
 }
 
 /** Whether it writes at the end as we know it: the kernel's may be older. Writes from the page cache have their offset. */

@@ -1,6 +1,6 @@
 /**
- * Files that programs have open to write in place: each stays as the program saw it, or as it was published from here, until
- * it is closed, whatever others change. What the program writes is then merged as a change of that version, and does not mix
+ * Files that programs have open to write in place, or run: each stays as the program saw it, or as it was published from
+ * here, until it is closed, whatever others change. What the program writes is then merged as a change of that version, and does not mix
  * with theirs. In memory only: an agent that restarts knows of a file once it is written again.
  */
 import { type FileId, type Ino, ROOT_ID, ROOT_INO } from "../base/ids.ts";
@@ -26,7 +26,6 @@ export interface HeldVersion {
 
 export class HeldVersions {
   readonly #state: OverlayState;
-  /** All held files. */
   readonly #inos = new Set<Ino>();
   /** Those without unpublished changes. */
   readonly #versions = new Map<Ino, HeldVersion>();
@@ -45,7 +44,7 @@ export class HeldVersions {
     return this.#versions.size === 0 ? undefined : this.#versions.get(ino);
   }
 
-  /** All files that are open to write in place. */
+  /** All files that are held. */
   get inUse(): ReadonlySet<Ino> {
     return this.#inos;
   }
@@ -61,7 +60,7 @@ export class HeldVersions {
     this.put({ object: now, names: [now.place], isOld: false, isWhole: false });
   }
 
-  /** It is no longer open to write in place. */
+  /** It is held no longer. */
   closed(ino: Ino): void {
     this.#inos.delete(ino);
   }

@@ -59,7 +59,7 @@ export class NewBases {
       this.changed({ entries, inodes: [], all: false });
   }
 
-  /** The last program that had the file open to write in place has closed it: it shows the base from now on. */
+  /** The last program that held the file has closed it: it shows the base from now on. */
   released(ino: Ino): void {
     const { clean, held, heldUnits } = this.#objects;
     held.closed(ino);

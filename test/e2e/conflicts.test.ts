@@ -1,6 +1,9 @@
 /** Conflicts as people meet them: two mounts of one bucket, a file written in both, and the commands that tell of it and decide it. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import {
   closeSync,
+  copyFileSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -165,6 +168,23 @@ describe.skipIf(reason !== undefined)(
           .map((name) => readFileSync(join(dir, name), "utf8"));
       for (const dir of dirs) await until(() => versions(dir).toSorted(), ["13\n", "saved\n"]);
       await run("conflicts", "resolve", join(one, "disk.bin"), "--keep", "kept");
+    });
+
+    test("a program that runs from a mount stays whole while another machine replaces it", async () => {
+      const [one = "", two = ""] = dirs;
+      copyFileSync("/bin/sleep", join(one, "tool"));
+      await agreed();
+      await until(() => shown(two), expect.arrayContaining(["tool"]));
+      const program = spawn(join(two, "tool"), ["600"], { stdio: "ignore" });
+      await once(program, "spawn");
+      const bytes = readFileSync(join(two, "tool"));
+      writeFileSync(join(one, "tool.new"), "#!/bin/sh\n", { mode: 0o755 });
+      renameSync(join(one, "tool.new"), join(one, "tool"));
+      await agreed();
+      expect(readFileSync(join(two, "tool")).equals(bytes)).toBe(true);
+      expect(program.exitCode ?? program.signalCode).toBeNull();
+      program.kill();
+      await until(() => readFileSync(join(two, "tool"), "latin1"), "#!/bin/sh\n");
     });
 
     test("are predicted by merge --dry-run, which writes nothing", async () => {

@@ -202,7 +202,7 @@ describe("open files", () => {
       const ino = 100 as Ino;
       expect([files.wroteUncounted(ino), files.wroteUncounted(ino)]).toEqual([true, false]);
       files.open(ino, true);
-      expect([files.releaseWriter(ino), files.releaseWriter(ino)]).toEqual([false, true]);
+      expect([files.releaseHolder(ino), files.releaseHolder(ino)]).toEqual([false, true]);
     });
 
     test("stop bypassing the page cache after one was read a lot", () => {
