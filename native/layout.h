@@ -7,7 +7,7 @@
 
 namespace syncline {
 
-constexpr int kLayoutVersion = 7;
+constexpr int kLayoutVersion = 8;
 
 // Rows: one for each request of a batch, and one more to answer a request that JavaScript kept back.
 constexpr int kRows = 64;
@@ -31,8 +31,8 @@ enum ReplyKind {
   kError,         // errno in kValue; 0 answers an empty success
   kEntry,         // attributes; inode 0 says that the name does not exist
   kAttr,          // attributes
-  kOpened,        // FOPEN flags in kFlags
-  kCreated,       // attributes and kFlags
+  kOpened,        // FOPEN flags in kFlags, the handle in kValue
+  kCreated,       // attributes, kFlags and kValue
   kCount,         // bytes written or copied in kValue
   kData,          // kLength bytes of the output buffer from kValue on
   kStatFs,        // cells of StatFsCell from kAttributes on

@@ -192,11 +192,13 @@ void SendReply(int device, uint64_t unique, uint32_t opcode, const double* row, 
       return SendMessage(device, unique, &message, sizeof message.body.attr);
     case kOpened:
       message.body.open = {};
+      message.body.open.fh = Cell<uint64_t>(row[kValue]);
       message.body.open.open_flags = Cell<uint32_t>(row[kFlags]);
       return SendMessage(device, unique, &message, sizeof message.body.open);
     case kCreated:
       FillEntry(&message.body.created.entry, attributes, settings);
       message.body.created.open = {};
+      message.body.created.open.fh = Cell<uint64_t>(row[kValue]);
       message.body.created.open.open_flags = Cell<uint32_t>(row[kFlags]);
       return SendMessage(device, unique, &message, sizeof message.body.created);
     case kCount:

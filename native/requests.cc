@@ -108,6 +108,7 @@ Decoded Decoder::Write() {
   Argument(2, in.write_flags);
   Argument(3, Bytes(sizeof in, in.size));
   Argument(4, in.flags);
+  Argument(5, static_cast<double>(in.fh));
   Decoded decoded = Row();
   decoded.outcome = Outcome::kRowWithBytes;
   return decoded;
@@ -204,6 +205,7 @@ Decoded Decoder::Decode() {
       return Row();
     case FUSE_RELEASE:
       Argument(0, Body<fuse_release_in>().flags);
+      Argument(1, static_cast<double>(Body<fuse_release_in>().fh));
       return Row();
     case FUSE_READ:
     case FUSE_READDIR:

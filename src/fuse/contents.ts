@@ -5,7 +5,7 @@ import { FsError } from "../vfs/filesystem.ts";
 import { dropCapabilities, dropSetIds, hasCapabilities } from "./attributes.ts";
 import { addsBytes, type Handler, type HandlerEntry, mutates, reads } from "./handler.ts";
 import { MAX_WRITE_BYTES, OPCODE, WRITE_CACHE, WRITE_KILL_SUIDGID } from "./protocol.ts";
-import { counted, heldByOpen, isAppend, isForWriting, needsVersion } from "./writes.ts";
+import { counted, heldByOpen, isAppend, isForWriting } from "./writes.ts";
 
 const open: Handler = (fs, exchange, openFiles) => {
   // A removed file answers ESTALE here, where the kernel looks its name up again, and not at the first read.
@@ -16,10 +16,8 @@ const open: Handler = (fs, exchange, openFiles) => {
 };
 
 const release: Handler = (fs, exchange, openFiles) => {
-  openFiles.release(exchange.node);
-  const flags = exchange.argument(0);
-  if (needsVersion(flags) && openFiles.releaseHolder(exchange.node)) fs.releaseVersion(exchange.node);
-  if (isForWriting(flags)) fs.closed(exchange.node);
+  if (openFiles.release(exchange.node, exchange.argument(1))) fs.releaseVersion(exchange.node);
+  if (isForWriting(exchange.argument(0))) fs.closed(exchange.node);
   exchange.done();
 };
 
@@ -39,19 +37,17 @@ const write: Handler = (fs, exchange, openFiles) => {
   // With the page cache in between, the kernel drops them.
   const dropsCapabilities = openFiles.passing.has(ino) && hasCapabilities(fs, ino);
   // The kernel appends at the end that it knows; others may have moved the end, and their bytes stay.
-  const appends = isAppend(exchange);
-  const offset = appends ? fs.getAttributes(ino).size : asked;
+  const offset = isAppend(exchange) ? fs.getAttributes(ino).size : asked;
   fs.write(ino, offset, exchange.payload(exchange.argument(3), length));
-  if (!appends && openFiles.wroteUncounted(ino)) fs.holdVersion(ino);
+  if (openFiles.isFromEarlier(ino, exchange.argument(5))) fs.holdVersion(ino);
   // Only now: a request counts as executed from its first change on, and a write may have to wait for room.
   if (dropsCapabilities) dropCapabilities(fs, ino);
   if (offset !== asked) openFiles.misplaced(ino);
   return counted(fs, exchange);
 };
 
-const allocate: Handler = (fs, exchange, openFiles) => {
+const allocate: Handler = (fs, exchange) => {
   fs.allocate(exchange.node, exchange.argument(0), exchange.argument(1), exchange.argument(2));
-  if (openFiles.wroteUncounted(exchange.node)) fs.holdVersion(exchange.node);
   // The request does not say whether its caller has CAP_FSETID; root usually has.
   if (!exchange.isRoot) dropSetIds(fs, exchange.node);
   exchange.done();
@@ -63,11 +59,10 @@ const seek: Handler = (fs, exchange) => {
   exchange.position(fs.seek(exchange.node, exchange.argument(0), whence === SEEK_DATA ? "data" : "hole"));
 };
 
-const copyRange: Handler = (fs, exchange, openFiles) => {
+const copyRange: Handler = (fs, exchange) => {
   const to = exchange.argument(1) as Ino;
   const length = Math.min(exchange.argument(3), MAX_COPY_BYTES);
   const copied = fs.copyRange(exchange.node, exchange.argument(0), to, exchange.argument(2), length);
-  if (openFiles.wroteUncounted(to)) fs.holdVersion(to);
   if (!exchange.isRoot) dropSetIds(fs, to);
   exchange.count(copied);
 };

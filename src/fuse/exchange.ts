@@ -7,6 +7,7 @@ import type { FileName, Ino } from "../base/ids.ts";
 import { heldInRange } from "../base/nanoseconds.ts";
 import { type Attributes, type Caller, FsError } from "../vfs/filesystem.ts";
 import type { Session } from "./addon.ts";
+import type { Opened } from "./open-files.ts";
 import { AS_STORED, Owners } from "./owners.ts";
 import { ATTRIBUTE, CELL, OPCODE, OUTPUT_BYTES, REPLY, ROW_CELLS, SOLO_ROW } from "./protocol.ts";
 import { MAX_NAME_BYTES } from "../base/limits.ts";
@@ -147,14 +148,16 @@ export class Exchange {
     this.#set(CELL.KIND, REPLY.ENTRY);
     this.#set(CELL.ATTRIBUTES + ATTRIBUTE.INO, 0);
   }
-  opened(flags: number): void {
+  opened({ flags, handle }: Opened): void {
     this.#set(CELL.KIND, REPLY.OPENED);
     this.#set(CELL.FLAGS, flags);
+    this.#set(CELL.VALUE, handle);
   }
-  created(attributes: Attributes, flags: number): void {
+  created(attributes: Attributes, { flags, handle }: Opened): void {
     this.entry(attributes);
     this.#set(CELL.KIND, REPLY.CREATED);
     this.#set(CELL.FLAGS, flags);
+    this.#set(CELL.VALUE, handle);
   }
   count(bytes: number): void {
     this.#value(REPLY.COUNT, bytes);

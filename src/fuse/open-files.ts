@@ -1,27 +1,51 @@
 /**
- * Which files are open through the kernel, as a hint in memory: handles carry no state, so they survive the agent. Decides
- * whether the kernel keeps a file's cached pages across an open.
+ * Which files are open through the kernel, as a hint in memory: handles only tell which agent gave them out, so they survive
+ * it. Decides whether the kernel keeps a file's cached pages across an open, and how long a file's version is held.
  */
 import type { FileName, Ino } from "../base/ids.ts";
 import { PassingFiles } from "./passing-files.ts";
 import { FOPEN } from "./protocol.ts";
 
+/** The answer to an open. */
+export interface Opened {
+  readonly flags: number;
+  readonly handle: number;
+}
+
 export class OpenFiles {
   readonly passing = new PassingFiles();
   /** How many writes came from the page cache. */
   writeBacks = 0;
+  readonly #generation: number;
   readonly #opens = new Map<Ino, number>();
-  /** How often files are open in a way that holds their version, as far as known. */
+  /** How often files are open through handles of this agent that hold their version. */
   readonly #holders = new Map<Ino, number>();
+  /** Files that were written through a handle of an earlier agent, until one is released. */
+  readonly #earlier = new Set<Ino>();
   /** Files with bytes that the kernel caches at the wrong offset. */
   readonly #misplaced = new Set<Ino>();
   /** Files opened since everything changed: their pages are valid again. Undefined: the kernel caches no old pages. */
   #revalidated: Set<Ino> | undefined;
 
-  /** Counts an open; returns the flags to answer it with. `holds`: its version is held. */
-  open(ino: Ino, holds: boolean): number {
-    if (holds) this.#holders.set(ino, (this.#holders.get(ino) ?? 0) + 1);
+  /** `generation`: tells this agent's handles from those of earlier agents. */
+  constructor(generation = process.pid) {
+    this.#generation = generation;
+  }
+
+  /** Counts an open, which `holds` the file's version; returns what to answer it with. */
+  open(ino: Ino, holds: boolean): Opened {
     this.#opens.set(ino, (this.#opens.get(ino) ?? 0) + 1);
+    return { flags: this.#flags(ino), handle: this.#handle(ino, holds) };
+  }
+
+  /** As `open`, for a file created by opening this name. */
+  create(ino: Ino, parent: Ino, name: FileName, holds: boolean): Opened {
+    if (!this.passing.made(ino, parent, name)) return this.open(ino, holds);
+    this.#opens.set(ino, 1);
+    return { flags: FOPEN.DIRECT_IO | FOPEN.NOFLUSH, handle: this.#handle(ino, holds) };
+  }
+
+  #flags(ino: Ino): number {
     if (this.passing.opened(ino)) return FOPEN.DIRECT_IO | FOPEN.NOFLUSH;
     const current = this.#revalidated === undefined || this.#revalidated.has(ino);
     this.#revalidated?.add(ino);
@@ -29,36 +53,32 @@ export class OpenFiles {
     return current ? FOPEN.KEEP_CACHE | FOPEN.NOFLUSH : FOPEN.NOFLUSH;
   }
 
-  /** As `open`, for a file created by opening this name. */
-  create(ino: Ino, parent: Ino, name: FileName, holds: boolean): number {
-    if (!this.passing.made(ino, parent, name)) return this.open(ino, holds);
-    if (holds) this.#holders.set(ino, 1);
-    this.#opens.set(ino, 1);
-    return FOPEN.DIRECT_IO | FOPEN.NOFLUSH;
+  #handle(ino: Ino, holds: boolean): number {
+    if (!holds) return NO_HANDLE;
+    this.#holders.set(ino, (this.#holders.get(ino) ?? 0) + 1);
+    return this.#generation;
   }
 
-  release(ino: Ino): void {
+  /** Counts a release. Returns whether the version of the file is held no longer. */
+  release(ino: Ino, handle: number): boolean {
     const count = (this.#opens.get(ino) ?? 0) - 1;
     if (count > 0) this.#opens.set(ino, count);
     else {
       this.#opens.delete(ino);
       this.passing.closed(ino);
     }
-  }
-
-  /** A file was written in place. Returns whether only an earlier agent counted who has it open. */
-  wroteUncounted(ino: Ino): boolean {
-    if (this.#holders.has(ino)) return false;
-    this.#holders.set(ino, 1);
-    return true;
-  }
-
-  /** Counts the release of a file whose version it held. Returns whether it was the last. */
-  releaseHolder(ino: Ino): boolean {
+    if (handle !== this.#generation) return this.#earlier.delete(ino) && !this.#holders.has(ino);
     const left = (this.#holders.get(ino) ?? 0) - 1;
     if (left > 0) this.#holders.set(ino, left);
     else this.#holders.delete(ino);
-    return left <= 0;
+    return left <= 0 && !this.#earlier.has(ino);
+  }
+
+  /** Written through this handle. Returns whether an earlier agent gave that out, so that nobody holds the version yet. */
+  isFromEarlier(ino: Ino, handle: number): boolean {
+    if (handle === NO_HANDLE || handle === this.#generation || this.#earlier.has(ino)) return false;
+    this.#earlier.add(ino);
+    return true;
   }
 
   /** Whether it is known to be open. */
@@ -96,4 +116,6 @@ export class OpenFiles {
   }
 }
 
+/** Of opens that hold nothing. */
+const NO_HANDLE = 0;
 const NONE: Ino[] = [];

@@ -5,7 +5,7 @@
  */
 
 /** Changes with any cell below, and with what the addon exports; the addon reports its own. */
-export const LAYOUT_VERSION = 7;
+export const LAYOUT_VERSION = 8;
 
 /** The version spoken here; the kernel adapts to it. */
 export const PROTOCOL_MAJOR = 7;

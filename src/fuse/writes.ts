@@ -17,7 +17,7 @@ const ACCESS_MODE = constants.O_RDONLY | constants.O_WRONLY | constants.O_RDWR;
  * Whether who has opened a file with these flags goes on with the version that was there: a program that may write in place
  * (bytes that are appended depend on none before them), or one that runs.
  */
-export function needsVersion(flags: number): boolean {
+function needsVersion(flags: number): boolean {
   if ((flags & FMODE_EXEC) !== 0) return true;
   return isForWriting(flags) && (flags & constants.O_APPEND) === 0;
 }

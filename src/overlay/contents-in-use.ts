@@ -29,6 +29,7 @@ const MOST_FOUND = 4_096;
 /** `more`: of unchanged files. */
 export function contentsInUse(state: OverlayState, more: readonly ContentInUse[]): ContentsInUse {
   const contents = more.slice(0, MOST_FOUND);
+  const isWhole = contents.length === more.length;
   let looked = 0;
   for (const object of state.objects()) {
     if (++looked > MOST_LOOKED || contents.length === MOST_FOUND) return { contents, isWhole: false };
@@ -36,7 +37,7 @@ export function contentsInUse(state: OverlayState, more: readonly ContentInUse[]
     if (forgotten || (isUnlinked(object) && object.extents?.hasBase === false)) continue;
     contents.push(...contentInUse(id, baseNames[0], content, size));
   }
-  return { contents, isWhole: true };
+  return { contents, isWhole };
 }
 
 /** None for contents that are in the file's record. */

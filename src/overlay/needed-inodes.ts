@@ -3,8 +3,8 @@ import type { Ino } from "../base/ids.ts";
 import { placeOf } from "./dirty-units.ts";
 import type { OverlayState } from "./state.ts";
 
-/** Changed objects, the directories of their names now and in the base, and all directories above these. */
-export function neededInodes(state: OverlayState): ReadonlySet<Ino> {
+/** Changed objects, the directories of their names now and in the base, all directories above these, and `more` with theirs. */
+export function neededInodes(state: OverlayState, more: Iterable<Ino>): ReadonlySet<Ino> {
   const needed = new Set<Ino>();
   const need = (ino: Ino | undefined): void => {
     for (let at = ino; at !== undefined && !needed.has(at); at = placeOf(state, at)?.parent) needed.add(at);
@@ -14,6 +14,7 @@ export function neededInodes(state: OverlayState): ReadonlySet<Ino> {
     for (const { parent } of links) need(parent);
     for (const { parent } of baseNames) need(state.inodes.find(parent)?.ino);
   }
+  for (const ino of more) need(ino);
   const { objects = [], directories = new Map<Ino, unknown>() } = state.inFlight?.changes ?? {};
   for (const { names } of objects) for (const { parent } of names) need(parent);
   for (const ino of directories.keys()) need(ino);

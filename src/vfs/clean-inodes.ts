@@ -46,7 +46,7 @@ export class CleanInodes {
     return dentry === undefined ? undefined : this.found(parent, parentId, name, dentry);
   }
 
-  /** The inode of a dentry that was read; undefined if it leads to a dirty object. */
+  /** The inode of a dentry that was read; undefined if it leads to an object that has other names here. */
   found(parent: Ino, parentId: FileId, name: FileName, dentry: Dentry): Ino | undefined {
     const key = nameKey(parent, name);
     const known = this.#names.get(key);
@@ -55,6 +55,7 @@ export class CleanInodes {
     const { state } = this.#overlay;
     if (state.dirtyWithId(id) !== undefined) return undefined;
     const place = { parent: parentId, name };
+    if (this.#held.isElsewhere(id, place)) return undefined;
     const given = state.inodes.numberOf(id, place);
     const ino = given?.ino ?? state.inodes.next;
     const moved = dentry.kind === "record" && given?.isThere === false;

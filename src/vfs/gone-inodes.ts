@@ -124,7 +124,7 @@ export class GoneInodes {
       const gone = await goneFrom(this.#nodes, tree, rows, this.#pause);
       // The base moved meanwhile, and may have got them back.
       if (state.base.tree !== tree) continue;
-      const needed = gone.length === 0 ? new Set() : neededInodes(state);
+      const needed = gone.length === 0 ? new Set() : neededInodes(state, this.#objects.heldInodes());
       const isUnused = ({ ino, id }: InodeRow) => !needed.has(ino) && state.inodes.row(ino)?.id === id;
       act(gone.filter(isUnused).map(({ ino }) => ino));
       return;

@@ -81,16 +81,31 @@ export class HeldUnits {
     return units.flatMap(({ names }) => [...names].flatMap(([name, object]) => (object === undefined ? [] : [name])));
   }
 
+  /** Numbers of held objects, of what others added, and of their directories. */
+  *inodes(): Generator<Ino> {
+    for (const { parent, names, added } of this.#units.values()) {
+      yield parent;
+      for (const object of names.values()) if (object !== undefined) yield object.ino;
+      for (const { ino } of added) if (ino !== undefined) yield ino;
+    }
+  }
+
   /** The families in use that `base` changes, as they are shown now. Call before the overlay moves there. Throws BlockMiss. */
   seen({ tree, changes }: NewBase, units: Units): HeldUnit[] {
+    const { inUse } = this.#objects.held;
+    if (inUse.size === 0) return [];
     const rules = new UnitRules(units);
+    const places = changes?.filter((change) => change.kind === "dentry" && rules.mainsOf(change.name).length > 0);
+    if (places?.length === 0) return [];
+    const touched = places && new Set(places.flatMap((place) => (place.kind === "dentry" ? [place.parent] : [])));
     const families = new Map<string, Family>();
-    for (const ino of this.#objects.held.inUse)
-      for (const family of this.#familiesOf(ino, rules)) families.set(keyOf(family.parent, family.main), family);
+    for (const ino of inUse)
+      for (const family of this.#familiesOf(ino, rules, touched))
+        families.set(keyOf(family.parent, family.main), family);
     const found: HeldUnit[] = [];
     for (const [key, family] of families) {
       const names = this.#units.get(key)?.names ?? this.#shown(family, rules);
-      if (names === undefined || !(changes?.some((change) => touches(change, family, names)) ?? true)) continue;
+      if (names === undefined || !(places?.some((change) => touches(change, family, names)) ?? true)) continue;
       found.push({ ...family, names, added: this.#added(family, names, tree) });
     }
     return found;
@@ -193,10 +208,12 @@ export class HeldUnits {
     return units.filter((unit) => unit !== undefined);
   }
 
-  #familiesOf(ino: Ino, rules: UnitRules): Family[] {
+  /** Those in one of these directories; undefined: in any. */
+  #familiesOf(ino: Ino, rules: UnitRules, within: ReadonlySet<FileId> | undefined): Family[] {
     const { overlay, clean } = this.#objects;
     const object = overlay.state.object(ino);
     const place = object === undefined ? clean.get(ino)?.place : undefined;
+    if (place !== undefined && within?.has(place.parent) === false) return [];
     const links =
       place === undefined
         ? [...(object?.links ?? [])]
@@ -204,7 +221,7 @@ export class HeldUnits {
     return links.flatMap(({ parent, name }) => {
       const directory = overlay.state.object(parent);
       const parentId = directory === undefined ? clean.directoryId(parent) : directory.id;
-      if (parentId === undefined) return [];
+      if (parentId === undefined || within?.has(parentId) === false) return [];
       return rules.mainsOf(name).map((main) => ({ parent, parentId, main }));
     });
   }
@@ -218,7 +235,8 @@ export class HeldUnits {
       const ino = this.#objects.child(parent, name);
       if (ino !== undefined && overlay.state.object(ino) !== undefined) return undefined;
       const object = ino === undefined ? undefined : clean.get(ino);
-      if (object !== undefined && object.record.type !== "file") return undefined;
+      // A hard link elsewhere would have to be held, too.
+      if (object !== undefined && (object.record.type !== "file" || object.names > 1)) return undefined;
       names.set(name, object);
     }
     return names;
@@ -242,8 +260,7 @@ export class HeldUnits {
 }
 
 function touches(change: BaseChange, { parentId }: Family, names: HeldUnit["names"]): boolean {
-  if (change.kind === "dentry") return change.parent === parentId && names.has(change.name);
-  return [...names.values()].some((object) => object?.id === change.id);
+  return change.kind === "dentry" && change.parent === parentId && names.has(change.name);
 }
 
 function keyOf(parent: Ino, name: FileName): string {

@@ -54,6 +54,12 @@ export class HeldVersions {
   }
 
   /** `now`: the file, unless it has unpublished changes. */
+  /** Whether the object is held under other names than this one alone. */
+  isElsewhere(id: FileId, { parent, name }: BaseName): boolean {
+    const version = this.#byId.size === 0 ? undefined : this.#byId.get(id);
+    return version?.isWhole === true && !version.names.some((held) => held.parent === parent && held.name === name);
+  }
+
   hold(ino: Ino, now: CleanObject | undefined): void {
     this.#inos.add(ino);
     if (now?.place === undefined || now.record.type !== "file" || this.#versions.has(ino)) return;
@@ -93,11 +99,13 @@ export class HeldVersions {
     );
   }
 
-  /** Call once the overlay has dropped them. A number that stands for another object now shows that. */
-  add(versions: readonly HeldVersion[]): void {
+  /** Call once the overlay has dropped them. Those among `changed` that stand for another object now show that. */
+  add(versions: readonly HeldVersion[], changed: readonly Ino[]): void {
     const { inodes } = this.#state;
-    for (const { ino, id } of [...this.#versions.values()].map(({ object }) => object))
-      if ((inodes.row(ino)?.id ?? id) !== id) this.drop(ino);
+    for (const ino of changed) {
+      const id = this.of(ino)?.object.id;
+      if (id !== undefined && (inodes.row(ino)?.id ?? id) !== id) this.drop(ino);
+    }
     for (const version of versions) {
       const { ino, id } = version.object;
       if (this.#state.object(ino) === undefined && inodes.row(ino)?.id === id) this.put(version);

@@ -279,7 +279,7 @@ export class Namespace {
   #isEmpty(ino: Ino): boolean {
     const { overlay, loader } = this.#objects;
     const { state } = overlay;
-    if ((state.entries(ino)?.size ?? 0) > 0) return false;
+    if ((state.entries(ino)?.size ?? 0) + this.#objects.heldUnits.namesIn(ino).length > 0) return false;
     const id = this.#objects.directoryId(ino);
     if (id === undefined) return true;
     const { commit, tree } = state.base;

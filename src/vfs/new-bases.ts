@@ -1,5 +1,6 @@
 /** Moves the filesystem to a new base: publishes an epoch or adopts a root, and tells doors what they must forget. */
 import type { FileName, Ino } from "../base/ids.ts";
+import { BlockMiss } from "../blocks/block-store.ts";
 import type { NewBase, PublishedEpoch } from "../fstree/change-set.ts";
 import type { Units } from "../format/commits/policy.ts";
 import { whenLoaded } from "../fstree/fs-reader.ts";
@@ -31,7 +32,7 @@ export class NewBases {
     const versions = held.publishedBy(result);
     const { inodes, names } = overlay.published(result);
     for (const { object, links } of seeds) clean.seed(object, links);
-    held.add(versions);
+    held.add(versions, inodes);
     heldUnits.hold(seen);
     this.#rebased(result.base, result.units, [...recounted, ...inodes], names);
     // Changes made while the epoch was in flight may have been reported before that flush began.
@@ -69,14 +70,32 @@ export class NewBases {
     if (inodes.length + names.length === 0) return;
     for (const each of inodes) clean.forget(each, []);
     for (const { parent, name } of names) clean.forgetName(parent, name);
-    this.changed({ entries: names, inodes, all: false });
+    // Doors may know that their new names lead nowhere.
+    const all = names.length > 0 && inodes.some((each) => this.#mayBeMoved(each, names));
+    this.changed(all ? { entries: [], inodes: [], all } : { entries: names, inodes, all });
   }
 
-  /** Loads what `published` or `adopt` needs to see of units in use. Best effort. */
-  async prepare(base: NewBase, units: Units | undefined): Promise<void> {
+  /** Loads what `published` or `adopt` needs to see of units in use. False: it is out of reach. */
+  async prepare(base: NewBase, units: Units | undefined): Promise<boolean> {
     const { heldUnits, loader } = this.#objects;
-    if (units === undefined) return;
-    await whenLoaded(loader, () => heldUnits.seen(base, units)).catch(() => {});
+    if (units === undefined) return true;
+    return whenLoaded(loader, () => heldUnits.seen(base, units)).then(
+      () => true,
+      () => false,
+    );
+  }
+
+  #mayBeMoved(ino: Ino, names: readonly Link[]): boolean {
+    const { clean } = this.#objects;
+    try {
+      const place = clean.get(ino)?.place;
+      if (place === undefined) return false;
+      const parent = clean.directoryIno(place.parent);
+      return !names.some((held) => held.parent === parent && held.name === place.name);
+    } catch (error) {
+      if (error instanceof BlockMiss) return true;
+      throw error;
+    }
   }
 
   #rebased(base: NewBase, units: Units | undefined, inodes: readonly Ino[], names: readonly Link[]): void {

@@ -224,6 +224,12 @@ export class Objects {
     this.dirty.tell(this.overlay.isFull ? "urgent" : (options.reason?.() ?? "change"));
   }
 
+  /** Numbers that programs use although the base may lack their objects. */
+  *heldInodes(): Generator<Ino> {
+    yield* this.held.inUse;
+    yield* this.heldUnits.inodes();
+  }
+
   /** What must stay readable although the base may lack it. */
   contentsInUse(): ContentsInUse {
     return contentsInUse(this.overlay.state, this.held.contents());

@@ -260,8 +260,8 @@ export class Vfs implements FileSystem, ContentNames {
     return this.#overlay.sending(epoch, sent);
   }
 
-  /** Loads what `published` and `adopt` need to see of databases in use. Best effort: else programs see others' changes. */
-  prepare(base: NewBase, units: Units | undefined): Promise<void> {
+  /** Loads what `published` and `adopt` need of databases in use: else programs see others' changes. False: out of reach. */
+  prepare(base: NewBase, units: Units | undefined): Promise<boolean> {
     return this.#bases.prepare(base, units);
   }
 

@@ -164,7 +164,7 @@ export class SimulatedAgent {
           vfs.published({ ...structuredClone(epoch), objects: EncodedObjects.of(objects, EPOCH_PIECE) });
         },
         adopt: async (base, units) => {
-          if (units !== "any") await vfs.prepare(base, units);
+          if (units !== "any" && !(await vfs.prepare(base, units))) return false;
           await alive();
           return vfs.adopt(structuredClone(base), structuredClone(units));
         },

@@ -140,7 +140,7 @@ function serve(port: MessagePort): void {
     },
     async adopt({ base, units }) {
       const { vfs, doors } = open();
-      if (units !== "any") await vfs.prepare(base, units);
+      if (units !== "any" && !(await vfs.prepare(base, units))) return false;
       if (!vfs.adopt(base, units)) return false;
       doors.moved();
       return true;

@@ -75,7 +75,7 @@ async function mount(fs: VfsHarness): Promise<number> {
   await removeGone(fs);
   const after = rowsOf(fs);
   const { state } = fs.objects.overlay;
-  const needed = neededInodes(state);
+  const needed = neededInodes(state, []);
   const there = await idsIn(fs, state.base.tree);
   const kept = [...before].filter(([ino, id]) => needed.has(ino) || there.has(id));
   expect(after).toEqual(new Map(kept));

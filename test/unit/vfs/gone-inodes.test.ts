@@ -55,6 +55,17 @@ describe("a new mount", () => {
     expect(await fs.make("new")).toBeGreaterThanOrEqual(next);
   });
 
+  test("keeps the numbers of files that programs have open to write", async () => {
+    const fs = await VfsHarness.create();
+    const ino = await fs.make("f", "xx");
+    await fs.publish();
+    fs.vfs.holdVersion(ino);
+    await removedByOthers(fs, "f");
+    await removeGone(fs);
+    await fs.write(ino, 1, "y");
+    expect((await fs.read(ino)).toString()).toBe("xy");
+  });
+
   test("keeps the numbers of everything that is still there: moved, moved back, linked, replaced, in directories", async () => {
     const fs = await VfsHarness.create();
     for (const name of ["moved", "back", "linked", "gone", "replaced", "temporary"]) await fs.make(name, name);

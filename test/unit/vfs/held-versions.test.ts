@@ -262,6 +262,35 @@ test.each(["adopted", "merged"])(
   },
 );
 
+test("a database in use that others rename is at its old name alone until it is closed, and its directory is not empty", async () => {
+  const { a, b, start } = await world();
+  await start({ "d/app.db": "0000", "d/app.db-wal": "0000" });
+  const open = await openToWrite(b, "d/app.db");
+  await a.catchUp();
+  for (const name of ["app.db", "app.db-wal"]) await a.mount.rename(`d/${name}`, `there.${name}`);
+  await write(a, { "there.app.db": "aaaa" });
+  await a.flush();
+  await b.catchUp();
+  expect(await filesOf(b)).toEqual({ "d/app.db": "0000", "d/app.db-wal": "0000" });
+  await expect(b.mount.removeDirectory("d")).rejects.toThrow("ENOTEMPTY");
+  expect(await b.mount.show("there.app.db")).toBeUndefined();
+  open.close();
+  expect(await filesOf(b)).toEqual({ "there.app.db": "aaaa", "there.app.db-wal": "0000" });
+});
+
+test("a database in use with a hard link keeps that", async () => {
+  const { a, b, start, settle } = await world();
+  await start(FAMILY);
+  await b.mount.link("app.db", "backup.bin");
+  await b.flush();
+  const open = await openToWrite(b, "app.db");
+  await saveThere(a, "aaaa", "app.db-wal");
+  await b.catchUp();
+  await open.write(0, "1");
+  await settle();
+  expect((await filesOf(a))["backup.bin"]).toBe("1000");
+});
+
 test("a database that nobody uses shows others' changes at once, with all that belongs to it", async () => {
   const { a, b, start } = await world();
   await start({ "app.db": "0000", "app.db-wal": "0000" });
