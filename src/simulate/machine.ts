@@ -324,13 +324,13 @@ export class Machine {
           await process.alive();
         },
         published: async ({ objects, ...epoch }) => {
-          await vfs.prepare(epoch.base, epoch.units);
+          await vfs.prepare(epoch.base, epoch.units).catch(() => {});
           await process.alive();
           vfs.published({ ...structuredClone(epoch), objects: EncodedObjects.of(objects, EPOCH_PIECE) });
           onEpoch("published", epoch.epoch);
         },
         adopt: async (base, units) => {
-          if (units !== "any" && !(await vfs.prepare(base, units))) return false;
+          if (units !== "any") await vfs.prepare(base, units);
           await process.alive();
           return vfs.adopt(structuredClone(base), structuredClone(units));
         },

@@ -1,7 +1,7 @@
 /**
  * Files that programs have open to write in place, or run: each stays as the program saw it, or as it was published from
- * here, until it is closed, whatever others change. What the program writes is then merged as a change of that version, and does not mix
- * with theirs. In memory only: an agent that restarts knows of a file once it is written again.
+ * here, until it is closed, whatever others change. What the program writes is then merged as a change of that version, and
+ * does not mix with theirs. In memory only: an agent that restarts knows of a file once it is written again.
  */
 import { type FileId, type Ino, ROOT_ID, ROOT_INO } from "../base/ids.ts";
 import type { BaseChange, NewBase, PublishedEpoch } from "../fstree/change-set.ts";
@@ -53,13 +53,13 @@ export class HeldVersions {
     return this.#byId.has(id);
   }
 
-  /** `now`: the file, unless it has unpublished changes. */
   /** Whether the object is held under other names than this one alone. */
   isElsewhere(id: FileId, { parent, name }: BaseName): boolean {
     const version = this.#byId.size === 0 ? undefined : this.#byId.get(id);
     return version?.isWhole === true && !version.names.some((held) => held.parent === parent && held.name === name);
   }
 
+  /** `now`: the file, unless it has unpublished changes. */
   hold(ino: Ino, now: CleanObject | undefined): void {
     this.#inos.add(ino);
     if (now?.place === undefined || now.record.type !== "file" || this.#versions.has(ino)) return;
@@ -112,9 +112,7 @@ export class HeldVersions {
     }
   }
 
-  /**
-   * Notes what others changed of the held files. Parts of `units` that are not held as a whole show the new base from now on.
-   */
+  /** Notes what others changed of the held files. Parts of `units` that are not held as a whole show the new base now. */
   note({ changes }: NewBase, units: Units | undefined): void {
     if (this.#versions.size === 0) return;
     if (changes === undefined) for (const version of this.#versions.values()) version.isOld = true;
@@ -132,6 +130,7 @@ export class HeldVersions {
     }
   }
 
+  /** Holds this version. */
   put(version: HeldVersion): void {
     this.#versions.set(version.object.ino, version);
     this.#byId.set(version.object.id, version);

@@ -75,14 +75,10 @@ export class NewBases {
     this.changed(all ? { entries: [], inodes: [], all } : { entries: names, inodes, all });
   }
 
-  /** Loads what `published` or `adopt` needs to see of units in use. False: it is out of reach. */
-  async prepare(base: NewBase, units: Units | undefined): Promise<boolean> {
+  /** Loads what `published` or `adopt` needs to see of units in use. Rejects as reading does. */
+  async prepare(base: NewBase, units: Units | undefined): Promise<void> {
     const { heldUnits, loader } = this.#objects;
-    if (units === undefined) return true;
-    return whenLoaded(loader, () => heldUnits.seen(base, units)).then(
-      () => true,
-      () => false,
-    );
+    if (units !== undefined) await whenLoaded(loader, () => heldUnits.seen(base, units));
   }
 
   #mayBeMoved(ino: Ino, names: readonly Link[]): boolean {

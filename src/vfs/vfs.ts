@@ -260,8 +260,11 @@ export class Vfs implements FileSystem, ContentNames {
     return this.#overlay.sending(epoch, sent);
   }
 
-  /** Loads what `published` and `adopt` need of databases in use: else programs see others' changes. False: out of reach. */
-  prepare(base: NewBase, units: Units | undefined): Promise<boolean> {
+  /**
+   * Loads what `published` and `adopt` need of databases in use: else their programs see others' changes. Rejects as reading
+   * does.
+   */
+  prepare(base: NewBase, units: Units | undefined): Promise<void> {
     return this.#bases.prepare(base, units);
   }
 

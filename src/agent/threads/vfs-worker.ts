@@ -130,7 +130,9 @@ function serve(port: MessagePort): void {
     sending: ({ epoch, sent }) => open().vfs.sending(epoch, sent),
     publishedObjects: (some) => open().epochs.publishedObjects(some),
     async published(epoch) {
-      await open().vfs.prepare(epoch.base, epoch.units);
+      await open()
+        .vfs.prepare(epoch.base, epoch.units)
+        .catch(() => {});
       published += open().epochs.published(epoch);
       open().quota.published();
       open().doors.moved();
@@ -140,7 +142,7 @@ function serve(port: MessagePort): void {
     },
     async adopt({ base, units }) {
       const { vfs, doors } = open();
-      if (units !== "any" && !(await vfs.prepare(base, units))) return false;
+      if (units !== "any") await vfs.prepare(base, units);
       if (!vfs.adopt(base, units)) return false;
       doors.moved();
       return true;
