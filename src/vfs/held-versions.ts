@@ -83,11 +83,14 @@ export class HeldVersions {
   /** The epoch's versions of held files that did not change again. Call before the overlay drops them. */
   publishedBy({ epoch, objects }: PublishedEpoch): HeldVersion[] {
     const found: HeldVersion[] = [];
-    if (this.#inos.size === 0) return found;
-    for (const [ino, { id, record, names }] of objects) {
-      if (!this.#inos.has(ino) || record.type !== "file" || changedSince(this.#state, ino, epoch)) continue;
+    const { inFlight } = this.#state;
+    const wanted = new Set([...this.#inos].filter((ino) => inFlight?.objects.has(ino)));
+    for (const [ino, { id, record, names }] of wanted.size === 0 ? [] : objects) {
+      if (!wanted.delete(ino) || record.type !== "file" || changedSince(this.#state, ino, epoch)) continue;
       const object = cleanFile(ino, id, record, names[0], names.length);
       found.push({ object, names, isOld: false, isWhole: false });
+      // Reading the rest would take time.
+      if (wanted.size === 0) break;
     }
     return found;
   }
