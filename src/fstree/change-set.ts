@@ -81,7 +81,7 @@ export interface PublishedEpoch {
    */
   readonly objects: PublishedObjects;
   readonly base: NewBase;
-  /** The policy's units, if others changed anything. */
+  /** The policy's units. Absent if others changed nothing. */
   readonly units?: Units;
   /** Our files and units that lost the conflict; undefined: none. */
   readonly moved?: MovedVersions;
@@ -121,7 +121,7 @@ export interface MovedObject {
   readonly type: FileType;
   /** The copy's. */
   readonly names: readonly Place[];
-  /** Its other names, if a unit, outside of it: they lead to the version that was kept. */
+  /** Names that it loses to the version that was kept: its hard links outside the unit, or all names of a single file. */
   readonly left: readonly Place[];
   readonly conflict: ConflictOrigin | undefined;
 }

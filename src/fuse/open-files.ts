@@ -1,6 +1,6 @@
 /**
- * Which files are open through the kernel, as a hint in memory: handles only tell which agent gave them out, so they survive
- * it. Decides whether the kernel keeps a file's cached pages across an open, and how long a file's version is held.
+ * Which files are open through the kernel. Decides whether the kernel keeps a file's cached pages across an open, and how
+ * long a file's version is held. This is a hint in memory: a handle says only which agent gave it out, so it outlives that.
  */
 import type { FileName, Ino } from "../base/ids.ts";
 import { PassingFiles } from "./passing-files.ts";
@@ -18,21 +18,21 @@ export class OpenFiles {
   writeBacks = 0;
   readonly #generation: number;
   readonly #opens = new Map<Ino, number>();
-  /** How often files are open through handles of this agent that hold their version. */
+  /** How many of this agent's open handles hold each file's version. */
   readonly #holders = new Map<Ino, number>();
-  /** Files that were written through a handle of an earlier agent, until one is released. */
+  /** Files that were written through an earlier agent's handle. The first release of such a handle takes them out. */
   readonly #earlier = new Set<Ino>();
   /** Files with bytes that the kernel caches at the wrong offset. */
   readonly #misplaced = new Set<Ino>();
   /** Files opened since everything changed: their pages are valid again. Undefined: the kernel caches no old pages. */
   #revalidated: Set<Ino> | undefined;
 
-  /** `generation`: tells this agent's handles from those of earlier agents. */
+  /** `generation`: a number that distinguishes this agent's handles from those of earlier agents. */
   constructor(generation = process.pid) {
     this.#generation = generation;
   }
 
-  /** Counts an open, which `holds` the file's version; returns what to answer it with. */
+  /** Counts an open, and returns the answer to it. `holds`: whether it holds the file's version. */
   open(ino: Ino, holds: boolean): Opened {
     this.#opens.set(ino, (this.#opens.get(ino) ?? 0) + 1);
     return { flags: this.#flags(ino), handle: this.#handle(ino, holds) };
@@ -59,7 +59,7 @@ export class OpenFiles {
     return this.#generation;
   }
 
-  /** Counts a release. Returns whether the version of the file is held no longer. */
+  /** Counts a release. Returns whether nothing holds the file's version any more. */
   release(ino: Ino, handle: number): boolean {
     const count = (this.#opens.get(ino) ?? 0) - 1;
     if (count > 0) this.#opens.set(ino, count);
@@ -74,7 +74,7 @@ export class OpenFiles {
     return left <= 0 && !this.#earlier.has(ino);
   }
 
-  /** Written through this handle. Returns whether an earlier agent gave that out, so that nobody holds the version yet. */
+  /** Notes a write. Returns true for the first write through an earlier agent's handle: the version is not held yet. */
   isFromEarlier(ino: Ino, handle: number): boolean {
     if (handle === NO_HANDLE || handle === this.#generation || this.#earlier.has(ino)) return false;
     this.#earlier.add(ino);
@@ -116,6 +116,6 @@ export class OpenFiles {
   }
 }
 
-/** Of opens that hold nothing. */
+/** The handle of opens that hold no version. */
 const NO_HANDLE = 0;
 const NONE: Ino[] = [];

@@ -6,7 +6,7 @@ import type { Exchange } from "./exchange.ts";
 import type { Later } from "./handler.ts";
 import { OPCODE, WRITE_CACHE } from "./protocol.ts";
 
-/** By the flags of open(2). */
+/** `flags`: those of open(2). */
 export function isForWriting(flags: number): boolean {
   return (flags & ACCESS_MODE) !== constants.O_RDONLY;
 }
@@ -14,18 +14,18 @@ export function isForWriting(flags: number): boolean {
 const ACCESS_MODE = constants.O_RDONLY | constants.O_WRONLY | constants.O_RDWR;
 
 /**
- * Whether who has opened a file with these flags goes on with the version that was there: a program that may write in place
- * (bytes that are appended depend on none before them), or one that runs.
+ * Whether a program that opens a file with these flags depends on the version that it finds: because it runs it, or may write
+ * in place. Appended bytes do not depend on what comes before them.
  */
 function needsVersion(flags: number): boolean {
   if ((flags & FMODE_EXEC) !== 0) return true;
   return isForWriting(flags) && (flags & constants.O_APPEND) === 0;
 }
 
-/** The kernel's own flag, for execve(2) (__FMODE_EXEC in include/linux/fs.h). */
+/** The kernel sets it for execve(2): __FMODE_EXEC in its include/linux/fs.h. */
 const FMODE_EXEC = 0x20;
 
-/** To be called when a file is opened. Returns whether its version is held. */
+/** Call this when a file is opened. Holds its version if these flags need that, and returns whether they do. */
 export function heldByOpen(fs: FileSystem, ino: Ino, flags: number): boolean {
   const isHeld = needsVersion(flags);
   if (isHeld) fs.holdVersion(ino);

@@ -1,4 +1,4 @@
-/** Finds contents in the bucket that are still needed to read or merge files which are not as the base has them. */
+/** Finds contents in the bucket that the base may no longer have, but that files here still need to be read or merged. */
 import type { Cid, FileId } from "../base/ids.ts";
 import type { Content } from "../format/files/record.ts";
 import type { BaseName } from "./dirty-object.ts";
@@ -26,7 +26,7 @@ export interface ContentsInUse {
 const MOST_LOOKED = 65_536;
 const MOST_FOUND = 4_096;
 
-/** `more`: of unchanged files. */
+/** `more`: contents of files without local changes. */
 export function contentsInUse(state: OverlayState, more: readonly ContentInUse[]): ContentsInUse {
   const contents = more.slice(0, MOST_FOUND);
   const isWhole = contents.length === more.length;
@@ -40,7 +40,7 @@ export function contentsInUse(state: OverlayState, more: readonly ContentInUse[]
   return { contents, isWhole };
 }
 
-/** None for contents that are in the file's record. */
+/** Empty if the file's record holds the bytes itself. */
 export function contentInUse(
   id: FileId | undefined,
   place: BaseName | undefined,

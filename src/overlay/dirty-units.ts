@@ -19,7 +19,7 @@ export function isDirtyIn(state: OverlayState, units: Units | "any"): boolean {
 
 type Named = Pick<DirtyObject, "ino" | "type" | "baseNames"> & { readonly links: Iterable<Link> };
 
-/** Tells whether an object, by its names now and in the base, is part of a unit or holds one. */
+/** Returns a test: whether an object, by its current and base names, is part of a unit or contains one. */
 export function partsOfUnits(state: OverlayState, units: Units): (object: Named) => boolean {
   const rules = new UnitRules(units);
   const known = new Map<Ino, boolean>([[ROOT_INO, false]]);

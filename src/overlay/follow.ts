@@ -56,12 +56,12 @@ export function followingOf(
     const now = [...object.links];
     const all = now.map((link) => renamed.get(linkKey(link)) ?? link);
     const some = all.filter((link) => !left.has(`${ino}/${linkKey(link)}`));
-    // It needs one: without it, what was written to the object could not be found.
+    // Without any name, what was written to the object could not be found.
     const links = some.length === 0 && all.length > 0 ? (nameInCopy(followed.get(ino)?.row, numbers) ?? all) : some;
     if (links.length === now.length && links.every((link, index) => link === now[index])) continue;
     followed.set(ino, { ...(followed.get(ino) ?? { ino, row: undefined, base: undefined }), links });
   }
-  // A change in the copy is not a change of what took its place.
+  // A change of the copy is not a change of the version that was kept.
   for (const id of gone) numbers.leave(id);
   const kept = keepingOf(state, changed, numbers);
   const objects = [...Array.from(numbers.added, numbered), ...followed.values(), ...kept.objects];

@@ -3,7 +3,7 @@ import type { Ino } from "../base/ids.ts";
 import { placeOf } from "./dirty-units.ts";
 import type { OverlayState } from "./state.ts";
 
-/** Changed objects, the directories of their names now and in the base, all directories above these, and `more` with theirs. */
+/** Changed objects and `more`, the directories of their names now and in the base, and all directories above these. */
 export function neededInodes(state: OverlayState, more: Iterable<Ino>): ReadonlySet<Ino> {
   const needed = new Set<Ino>();
   const need = (ino: Ino | undefined): void => {

@@ -46,7 +46,7 @@ export class CleanInodes {
     return dentry === undefined ? undefined : this.found(parent, parentId, name, dentry);
   }
 
-  /** The inode of a dentry that was read; undefined if it leads to an object that has other names here. */
+  /** The inode of a dentry that was read; undefined if its object has other names here. */
   found(parent: Ino, parentId: FileId, name: FileName, dentry: Dentry): Ino | undefined {
     const key = nameKey(parent, name);
     const known = this.#names.get(key);
@@ -70,7 +70,7 @@ export class CleanInodes {
   get(ino: Ino): CleanObject | undefined {
     const held = this.#held.of(ino);
     if (held?.isOld !== true) return this.#get(ino);
-    // Others may have given it other names.
+    // Its names may have changed.
     const now = held.isWhole ? undefined : this.#get(ino);
     return now === undefined ? held.object : { ...now, record: held.object.record };
   }

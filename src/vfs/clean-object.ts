@@ -1,4 +1,4 @@
-/** An object unchanged here, as the base or a held version has it. */
+/** An object without local changes, as the base or a held version has it. */
 import type { FileId, Ino } from "../base/ids.ts";
 import type { FileRecord } from "../format/files/record.ts";
 import type { BaseName } from "../overlay/dirty-object.ts";

@@ -163,11 +163,11 @@ export interface FileSystem {
   /** A handle that wrote was closed: a flush may start. */
   closed(ino: Ino): void;
   /**
-   * A program opens a file to write in place, or runs it: from now on the file stays as it is here, and others' changes of it
-   * show after `releaseVersion`. What is written meanwhile is merged as a change of what the program saw. Throws BlockMiss.
+   * A program opens a file to write in place, or runs it. The file then stays as it is here: others' changes show only after
+   * `releaseVersion`, and what is written meanwhile is merged as a change of what the program saw. Throws BlockMiss.
    */
   holdVersion(ino: Ino): void;
-  /** No program has the file open in this way any more. */
+  /** The last such program has closed the file. */
   releaseVersion(ino: Ino): void;
   /**
    * Calls `listener` for each inode that loses its last name, during the call that removes it (makeUnnamed too), and at

@@ -1,7 +1,8 @@
 /**
- * Databases in use: once others change one of which a program has a file open to write in place, all its names stay as the
- * program saw them, until it closes the last one. A first change here makes the whole unit a local change of what was seen,
- * so that the merge finds it changed by both. In memory only, as versions of single files (held-versions.ts).
+ * Databases in use. If others change a database while a program here has one of its files open to write in place, all its
+ * names stay as the program saw them until its last file is closed. The first local change makes all of the database local
+ * changes on top of what the program saw: the merge then sees that both sides changed it. Like the versions of single files
+ * (held-versions.ts), this is kept in memory only.
  */
 import type { Clock } from "../base/clock.ts";
 import { BlockMiss } from "../blocks/block-store.ts";
@@ -21,7 +22,7 @@ import type { CleanObject } from "./clean-object.ts";
 import type { HeldVersions } from "./held-versions.ts";
 import type { Loader } from "./loader.ts";
 
-interface Inodes {
+interface ObjectAccess {
   readonly overlay: Overlay;
   readonly clean: CleanInodes;
   readonly held: HeldVersions;
@@ -38,11 +39,11 @@ interface Family {
   readonly main: FileName;
 }
 
-/** What a family's names showed before others changed it. */
+/** A family in use that others have changed, as it was before. */
 interface HeldUnit extends Family {
-  /** Undefined: nothing. */
+  /** What each name leads to; undefined: to nothing. */
   readonly names: ReadonlyMap<FileName, CleanObject | undefined>;
-  /** What others put at names that showed nothing. */
+  /** Files that others created at names that lead to nothing here. */
   readonly added: Added[];
 }
 
@@ -50,18 +51,18 @@ interface Added {
   readonly name: FileName;
   readonly dentry: Dentry;
   readonly record: FileRecord;
-  /** Assigned before anything else may need a new number. */
+  /** Set by `hold`: by the time of a change, its records may contain the next free numbers already. */
   ino?: Ino;
 }
 
 export class HeldUnits {
-  readonly #objects: Inodes;
+  readonly #objects: ObjectAccess;
   readonly #units = new Map<string, HeldUnit>();
-  /** By name, as `keyOf`. */
+  /** The keys are made by `keyOf`. */
   readonly #byName = new Map<string, HeldUnit>();
   readonly #byIno = new Map<Ino, HeldUnit>();
 
-  constructor(objects: Inodes) {
+  constructor(objects: ObjectAccess) {
     this.#objects = objects;
   }
 
@@ -69,7 +70,7 @@ export class HeldUnits {
     return this.#byIno.has(ino);
   }
 
-  /** What a name shows; undefined: what the base has there. */
+  /** The held object at a name, which may be none. Undefined: the name is not held, so the base decides. */
   at(parent: Ino, name: FileName): { readonly object: CleanObject | undefined } | undefined {
     const unit = this.#units.size === 0 ? undefined : this.#byName.get(keyOf(parent, name));
     return unit && { object: unit.names.get(name) };
@@ -81,7 +82,7 @@ export class HeldUnits {
     return units.flatMap(({ names }) => [...names].flatMap(([name, object]) => (object === undefined ? [] : [name])));
   }
 
-  /** Numbers of held objects, of what others added, and of their directories. */
+  /** The inode numbers of held objects, of the files that others created, and of their directories. */
   *inodes(): Generator<Ino> {
     for (const { parent, names, added } of this.#units.values()) {
       yield parent;
@@ -90,7 +91,7 @@ export class HeldUnits {
     }
   }
 
-  /** The families in use that `base` changes, as they are shown now. Call before the overlay moves there. Throws BlockMiss. */
+  /** The families in use that `base` changes, as shown now. Call before the overlay moves to it. Throws BlockMiss. */
   seen({ tree, changes }: NewBase, units: Units): HeldUnit[] {
     const { inUse } = this.#objects.held;
     if (inUse.size === 0) return [];
@@ -111,7 +112,7 @@ export class HeldUnits {
     return found;
   }
 
-  /** As `seen`; none if that would have to wait for blocks. */
+  /** As `seen`, but returns none if blocks are missing. */
   seenNow(base: NewBase, units: Units | undefined): HeldUnit[] {
     try {
       return units === undefined ? [] : this.seen(base, units);
@@ -121,7 +122,7 @@ export class HeldUnits {
     }
   }
 
-  /** Call once the overlay stands on the new base. */
+  /** Holds what `seen` returned. Call this once the overlay is on the new base. */
   hold(units: readonly HeldUnit[]): void {
     const { held, clean } = this.#objects;
     for (const unit of units) {
@@ -140,7 +141,7 @@ export class HeldUnits {
     }
   }
 
-  /** A file was closed. Returns what shows the base from now on, if that was the last one of a unit. */
+  /** A file was closed. If it was the last open one of its unit, the unit is let go: returns what doors must look up again. */
   closed(ino: Ino): { readonly inodes: Ino[]; readonly names: Link[] } {
     const unit = this.#byIno.get(ino);
     const inodes = [...(unit?.names.values() ?? [])].flatMap((object) => object?.ino ?? []);
@@ -150,7 +151,7 @@ export class HeldUnits {
     return { inodes, names: [...unit.names.keys()].map((name) => ({ parent: unit.parent, name })) };
   }
 
-  /** The records, with what makes each held unit that they change a local change as a whole. Throws BlockMiss. */
+  /** Adds the records that turn each held unit which these ones touch into local changes, as a whole. Throws BlockMiss. */
   whole(records: readonly JournalRecord[]): readonly JournalRecord[] {
     if (this.#units.size === 0) return records;
     const units = new Set(records.flatMap((record) => this.#changedBy(record)));
@@ -165,7 +166,7 @@ export class HeldUnits {
     return [...kept, ...hidden, ...records.filter(({ kind }) => kind !== "keep")];
   }
 
-  /** Units that are local changes now. */
+  /** These records were executed: the units that they touched are local changes now. */
   changed(records: readonly JournalRecord[]): void {
     if (this.#units.size === 0) return;
     for (const unit of new Set(records.flatMap((record) => this.#changedBy(record)))) this.#drop(unit);
@@ -181,7 +182,7 @@ export class HeldUnits {
     }
   }
 
-  /** Others' object was not seen here: the merge must not take its absence for a removal. */
+  /** Hides a file that others created. The merge must not read that as its removal. */
   #hide({ parent, parentId }: HeldUnit, added: Added, kept: JournalRecord[], hidden: JournalRecord[]): void {
     const { clock, overlay } = this.#objects;
     const { name, dentry, record, ino } = added;
@@ -208,7 +209,7 @@ export class HeldUnits {
     return units.filter((unit) => unit !== undefined);
   }
 
-  /** Those in one of these directories; undefined: in any. */
+  /** The families that a file belongs to, in these directories only; undefined: in any. */
   #familiesOf(ino: Ino, rules: UnitRules, within: ReadonlySet<FileId> | undefined): Family[] {
     const { overlay, clean } = this.#objects;
     const object = overlay.state.object(ino);
@@ -226,7 +227,7 @@ export class HeldUnits {
     });
   }
 
-  /** Undefined: parts of it have changed here. */
+  /** Undefined: the family cannot be held, since it has local changes or hard links. */
   #shown({ parent, main }: Family, rules: UnitRules): HeldUnit["names"] | undefined {
     const { overlay, clean } = this.#objects;
     const names = new Map<FileName, CleanObject | undefined>();
@@ -235,7 +236,6 @@ export class HeldUnits {
       const ino = this.#objects.child(parent, name);
       if (ino !== undefined && overlay.state.object(ino) !== undefined) return undefined;
       const object = ino === undefined ? undefined : clean.get(ino);
-      // A hard link elsewhere would have to be held, too.
       if (object !== undefined && (object.record.type !== "file" || object.names > 1)) return undefined;
       names.set(name, object);
     }
@@ -250,7 +250,7 @@ export class HeldUnits {
       const dentry = peekDentry(nodes, tree, parentId, name);
       if (dentry === undefined) continue;
       const id = dentryId(parentId, name, dentry);
-      // Others moved one of the unit's own files there.
+      // It is one of the family's own files: others have moved it.
       if ([...names.values()].some((held) => held?.id === id)) continue;
       const record = dentry.kind === "record" ? dentry.record : peekSelf(nodes, tree, id)?.record;
       if (record?.type === "file") added.push({ name, dentry, record });

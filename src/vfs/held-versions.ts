@@ -1,7 +1,8 @@
 /**
- * Files that programs have open to write in place, or run: each stays as the program saw it, or as it was published from
- * here, until it is closed, whatever others change. What the program writes is then merged as a change of that version, and
- * does not mix with theirs. In memory only: an agent that restarts knows of a file once it is written again.
+ * Versions of files that programs run, or have open to write in place. Until it is closed, such a file stays as it was when
+ * it was opened or last published from here, whatever others change. What the program writes next is merged as a change of
+ * that version, so it never mixes with theirs. This is kept in memory only: after a restart, the agent notices a file that
+ * was already open once it is written to.
  */
 import { type FileId, type Ino, ROOT_ID, ROOT_INO } from "../base/ids.ts";
 import type { BaseChange, NewBase, PublishedEpoch } from "../fstree/change-set.ts";
@@ -16,18 +17,17 @@ import { cleanFile, type CleanObject } from "./clean-object.ts";
 
 export interface HeldVersion {
   readonly object: CleanObject;
-  /** At least one. */
   readonly names: readonly BaseName[];
-  /** Whether others changed the file since. */
+  /** Whether others have changed the file since. */
   isOld: boolean;
-  /** Whether its names are held, too, with those of the whole unit. */
+  /** Whether the file is held with its whole unit: then its names are held, too. */
   readonly isWhole: boolean;
 }
 
 export class HeldVersions {
   readonly #state: OverlayState;
   readonly #inos = new Set<Ino>();
-  /** Those without unpublished changes. */
+  /** The versions of held files that have no unpublished changes. */
   readonly #versions = new Map<Ino, HeldVersion>();
   readonly #byId = new Map<FileId, HeldVersion>();
 
@@ -53,25 +53,25 @@ export class HeldVersions {
     return this.#byId.has(id);
   }
 
-  /** Whether the object is held under other names than this one alone. */
+  /** Whether the object is held with its unit, and this is not one of the held names. */
   isElsewhere(id: FileId, { parent, name }: BaseName): boolean {
     const version = this.#byId.size === 0 ? undefined : this.#byId.get(id);
     return version?.isWhole === true && !version.names.some((held) => held.parent === parent && held.name === name);
   }
 
-  /** `now`: the file, unless it has unpublished changes. */
+  /** `now`: the current version; undefined if the file has unpublished changes. */
   hold(ino: Ino, now: CleanObject | undefined): void {
     this.#inos.add(ino);
     if (now?.place === undefined || now.record.type !== "file" || this.#versions.has(ino)) return;
     this.put({ object: now, names: [now.place], isOld: false, isWhole: false });
   }
 
-  /** It is held no longer. */
+  /** The file need not be held any more. */
   closed(ino: Ino): void {
     this.#inos.delete(ino);
   }
 
-  /** The file shows its base, or is a changed object on this version. Returns the version. */
+  /** Forgets and returns the held version: the file has local changes now, or shows the base. */
   drop(ino: Ino): HeldVersion | undefined {
     const version = this.of(ino);
     if (version === undefined) return undefined;
@@ -80,7 +80,7 @@ export class HeldVersions {
     return version;
   }
 
-  /** The epoch's versions of held files that did not change again. Call before the overlay drops them. */
+  /** The versions of held files that this epoch publishes, unless they changed again. Call before the overlay settles it. */
   publishedBy({ epoch, objects }: PublishedEpoch): HeldVersion[] {
     const found: HeldVersion[] = [];
     const { inFlight } = this.#state;
@@ -89,20 +89,20 @@ export class HeldVersions {
       if (!wanted.delete(ino) || record.type !== "file" || changedSince(this.#state, ino, epoch)) continue;
       const object = cleanFile(ino, id, record, names[0], names.length);
       found.push({ object, names, isOld: false, isWhole: false });
-      // Reading the rest would take time.
+      // Reading the rest of a large epoch would take long.
       if (wanted.size === 0) break;
     }
     return found;
   }
 
-  /** Contents of which the base may have others. */
+  /** Contents of held versions that the base no longer has. */
   contents(): ContentInUse[] {
     return [...this.#versions.values()].flatMap(({ object: { id, record }, names, isOld }) =>
       isOld ? contentInUse(id, names[0], record.content, record.size) : [],
     );
   }
 
-  /** Call once the overlay has dropped them. Those among `changed` that stand for another object now show that. */
+  /** Holds these versions. Call once the overlay has settled the epoch. `changed`: numbers that may stand for other objects. */
   add(versions: readonly HeldVersion[], changed: readonly Ino[]): void {
     const { inodes } = this.#state;
     for (const ino of changed) {
@@ -115,7 +115,7 @@ export class HeldVersions {
     }
   }
 
-  /** Notes what others changed of the held files. Parts of `units` that are not held as a whole show the new base now. */
+  /** Notes which held files others changed. Those in `units` that are not held as a whole are let go: they show the base. */
   note({ changes }: NewBase, units: Units | undefined): void {
     if (this.#versions.size === 0) return;
     if (changes === undefined) for (const version of this.#versions.values()) version.isOld = true;

@@ -93,7 +93,7 @@ function inoOf(objects: Objects, id: FileId): Ino | undefined {
   return state.dirtyWithId(id)?.ino ?? state.inodes.find(id)?.ino;
 }
 
-/** Whether it is not gone here. */
+/** Whether it still exists here, although others removed it. */
 function isUsed({ overlay, held }: Objects, ino: Ino): boolean {
   return overlay.state.object(ino) !== undefined || held.of(ino) !== undefined;
 }

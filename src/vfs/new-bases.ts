@@ -44,7 +44,7 @@ export class NewBases {
   adopt(base: NewBase, units?: Units | "any"): boolean {
     const { overlay, held, heldUnits } = this.#objects;
     if (units !== undefined && isDirtyIn(overlay.state, units)) return false;
-    // Whether they are parts of units decides what they show next.
+    // What held files show next depends on whether they belong to units.
     if (units === "any" && held.inUse.size > 0) return false;
     const policy = units === "any" ? undefined : units;
     const seen = heldUnits.seenNow(base, policy);
@@ -70,12 +70,12 @@ export class NewBases {
     if (inodes.length + names.length === 0) return;
     for (const each of inodes) clean.forget(each, []);
     for (const { parent, name } of names) clean.forgetName(parent, name);
-    // Doors may know that their new names lead nowhere.
+    // Doors may have cached that the objects' new names do not exist.
     const all = names.length > 0 && inodes.some((each) => this.#mayBeMoved(each, names));
     this.changed(all ? { entries: [], inodes: [], all } : { entries: names, inodes, all });
   }
 
-  /** Loads what `published` or `adopt` needs to see of units in use. Rejects as reading does. */
+  /** Loads the blocks that `published` and `adopt` need to hold units in use. Rejects as reading does. */
   async prepare(base: NewBase, units: Units | undefined): Promise<void> {
     const { heldUnits, loader } = this.#objects;
     if (units !== undefined) await whenLoaded(loader, () => heldUnits.seen(base, units));

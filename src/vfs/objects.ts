@@ -58,7 +58,7 @@ export class Objects {
   onForgotten: (ino: Ino) => void = () => {};
   /** Called for files that may be chunked while they are written. */
   onBegun: (file: BegunFile) => void = () => {};
-  /** Called for each name that leads elsewhere, since a local object left it or has it again. */
+  /** Called for each name that now leads elsewhere: a local object has left it, or is back. */
   onUncovered: (parent: Ino, name: FileName) => void = () => {};
 
   /** Tells from now on what others change in the bucket. */
@@ -217,14 +217,14 @@ export class Objects {
         const parent = record.object.parents[index];
         if (parent !== undefined) this.clean.forgetName(parent, name);
       }
-      // Others may have removed it: its names are back.
+      // If others had removed it, its names exist again.
       if (this.held.drop(object.ino)?.isOld === true)
         for (const { parent, name } of object.links) this.onUncovered(parent, name);
     }
     this.dirty.tell(this.overlay.isFull ? "urgent" : (options.reason?.() ?? "change"));
   }
 
-  /** Numbers that programs use although the base may lack their objects. */
+  /** Inode numbers that programs use, although the base may no longer have the objects. */
   *heldInodes(): Generator<Ino> {
     yield* this.held.inUse;
     yield* this.heldUnits.inodes();

@@ -260,10 +260,7 @@ export class Vfs implements FileSystem, ContentNames {
     return this.#overlay.sending(epoch, sent);
   }
 
-  /**
-   * Loads what `published` and `adopt` need of databases in use: else their programs see others' changes. Rejects as reading
-   * does.
-   */
+  /** Loads the blocks that `published` and `adopt` need to hold databases in use. Rejects as reading does. */
   prepare(base: NewBase, units: Units | undefined): Promise<void> {
     return this.#bases.prepare(base, units);
   }

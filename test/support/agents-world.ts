@@ -23,8 +23,8 @@ const AGENTS = 3;
 const ROUNDS = 12;
 
 /**
- * "begin": a flush that is not awaited; "tidy": a checkpoint that is not awaited; "hold" and "release": programs keep open
- * what they write.
+ * "begin": a flush that is not awaited; "tidy": a checkpoint that is not awaited; "hold": programs keep all files open for
+ * writing, until "release".
  */
 const EVENTS = [
   ...(["flush", "begin", "begin", "begin", "catchUp", "restart", "checkpoint", "away", "back"] as const),

@@ -288,7 +288,7 @@ function isRemoved(
   was: ReadonlySet<string> = NOWHERE,
   is: ReadonlySet<string> = NOWHERE,
 ): boolean {
-  // Texts do not tell which file a new place has. With fewer places, at least one file was removed.
+  // Equal texts do not tell files apart. But if there are fewer places than before, at least one file was removed.
   return is.size < was.size && [...there].every((path) => was.has(path) && !is.has(path));
 }
 

@@ -66,7 +66,7 @@ export class Side {
     return Object.fromEntries(this.#files);
   }
 
-  /** Goes on with what it has open, wherever that is. */
+  /** Remembers its units by inode number, as open files do. */
   async open(): Promise<void> {
     const [database, repository] = [await this.#agent.mount.stat("app.db"), await this.#agent.mount.stat(".git")];
     this.#open = { database: database.ino, repository: repository.ino };
@@ -86,7 +86,7 @@ export class Side {
     const { mount } = this.#agent;
     switch (action.kind) {
       case "look":
-        // Numbers of what did not change, too.
+        // Gives inode numbers to unchanged files, too.
         return void (await filesOf({ mount }));
       case "write":
         return this.#write(action.path, this.#at(action.path));

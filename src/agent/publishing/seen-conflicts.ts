@@ -1,5 +1,5 @@
 /**
- * The latest conflicts that this agent's publications brought. Each is forgotten once its losing version is gone. To find
+ * The latest conflicts that this agent's merges found. Each is forgotten once its losing version is gone. To find
  * those of earlier runs, one has to read every directory of the bucket: `conflicts list` does that.
  */
 import type { Clock } from "../../base/clock.ts";

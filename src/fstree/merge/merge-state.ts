@@ -22,7 +22,6 @@ export interface MergeState {
   readonly copies: Map<FileId, Copy>;
   /** Losing units that are to be put beside the kept ones. */
   readonly unitCopies: UnitCopy[];
-  /** What became of each side's losing files and units. */
   readonly moves: Moves;
   readonly unitRules: UnitRules;
   /** Objects of kept units that both sides changed: they keep their names in clashes. */
@@ -36,7 +35,7 @@ export interface MergeState {
   readonly findings: Finding[];
 }
 
-/** By the side that they came from, with the ids after phase 0. */
+/** What became of each side's losing files and units, by side. Ids are those after phase 0. */
 export type Moves = Readonly<Record<Role, { readonly objects: MovedObject[]; readonly names: NameMove[] }>>;
 
 export interface NameMove {

@@ -1,4 +1,4 @@
-/** Maps files and units that lost to their copies, for programs that still have them open and write to them. */
+/** Maps files and units that lost a conflict to their copies, for programs that still have them open. */
 import type { FileId } from "../../base/ids.ts";
 import type { MovedObject, MovedVersions } from "../change-set.ts";
 import type { TreeObject } from "../fs-reader.ts";
@@ -30,7 +30,7 @@ export function noteUnit(
   renamed.push(...names);
 }
 
-/** A file of the loser that continues as its conflict copy, with none of its names. */
+/** A file of the loser continues as its conflict copy, and keeps none of its names. */
 export function noteCopied(
   { moves: { loser } }: MergeState,
   lost: Pick<TreeObject, "id" | "names">,

@@ -19,7 +19,7 @@ export interface SealedName {
   readonly path: readonly string[];
   readonly type: string;
   readonly seen: string;
-  /** The object's id, "" if it was new; absent if an earlier version wrote it. */
+  /** The object's id; "" for a new object. Absent in records of earlier versions. */
   readonly id?: string;
 }
 

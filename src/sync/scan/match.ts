@@ -141,7 +141,7 @@ class Matcher implements Matching {
     this.#claim(found, entry);
   }
 
-  /** A program that saves with a backup renames the file beside itself and writes it anew: the backup is the new object. */
+  /** Some programs save by renaming the file to a backup in its directory and writing it anew: the backup is the new object. */
   #matchSaves(): void {
     const isKnown = (found: Found) => this.#known.byInode(found.stat.ino).some((entry) => isInodeOf(entry, found));
     const renewed = this.#deferred.filter(({ found, there }) => {
@@ -155,7 +155,7 @@ class Matcher implements Matching {
       const [backup, other] = this.#withInode(there.seen.ino).filter((each) => isInodeOf(there, each));
       if (backup === undefined || other !== undefined || !deferred.has(backup)) continue;
       if (backup.parent !== found.parent || backup.stat.links > 1) continue;
-      // In a rotation, what had this name has moved on, too.
+      // If logs are rotated, the file that had the backup's name has moved on, too.
       const replaced = deferred.get(backup);
       if (replaced === undefined || !this.#isElsewhere(replaced, backup)) this.#hold(found, there);
     }

@@ -1,6 +1,6 @@
 /**
- * One agent has a database open while the other one changes it, again and again: it sees its own until it writes or closes it,
- * and each side's database is in the end what it wrote, once. SYNCLINE_TEST_ALL: as for merge-laws.
+ * One agent has a database open while the other one changes it again and again. The first one sees no change until it closes
+ * the database. In the end there is one whole version of each side that wrote. SYNCLINE_TEST_ALL: as for merge-laws.
  */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";

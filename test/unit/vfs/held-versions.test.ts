@@ -28,7 +28,7 @@ test.each(SEEDS)("what others save between two writes stays apart: %j", async (s
   expect((await filesOf(b))[DISK]).toBe("1000");
   await open.write(1, "2");
   await b.flush();
-  // Its conflict copy, if it lost, is what the program goes on with.
+  // If its version lost, the program goes on with the conflict copy.
   for (const digit of ["3", "4"]) {
     await open.write(Number(digit) - 1, digit);
     await b.flush();
