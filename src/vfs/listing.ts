@@ -10,7 +10,6 @@ import { LISTED_PAGES, LISTING_BATCH, OPEN_LISTINGS } from "../base/limits.ts";
 import { BlockMiss } from "../blocks/block-store.ts";
 import { type ListedEntry as ListedRow, peekDirectory } from "../fstree/fs-reader.ts";
 import { dentryId, dentryType, type Dentry } from "../format/files/rows.ts";
-import type { CleanObject } from "./clean-object.ts";
 import { CleanFile } from "./clean-file.ts";
 import type { Attributes, DirectoryEntry, ListedAttributes, ListedEntry, Listing } from "./filesystem.ts";
 import { type Objects, TYPE_BITS } from "./objects.ts";
@@ -140,8 +139,7 @@ export class Listings {
     const listing = known ?? { own: [], tree, places: new Map<number, FileName>(), search: undefined };
     if (known === undefined) this.#listings.set(ino, listing);
     // Each file is among these names or in the base. A new base may lack files that changed here meanwhile.
-    if (begins || known === undefined || listing.tree !== tree)
-      listing.own = [...(state.entries(ino)?.keys() ?? []), ...this.#objects.heldUnits.namesIn(ino)].sort();
+    if (begins || known === undefined || listing.tree !== tree) listing.own = this.#objects.ownNames.in(ino).sort();
     listing.tree = tree;
     return listing;
   }
@@ -171,7 +169,6 @@ export class Listings {
 
   /** Entries after a name, in order. Throws BlockMiss. */
   *#entries(ino: Ino, listing: OpenListing, after: FileName | undefined): Generator<Listed> {
-    const { state } = this.#objects.overlay;
     const id = this.#objects.directoryId(ino);
     const own = this.#ownEntries(ino, listing.own, after);
     if (id === undefined) return yield* own;
@@ -184,35 +181,25 @@ export class Listings {
         continue;
       }
       // A file that changed after the listing began has a row in the base, but not a name in `own`.
-      const child = state.entry(ino, name);
-      const held = this.#objects.heldUnits.at(ino, name);
-      const changed = child === undefined ? this.#held(name, held?.object) : this.#own(name, child);
-      if (changed !== undefined) yield changed;
-      else if (child === undefined && held === undefined && !state.hides(id, name))
-        yield { name, dentry, directory: id };
+      const child = this.#objects.ownNames.at(ino, id, name);
+      if (child === undefined) yield { name, dentry, directory: id };
+      else if (child !== "nothing") yield this.#own(name, child);
     }
     for (; next !== undefined; next = own.next().value) yield next;
   }
 
   *#ownEntries(ino: Ino, names: readonly FileName[], after: FileName | undefined): Generator<Own, undefined> {
-    const { state } = this.#objects.overlay;
     for (let index = after === undefined ? 0 : behind(names, after); index < names.length; index++) {
       const name = names[index];
-      const child = name === undefined ? undefined : state.entry(ino, name);
-      if (name === undefined) continue;
-      const held = child === undefined ? this.#objects.heldUnits.at(ino, name)?.object : undefined;
-      const own = child === undefined ? this.#held(name, held) : this.#own(name, child);
-      if (own !== undefined) yield own;
+      // Without an id, what is not its own is nothing.
+      const child = name === undefined ? undefined : this.#objects.ownNames.at(ino, undefined, name);
+      if (name !== undefined && child !== undefined && child !== "nothing") yield this.#own(name, child);
     }
   }
 
-  #own(name: FileName, ino: Ino): Own | undefined {
-    const object = this.#objects.overlay.state.object(ino);
-    return object && { name, ino, mode: TYPE_BITS[object.type] | object.mode };
-  }
-
-  #held(name: FileName, object: CleanObject | undefined): Own | undefined {
-    return object && { name, ino: object.ino, mode: TYPE_BITS.file | object.record.mode };
+  #own(name: FileName, ino: Ino): Own {
+    const { type, mode } = this.#objects.record(ino);
+    return { name, ino, mode: TYPE_BITS[type] | mode };
   }
 
   /** The base's rows after a name. */

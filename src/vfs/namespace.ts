@@ -277,9 +277,9 @@ export class Namespace {
    * there, since from the start it would never finish.
    */
   #isEmpty(ino: Ino): boolean {
-    const { overlay, loader } = this.#objects;
+    const { overlay, loader, ownNames } = this.#objects;
     const { state } = overlay;
-    if ((state.entries(ino)?.size ?? 0) + this.#objects.heldUnits.namesIn(ino).length > 0) return false;
+    if (ownNames.hasAny(ino)) return false;
     const id = this.#objects.directoryId(ino);
     if (id === undefined) return true;
     const { commit, tree } = state.base;
@@ -288,7 +288,8 @@ export class Namespace {
       this.#emptied = { base: commit, id, after };
       const rows = peekDirectory(loader.nodes, tree, id, after, LISTING_BATCH);
       for (const { name, dentry } of rows) {
-        if (!state.hides(id, name) && state.dirtyWithId(dentryId(id, name, dentry)) === undefined) return false;
+        const isOwn = ownNames.at(ino, id, name) !== undefined;
+        if (!isOwn && state.dirtyWithId(dentryId(id, name, dentry)) === undefined) return false;
       }
       after = rows.at(-1)?.name;
       if (after === undefined || rows.length < LISTING_BATCH) return true;

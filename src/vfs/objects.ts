@@ -25,6 +25,7 @@ import { HeldUnits } from "./held-units.ts";
 import { HeldVersions } from "./held-versions.ts";
 import type { Loader } from "./loader.ts";
 import { OthersChanges } from "./others-changes.ts";
+import { OwnNames } from "./own-names.ts";
 import { PublishState } from "./publish-state.ts";
 import { refuse } from "./refusal.ts";
 import { Subdirectories } from "./subdirectories.ts";
@@ -52,6 +53,7 @@ export class Objects {
   readonly others = new OthersChanges();
   readonly held: HeldVersions;
   readonly heldUnits = new HeldUnits(this);
+  readonly ownNames: OwnNames;
   /** Called for each inode that has no name (any more). */
   onOrphan: (ino: Ino) => void = () => {};
   /** Called for each inode without local changes that no door needs any more. */
@@ -76,6 +78,7 @@ export class Objects {
     overlay.room.onWanted = () => this.dirty.tell("urgent");
     this.held = new HeldVersions(overlay.state);
     this.clean = new CleanInodes(overlay, loader.nodes, cleanInodes, this.held);
+    this.ownNames = new OwnNames(overlay.state, this.heldUnits);
     this.subdirectories = new Subdirectories(overlay.state, loader.nodes);
   }
 
@@ -131,13 +134,10 @@ export class Objects {
 
   /** What a name leads to. Refuses ENOTDIR and, for an unknown directory, ESTALE. Throws BlockMiss. */
   child(parent: Ino, name: FileName): Ino | undefined {
-    const own = this.overlay.state.entry(parent, name);
-    if (own !== undefined) return own;
-    const held = this.heldUnits.at(parent, name);
-    if (held !== undefined) return held.object?.ino;
     const id = this.directoryId(parent);
-    if (id === undefined || this.overlay.state.hides(id, name)) return undefined;
-    return this.clean.lookup(parent, id, name);
+    const own = this.ownNames.at(parent, id, name);
+    if (own !== undefined) return own === "nothing" ? undefined : own;
+    return id === undefined ? undefined : this.clean.lookup(parent, id, name);
   }
 
   /** The directory's id in the base; undefined if it was created here. */
