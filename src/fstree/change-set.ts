@@ -157,6 +157,12 @@ export type BaseChange =
       readonly after: FileId | undefined;
     };
 
+/** The ids of the objects that a change is about. */
+export function idsOf(change: BaseChange): FileId[] {
+  if (change.kind === "self") return [change.id];
+  return [change.before, change.after].filter((id) => id !== undefined);
+}
+
 /**
  * Reads bytes that the overlay holds: `length` bytes of data file `<ino>.<epoch>` at `offset`. May put them into `target`,
  * which has room for them. If at least `length` zeros follow, it may return how many instead.

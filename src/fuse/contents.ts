@@ -5,19 +5,20 @@ import { FsError } from "../vfs/filesystem.ts";
 import { dropCapabilities, dropSetIds, hasCapabilities } from "./attributes.ts";
 import { addsBytes, type Handler, type HandlerEntry, mutates, reads } from "./handler.ts";
 import { MAX_WRITE_BYTES, OPCODE, WRITE_CACHE, WRITE_KILL_SUIDGID } from "./protocol.ts";
-import { counted, heldByOpen, isAppend, isForWriting } from "./writes.ts";
+import { counted, isAppend, isForWriting, used, useOf } from "./writes.ts";
 
 const open: Handler = (fs, exchange, openFiles) => {
   // A removed file answers ESTALE here, where the kernel looks its name up again, and not at the first read.
   fs.getAttributes(exchange.node);
   const flags = exchange.argument(0);
   if (isForWriting(flags)) fs.checkWritable?.(exchange.node);
-  exchange.opened(openFiles.open(exchange.node, heldByOpen(fs, exchange.node, flags)));
+  exchange.opened(openFiles.open(exchange.node, used(fs, exchange.node, flags)));
 };
 
 const release: Handler = (fs, exchange, openFiles) => {
-  if (openFiles.release(exchange.node, exchange.argument(1))) fs.releaseVersion(exchange.node);
-  if (isForWriting(exchange.argument(0))) fs.closed(exchange.node);
+  const flags = exchange.argument(0);
+  if (openFiles.release(exchange.node, exchange.argument(1), useOf(flags))) fs.releaseVersion(exchange.node);
+  if (isForWriting(flags)) fs.closed(exchange.node);
   exchange.done();
 };
 

@@ -59,7 +59,6 @@ export class Door {
   #journalFails = false;
   /** Called once this batch's replies have left. */
   #announce: (() => void) | undefined;
-
   #isReplaceable = false;
 
   constructor(addon: FuseAddon, { device, slots }: Held, fs: FileSystem, options: ChosenOptions, events: DoorEvents) {
@@ -84,6 +83,7 @@ export class Door {
     });
     const { handoff } = options.supervision ?? {};
     if (handoff !== undefined) this.#replay.begin();
+    fs.watchReaders(this.#openFiles.readers);
     fs.watchOrphans((ino) => {
       if (this.#serving && this.#exchange.opcode === OPCODE.UNLINK)
         this.#openFiles.passing.removed(ino, this.#exchange.node, this.#exchange.name());

@@ -5,7 +5,7 @@ import { FsError, RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT } from "../
 import { type Handler, type HandlerEntry, changesNames, reads } from "./handler.ts";
 import { OPCODE } from "./protocol.ts";
 import { constants } from "node:fs";
-import { heldByOpen } from "./writes.ts";
+import { used } from "./writes.ts";
 
 const lookup: Handler = (fs, exchange) => {
   const found = fs.lookup(exchange.node, exchange.name());
@@ -19,7 +19,7 @@ const create: Handler = (fs, exchange, openFiles) => {
   try {
     const name = exchange.name();
     const made = fs.makeNode(node, name, S_IFREG | (exchange.argument(0) & PERMISSIONS), 0, maker);
-    exchange.created(made, openFiles.create(made.ino, node, name, heldByOpen(fs, made.ino, exchange.argument(1))));
+    exchange.created(made, openFiles.create(made.ino, node, name, used(fs, made.ino, exchange.argument(1))));
   } catch (error) {
     const exclusive = (exchange.argument(1) & constants.O_EXCL) !== 0;
     if (exclusive || !(error instanceof FsError) || error.errno !== ERRNO.EEXIST) throw error;
@@ -30,7 +30,7 @@ const create: Handler = (fs, exchange, openFiles) => {
 
 const createUnnamed: Handler = (fs, exchange, openFiles) => {
   const made = fs.makeUnnamed(exchange.node, S_IFREG | (exchange.argument(0) & PERMISSIONS), exchange.maker);
-  exchange.created(made, openFiles.open(made.ino, heldByOpen(fs, made.ino, exchange.argument(1))));
+  exchange.created(made, openFiles.open(made.ino, used(fs, made.ino, exchange.argument(1))));
 };
 
 const rename: Handler = (fs, exchange) => {

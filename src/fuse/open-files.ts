@@ -3,8 +3,12 @@
  * long a file's version is held. This is a hint in memory: a handle says only which agent gave it out, so it outlives that.
  */
 import type { FileName, Ino } from "../base/ids.ts";
+import type { Readers } from "../vfs/filesystem.ts";
 import { PassingFiles } from "./passing-files.ts";
 import { FOPEN } from "./protocol.ts";
+
+/** What a program may do with a file that it opens. `hold`: write in place, on top of the version that it opens. */
+export type Use = "read" | "append" | "hold";
 
 /** The answer to an open. */
 export interface Opened {
@@ -18,6 +22,8 @@ export class OpenFiles {
   writeBacks = 0;
   readonly #generation: number;
   readonly #opens = new Map<Ino, number>();
+  /** How many of the opens are to append. */
+  readonly #appends = new Map<Ino, number>();
   /** How many of this agent's open handles hold each file's version. */
   readonly #holders = new Map<Ino, number>();
   /** Files that were written through an earlier agent's handle. The first release of such a handle takes them out. */
@@ -32,17 +38,17 @@ export class OpenFiles {
     this.#generation = generation;
   }
 
-  /** Counts an open, and returns the answer to it. `holds`: whether it holds the file's version. */
-  open(ino: Ino, holds: boolean): Opened {
+  /** Counts an open, and returns the answer to it. */
+  open(ino: Ino, use: Use): Opened {
     this.#opens.set(ino, (this.#opens.get(ino) ?? 0) + 1);
-    return { flags: this.#flags(ino), handle: this.#handle(ino, holds) };
+    return { flags: this.#flags(ino), handle: this.#handle(ino, use) };
   }
 
   /** As `open`, for a file created by opening this name. */
-  create(ino: Ino, parent: Ino, name: FileName, holds: boolean): Opened {
-    if (!this.passing.made(ino, parent, name)) return this.open(ino, holds);
+  create(ino: Ino, parent: Ino, name: FileName, use: Use): Opened {
+    if (!this.passing.made(ino, parent, name)) return this.open(ino, use);
     this.#opens.set(ino, 1);
-    return { flags: FOPEN.DIRECT_IO | FOPEN.NOFLUSH, handle: this.#handle(ino, holds) };
+    return { flags: FOPEN.DIRECT_IO | FOPEN.NOFLUSH, handle: this.#handle(ino, use) };
   }
 
   #flags(ino: Ino): number {
@@ -53,25 +59,19 @@ export class OpenFiles {
     return current ? FOPEN.KEEP_CACHE | FOPEN.NOFLUSH : FOPEN.NOFLUSH;
   }
 
-  #handle(ino: Ino, holds: boolean): number {
-    if (!holds) return NO_HANDLE;
+  #handle(ino: Ino, use: Use): number {
+    if (use === "append") this.#appends.set(ino, (this.#appends.get(ino) ?? 0) + 1);
+    if (use !== "hold") return NO_HANDLE;
     this.#holders.set(ino, (this.#holders.get(ino) ?? 0) + 1);
     return this.#generation;
   }
 
-  /** Counts a release. Returns whether nothing holds the file's version any more. */
-  release(ino: Ino, handle: number): boolean {
-    const count = (this.#opens.get(ino) ?? 0) - 1;
-    if (count > 0) this.#opens.set(ino, count);
-    else {
-      this.#opens.delete(ino);
-      this.passing.closed(ino);
-    }
+  /** Counts a release. `use`: as at the open. Returns whether nothing holds the file's version any more. */
+  release(ino: Ino, handle: number, use: Use): boolean {
+    if (countDown(this.#opens, ino) === 0) this.passing.closed(ino);
+    if (use === "append") countDown(this.#appends, ino);
     if (handle !== this.#generation) return this.#earlier.delete(ino) && !this.#holders.has(ino);
-    const left = (this.#holders.get(ino) ?? 0) - 1;
-    if (left > 0) this.#holders.set(ino, left);
-    else this.#holders.delete(ino);
-    return left <= 0 && !this.#earlier.has(ino);
+    return countDown(this.#holders, ino) === 0 && !this.#earlier.has(ino);
   }
 
   /** Notes a write. Returns true for the first write through an earlier agent's handle: the version is not held yet. */
@@ -80,6 +80,12 @@ export class OpenFiles {
     this.#earlier.add(ino);
     return true;
   }
+
+  /** Files that are open and that no program appends to. Those that programs hold are among them. */
+  readonly readers: Readers = {
+    has: (ino) => this.#opens.has(ino) && !this.#appends.has(ino),
+    all: () => [...this.#opens.keys()].filter((ino) => !this.#appends.has(ino)),
+  };
 
   /** Whether it is known to be open. */
   has(ino: Ino): boolean {
@@ -114,6 +120,14 @@ export class OpenFiles {
   trust(): void {
     this.#revalidated = undefined;
   }
+}
+
+/** Counts one less. Returns the count, at least 0. */
+function countDown(counts: Map<Ino, number>, ino: Ino): number {
+  const left = (counts.get(ino) ?? 0) - 1;
+  if (left > 0) counts.set(ino, left);
+  else counts.delete(ino);
+  return Math.max(left, 0);
 }
 
 /** The handle of opens that hold no version. */

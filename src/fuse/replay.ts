@@ -11,7 +11,7 @@ import type { HandlerEntry, Later } from "./handler.ts";
 import type { OpenFiles } from "./open-files.ts";
 import type { Orphans } from "./orphans.ts";
 import { OPCODE } from "./protocol.ts";
-import { counted, heldByOpen, isAppend } from "./writes.ts";
+import { counted, used, isAppend } from "./writes.ts";
 
 const CREATING: ReadonlySet<number> = new Set([OPCODE.CREATE, OPCODE.TMPFILE]);
 const NAMING: ReadonlySet<number> = new Set([OPCODE.MKNOD, OPCODE.MKDIR, OPCODE.SYMLINK, OPCODE.LINK]);
@@ -107,7 +107,7 @@ export class Replay {
     try {
       const attributes = this.#fs.getAttributes(made);
       if (CREATING.has(opcode))
-        exchange.created(attributes, this.#openFiles.open(made, heldByOpen(this.#fs, made, exchange.argument(1))));
+        exchange.created(attributes, this.#openFiles.open(made, used(this.#fs, made, exchange.argument(1))));
       else exchange.entry(attributes);
       this.#orphans.told(made);
     } catch (error) {

@@ -4,6 +4,7 @@ import type { Ino } from "../base/ids.ts";
 import type { FileSystem } from "../vfs/filesystem.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Later } from "./handler.ts";
+import type { Use } from "./open-files.ts";
 import { OPCODE, WRITE_CACHE } from "./protocol.ts";
 
 /** `flags`: those of open(2). */
@@ -13,23 +14,17 @@ export function isForWriting(flags: number): boolean {
 
 const ACCESS_MODE = constants.O_RDONLY | constants.O_WRONLY | constants.O_RDWR;
 
-/**
- * Whether a program that opens a file with these flags depends on the version that it finds: because it runs it, or may write
- * in place. Appended bytes do not depend on what comes before them.
- */
-function needsVersion(flags: number): boolean {
-  if ((flags & FMODE_EXEC) !== 0) return true;
-  return isForWriting(flags) && (flags & constants.O_APPEND) === 0;
+/** `flags`: those of open(2). Appended bytes do not depend on what comes before them. */
+export function useOf(flags: number): Use {
+  if (!isForWriting(flags)) return "read";
+  return (flags & constants.O_APPEND) === 0 ? "hold" : "append";
 }
 
-/** The kernel sets it for execve(2): __FMODE_EXEC in its include/linux/fs.h. */
-const FMODE_EXEC = 0x20;
-
-/** Call this when a file is opened. Holds its version if these flags need that, and returns whether they do. */
-export function heldByOpen(fs: FileSystem, ino: Ino, flags: number): boolean {
-  const isHeld = needsVersion(flags);
-  if (isHeld) fs.holdVersion(ino);
-  return isHeld;
+/** Call this when a file is opened with these flags: holds its version, if the program may write on top of it. */
+export function used(fs: FileSystem, ino: Ino, flags: number): Use {
+  const use = useOf(flags);
+  if (use === "hold") fs.holdVersion(ino);
+  return use;
 }
 
 /** Whether it writes at the end as we know it: the kernel's may be older. Writes from the page cache have their offset. */

@@ -5,7 +5,7 @@
 import { addAll } from "../base/collections.ts";
 import type { FileName, Ino } from "../base/ids.ts";
 import { corruptState } from "./data/bytes.ts";
-import { bornObject, type DirtyObject, isUnlinked, keptObject } from "./dirty-object.ts";
+import { bornObject, type DirtyObject, earlierVersion, isUnlinked, keptObject } from "./dirty-object.ts";
 import { Extents } from "./data/extents.ts";
 import type { JournalRecord, Renaming } from "./journal/journal-record.ts";
 import { noteSent, sealChanges } from "./seal.ts";
@@ -30,6 +30,8 @@ export function applyRecord(state: OverlayState, record: JournalRecord): void {
       return unlink(state, record);
     case "rename":
       return rename(state, record);
+    case "replaced":
+      return replaced(state, record);
     case "forget":
       return forget(state, record.ino);
     case "seal":
@@ -154,6 +156,13 @@ function changeDirectory(state: OverlayState, ino: Ino, timeNs: bigint): void {
   directory.mtimeNs = timeNs;
   directory.ctimeNs = timeNs;
   state.touch(directory);
+}
+
+function replaced(state: OverlayState, { ino, record, next }: Extract<JournalRecord, { kind: "replaced" }>): void {
+  state.inodes.remove(ino);
+  if (next !== undefined) state.inodes.put(next);
+  state.add(earlierVersion(ino, record));
+  state.unsaved.add(ino);
 }
 
 function forget(state: OverlayState, ino: Ino): void {

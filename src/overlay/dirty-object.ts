@@ -117,7 +117,10 @@ export function linksOf({ baseNames, parents }: Pick<KeptObject, "baseNames" | "
   return new Links(baseNames.map(({ name }, index) => ({ parent: parents[index] ?? ROOT_INO, name })));
 }
 
-export function keptObject({ ino, id, record, baseNames, parents }: KeptObject, epoch: number): DirtyObject {
+export function keptObject(
+  { ino, id, record, baseNames, parents }: Omit<KeptObject, "id"> & Pick<DirtyObject, "id">,
+  epoch: number,
+): DirtyObject {
   const { type, mode, uid, gid, rdev, size, mtimeNs, ctimeNs, birthNs, xattrs, target, conflict, unknown, content } =
     record;
   return {
@@ -150,6 +153,15 @@ export function keptObject({ ino, id, record, baseNames, parents }: KeptObject, 
     bytesVersion: 0,
     bytesName: undefined,
   };
+}
+
+/** A version of a file that others replaced or removed while programs read it. It never changes. */
+export function earlierVersion(ino: Ino, record: FileRecord): DirtyObject {
+  return { ...keptObject({ ino, id: undefined, record, baseNames: NO_NAMES, parents: [] }, 0), base: undefined };
+}
+
+export function isEarlierVersion({ epoch }: DirtyObject): boolean {
+  return epoch === 0;
 }
 
 /** Whether the object has no name left; the root directory never has one. */

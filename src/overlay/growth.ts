@@ -12,6 +12,8 @@ function growthBy(state: OverlayState, record: JournalRecord): number {
   switch (record.kind) {
     case "keep":
       return 1 + KEPT_UNITS + unitsOf(record.object.record.xattrs) + unitsOf(record.object.record.target);
+    case "replaced":
+      return 1 + unitsOf(record.record.xattrs);
     case "create":
       return 1 + unitsOf(record.object.target);
     case "xattrs": {

@@ -6,9 +6,9 @@
  * journal records, in the same way live and in replay.
  */
 import type { ChangedObject, ChangeSet } from "../fstree/change-set.ts";
-import type { FileId, FileName, Ino } from "../base/ids.ts";
+import { type FileId, type FileName, type Ino, ROOT_ID, ROOT_INO } from "../base/ids.ts";
 import { corruptState } from "./data/bytes.ts";
-import { type DirtyObject, isUnlinked } from "./dirty-object.ts";
+import { type BaseName, type DirtyObject, isUnlinked } from "./dirty-object.ts";
 import type { Inodes } from "./inodes.ts";
 import type { Link } from "./links.ts";
 import { KEPT_UNITS, unitsOf } from "./long-values.ts";
@@ -91,6 +91,14 @@ export class OverlayState {
   dirtyWithId(id: FileId): DirtyObject | undefined {
     const ino = this.#byId.get(id);
     return ino === undefined ? undefined : this.#objects.get(ino);
+  }
+
+  /** These names, as far as their directories are known here. */
+  linksOf(names: readonly BaseName[]): Link[] {
+    return names.flatMap(({ parent, name }) => {
+      const ino = parent === ROOT_ID ? ROOT_INO : (this.dirtyWithId(parent)?.ino ?? this.inodes.find(parent)?.ino);
+      return ino === undefined ? [] : [{ parent: ino, name }];
+    });
   }
 
   /** Whether any dirty object has an id. */

@@ -330,7 +330,7 @@ export class Machine {
           onEpoch("published", epoch.epoch);
         },
         adopt: async (base, units) => {
-          if (units !== "any") await vfs.prepare(base, units);
+          await vfs.prepare(base, units);
           await process.alive();
           return vfs.adopt(structuredClone(base), structuredClone(units));
         },

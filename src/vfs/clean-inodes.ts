@@ -79,9 +79,15 @@ export class CleanInodes {
     const known = this.#objects.get(ino);
     if (known !== undefined) return known;
     const row = ino === ROOT_INO ? ROOT_ROW : this.#overlay.state.inodes.row(ino);
-    const object = row === undefined ? undefined : this.#read(row);
+    const object = row === undefined ? undefined : this.#read(row, this.#overlay.state.base.tree);
     if (object !== undefined) this.#objects.set(ino, object);
     return object;
+  }
+
+  /** The object as another tree has it; undefined if that lacks it. Throws BlockMiss. */
+  inTree(ino: Ino, tree: Cid): CleanObject | undefined {
+    const row = this.#overlay.state.inodes.row(ino);
+    return row && this.#read(row, tree);
   }
 
   /** Whether the number still stands for the object. */
@@ -156,8 +162,7 @@ export class CleanInodes {
     this.#names.clear();
   }
 
-  #read({ ino, id, type, parent, name }: InodeRow): CleanObject | undefined {
-    const { tree } = this.#overlay.state.base;
+  #read({ ino, id, type, parent, name }: InodeRow, tree: Cid): CleanObject | undefined {
     if (type !== "directory") {
       const dentry = peekDentry(this.#nodes, tree, parent, name);
       if (dentry?.kind === "record" && dentryId(parent, name, dentry) === id)

@@ -122,7 +122,7 @@ export interface FileSystem {
   seek(ino: Ino, offset: number, whence: "data" | "hole"): number;
   copyRange(from: Ino, fromOffset: number, to: Ino, toOffset: number, length: number): number;
 
-  /** Refuses EROFS if the file may not be opened to be written. Absent: every file may. */
+  /** Refuses EROFS or ESTALE if the file may not be opened to be written. Absent: every file may. */
   checkWritable?(ino: Ino): void;
 
   /**
@@ -162,8 +162,10 @@ export interface FileSystem {
   fsyncNow(ino: Ino): boolean;
   /** A handle that wrote was closed: a flush may start. */
   closed(ino: Ino): void;
+  /** A door tells which files programs read through it. There is one such door: a later one replaces it. */
+  watchReaders(readers: Readers): void;
   /**
-   * A program opens a file to write in place, or runs it. The file then stays as it is here: others' changes show only after
+   * A program opens a file to write in place. The file then stays as it is here: others' changes show only after
    * `releaseVersion`, and what is written meanwhile is merged as a change of what the program saw. Throws BlockMiss.
    */
   holdVersion(ino: Ino): void;
@@ -188,6 +190,12 @@ export interface FileSystem {
   pathOf(ino: Ino): string;
   /** All inodes that doors may know, including those of earlier processes. There may be millions, and more during the iteration. */
   knownInodes(): Iterable<Ino>;
+}
+
+/** Files that programs have open, unless one may append to it. Those that `holdVersion` holds may be among them. */
+export interface Readers {
+  has(ino: Ino): boolean;
+  all(): Iterable<Ino>;
 }
 
 /** What others changed since the watch began. */

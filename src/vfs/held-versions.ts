@@ -1,17 +1,16 @@
 /**
- * Versions of files that programs run, or have open to write in place. Until it is closed, such a file stays as it was when
+ * Versions of files that programs have open to write in place. Until it is closed, such a file stays as it was when
  * it was opened or last published from here, whatever others change. What the program writes next is merged as a change of
  * that version, so it never mixes with theirs. This is kept in memory only: after a restart, the agent notices a file that
  * was already open once it is written to.
  */
-import { type FileId, type Ino, ROOT_ID, ROOT_INO } from "../base/ids.ts";
-import type { BaseChange, NewBase, PublishedEpoch } from "../fstree/change-set.ts";
+import type { FileId, Ino } from "../base/ids.ts";
+import { idsOf, type NewBase, type PublishedEpoch } from "../fstree/change-set.ts";
 import type { Units } from "../format/commits/policy.ts";
 import { changedSince } from "../overlay/settle.ts";
 import { contentInUse, type ContentInUse } from "../overlay/contents-in-use.ts";
 import type { BaseName } from "../overlay/dirty-object.ts";
 import { partsOfUnits } from "../overlay/dirty-units.ts";
-import type { Link } from "../overlay/links.ts";
 import type { OverlayState } from "../overlay/state.ts";
 import { cleanFile, type CleanObject } from "./clean-object.ts";
 
@@ -128,7 +127,7 @@ export class HeldVersions {
     const isPart = partsOfUnits(this.#state, units ?? NO_UNITS);
     for (const { object, names, isOld, isWhole } of this.#versions.values()) {
       const { ino } = object;
-      if (isOld && !isWhole && isPart({ ino, type: "file", links: this.#linksOf(names), baseNames: names }))
+      if (isOld && !isWhole && isPart({ ino, type: "file", links: this.#state.linksOf(names), baseNames: names }))
         this.drop(ino);
     }
   }
@@ -138,20 +137,6 @@ export class HeldVersions {
     this.#versions.set(version.object.ino, version);
     this.#byId.set(version.object.id, version);
   }
-
-  /** These names, as far as their directories are known here. */
-  #linksOf(names: readonly BaseName[]): Link[] {
-    const { inodes } = this.#state;
-    return names.flatMap(({ parent, name }) => {
-      const ino = parent === ROOT_ID ? ROOT_INO : (this.#state.dirtyWithId(parent)?.ino ?? inodes.find(parent)?.ino);
-      return ino === undefined ? [] : [{ parent: ino, name }];
-    });
-  }
 }
 
 const NO_UNITS: Units = { trees: [], families: [] };
-
-function idsOf(change: BaseChange): FileId[] {
-  if (change.kind === "self") return [change.id];
-  return [change.before, change.after].filter((id) => id !== undefined);
-}

@@ -5,7 +5,7 @@ import { peekDirectory } from "../fstree/fs-reader.ts";
 import { dentryId } from "../format/files/rows.ts";
 import { targetOf } from "../format/blocks/linked-value.ts";
 import type { FileType, Xattrs } from "../format/files/record.ts";
-import { isUnlinked, linksOf } from "../overlay/dirty-object.ts";
+import { isEarlierVersion, isUnlinked, linksOf } from "../overlay/dirty-object.ts";
 import type { JournalRecord } from "../overlay/journal/journal-record.ts";
 import { ACCESS_ACL, DEFAULT_ACL, encodeAcl } from "../format/files/acl.ts";
 import { inheritAcl, readAcl } from "./acl.ts";
@@ -74,7 +74,8 @@ export class Namespace {
     this.#enter(parent, records);
     if (this.#objects.child(parent, name) !== undefined) throw refuse("EEXIST");
     if ((dirty?.type ?? clean?.record.type) === "directory") throw refuse("EPERM");
-    if (dirty !== undefined && isUnlinked(dirty) && !dirty.unnamed) throw refuse("ENOENT");
+    if (dirty !== undefined && isUnlinked(dirty) && !dirty.unnamed)
+      throw refuse(isEarlierVersion(dirty) ? "ESTALE" : "ENOENT");
     if ((dirty?.links.size ?? clean?.names ?? 0) >= MAX_LINKS) throw refuse("EMLINK");
     this.#objects.keep(ino, records);
     records.push({ kind: "link", ino, parent, name, timeNs: this.#objects.clock.nowNs() });

@@ -25,8 +25,9 @@ export class NewBases {
 
   /** The sealed epoch is in the bucket. */
   published(result: PublishedEpoch): void {
-    const { overlay, clean, dirty, held, heldUnits } = this.#objects;
+    const { overlay, clean, dirty, held, heldUnits, replaced } = this.#objects;
     const seen = heldUnits.seenNow(result.base, result.units);
+    const read = replaced.seen(result.base);
     const recounted = recountedBy(this.#objects);
     const seeds = seedPublished(this.#objects, result);
     const versions = held.publishedBy(result);
@@ -34,7 +35,8 @@ export class NewBases {
     for (const { object, links } of seeds) clean.seed(object, links);
     held.add(versions, inodes);
     heldUnits.hold(seen);
-    this.#rebased(result.base, result.units, [...recounted, ...inodes], names);
+    const left = [...names, ...replaced.leave(read)];
+    this.#rebased(result.base, result.units, [...recounted, ...inodes], left);
     // Changes made while the epoch was in flight may have been reported before that flush began.
     dirty.reset();
     if (overlay.state.changed) dirty.tellAgain(overlay.isFull);
@@ -42,15 +44,16 @@ export class NewBases {
 
   /** Adopts a root that others published. False: not adopted, since these units have unpublished changes. */
   adopt(base: NewBase, units?: Units | "any"): boolean {
-    const { overlay, held, heldUnits } = this.#objects;
+    const { overlay, held, heldUnits, replaced } = this.#objects;
     if (units !== undefined && isDirtyIn(overlay.state, units)) return false;
     // What held files show next depends on whether they belong to units.
     if (units === "any" && held.inUse.size > 0) return false;
     const policy = units === "any" ? undefined : units;
     const seen = heldUnits.seenNow(base, policy);
+    const read = replaced.seen(base);
     overlay.adopt(base);
     heldUnits.hold(seen);
-    this.#rebased(base, policy, [], []);
+    this.#rebased(base, policy, [], replaced.leave(read));
     return true;
   }
 
@@ -60,25 +63,29 @@ export class NewBases {
       this.changed({ entries, inodes: [], all: false });
   }
 
-  /** The last program that held the file has closed it: it shows the base from now on. */
+  /** The last program that held the file has closed it: it shows the base from now on, except to programs that read it. */
   released(ino: Ino): void {
-    const { clean, held, heldUnits } = this.#objects;
+    const { clean, held, heldUnits, overlay, replaced } = this.#objects;
     held.closed(ino);
+    const isRead = held.of(ino)?.isOld === true && replaced.readers.has(ino);
+    const read = isRead ? replaced.seenOf(ino, overlay.state.base.tree) : [];
     const { inodes, names } = heldUnits.has(ino)
       ? heldUnits.closed(ino)
       : { inodes: held.drop(ino)?.isOld === true ? [ino] : [], names: [] };
     if (inodes.length + names.length === 0) return;
     for (const each of inodes) clean.forget(each, []);
+    names.push(...replaced.leave(read));
     for (const { parent, name } of names) clean.forgetName(parent, name);
     // Doors may have cached that the objects' new names do not exist.
     const all = names.length > 0 && inodes.some((each) => this.#mayBeMoved(each, names));
     this.changed(all ? { entries: [], inodes: [], all } : { entries: names, inodes, all });
   }
 
-  /** Loads the blocks that `published` and `adopt` need to hold units in use. Rejects as reading does. */
-  async prepare(base: NewBase, units: Units | undefined): Promise<void> {
-    const { heldUnits, loader } = this.#objects;
-    if (units !== undefined) await whenLoaded(loader, () => heldUnits.seen(base, units));
+  /** Loads the blocks that `published` and `adopt` need. Rejects as reading does. */
+  async prepare(base: NewBase, units: Units | "any" | undefined): Promise<void> {
+    const { heldUnits, loader, replaced } = this.#objects;
+    if (units !== undefined && units !== "any") await whenLoaded(loader, () => heldUnits.seen(base, units));
+    await replaced.prepare(base);
   }
 
   #mayBeMoved(ino: Ino, names: readonly Link[]): boolean {

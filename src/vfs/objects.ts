@@ -13,7 +13,7 @@ import type { FileRecord, FileType, Xattrs } from "../format/files/record.ts";
 import type { Beginning } from "../overlay/beginnings.ts";
 import { contentsInUse, type ContentsInUse } from "../overlay/contents-in-use.ts";
 import type { JournalRecord } from "../overlay/journal/journal-record.ts";
-import { type DirtyObject, isUnlinked } from "../overlay/dirty-object.ts";
+import { type DirtyObject, isEarlierVersion, isUnlinked } from "../overlay/dirty-object.ts";
 import type { StorageSpace } from "../overlay/disk/storage.ts";
 import type { Overlay } from "../overlay/overlay.ts";
 import { type ContentName, nameOfContent } from "./content-names.ts";
@@ -28,6 +28,7 @@ import { OthersChanges } from "./others-changes.ts";
 import { OwnNames } from "./own-names.ts";
 import { PublishState } from "./publish-state.ts";
 import { refuse } from "./refusal.ts";
+import { ReplacedFiles } from "./replaced-files.ts";
 import { Subdirectories } from "./subdirectories.ts";
 
 /** An inode: in the overlay, or as the base has it. */
@@ -54,6 +55,7 @@ export class Objects {
   readonly held: HeldVersions;
   readonly heldUnits = new HeldUnits(this);
   readonly ownNames: OwnNames;
+  readonly replaced = new ReplacedFiles(this);
   /** Called for each inode that has no name (any more). */
   onOrphan: (ino: Ino) => void = () => {};
   /** Called for each inode without local changes that no door needs any more. */
@@ -176,6 +178,7 @@ export class Objects {
 
   /** Adds the record that makes the inode dirty, if it is clean. Refuses ESTALE. Throws BlockMiss. */
   keep(ino: Ino, records: JournalRecord[]): void {
+    this.checkWritable(ino);
     if (this.overlay.state.object(ino) !== undefined) return;
     if (records.some((record) => record.kind === "keep" && record.object.ino === ino)) return;
     const clean = this.clean.get(ino);
@@ -183,6 +186,12 @@ export class Objects {
     const baseNames = this.clean.namesOf(clean);
     const parents = baseNames.map(({ parent }) => this.clean.directoryIno(parent));
     records.push({ kind: "keep", object: { ino, id: clean.id, record: clean.record, baseNames, parents } });
+  }
+
+  /** Refuses ESTALE for a version that others replaced: the kernel then looks its name up again, which leads to the new one. */
+  checkWritable(ino: Ino): void {
+    const dirty = this.overlay.state.object(ino);
+    if (dirty !== undefined && isEarlierVersion(dirty)) throw refuse("ESTALE");
   }
 
   /** The dirty object, after its `keep` record. */

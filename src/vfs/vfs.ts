@@ -23,6 +23,7 @@ import type {
   FileSystem,
   Invalidations,
   Listing,
+  Readers,
 } from "./filesystem.ts";
 import { Listings } from "./listing.ts";
 import { Metadata } from "./metadata.ts";
@@ -186,6 +187,14 @@ export class Vfs implements FileSystem, ContentNames {
     if (this.#overlay.state.object(ino) !== undefined) this.#objects.dirty.tell("close");
   }
 
+  checkWritable(ino: Ino): void {
+    this.#objects.checkWritable(ino);
+  }
+
+  watchReaders(readers: Readers): void {
+    this.#objects.replaced.readers = readers;
+  }
+
   holdVersion(ino: Ino): void {
     const { held, overlay, clean } = this.#objects;
     held.hold(ino, overlay.state.object(ino) === undefined ? clean.get(ino) : undefined);
@@ -260,8 +269,11 @@ export class Vfs implements FileSystem, ContentNames {
     return this.#overlay.sending(epoch, sent);
   }
 
-  /** Loads the blocks that `published` and `adopt` need to hold databases in use. Rejects as reading does. */
-  prepare(base: NewBase, units: Units | undefined): Promise<void> {
+  /**
+   * Loads the blocks that `published` and `adopt` need: for files that programs read, and to hold databases in use, if units
+   * are given. Rejects as reading does.
+   */
+  prepare(base: NewBase, units: Units | "any" | undefined): Promise<void> {
     return this.#bases.prepare(base, units);
   }
 

@@ -15,6 +15,7 @@ import { differences, isMisplaced, treeOf } from "../../src/simulate/judges/show
 import type { BucketRemote } from "../../src/bucket/remote.ts";
 import { MemoryRemote } from "./memory-remote.ts";
 import type { SwapFault } from "./memory-remote.ts";
+import { ReadingPrograms } from "./reading-programs.ts";
 import { SimulatedAgent } from "./simulated-agent.ts";
 import { createBucket, openBucket } from "./test-bucket.ts";
 
@@ -24,11 +25,11 @@ const ROUNDS = 12;
 
 /**
  * "begin": a flush that is not awaited; "tidy": a checkpoint that is not awaited; "hold": programs keep all files open for
- * writing, until "release".
+ * writing, until "release"; "read": programs have all unchanged files open for reading until their agent changes something.
  */
 const EVENTS = [
   ...(["flush", "begin", "begin", "begin", "catchUp", "restart", "checkpoint", "away", "back"] as const),
-  ...(["unseen", "lost", "forget", "tidy", "hold", "release"] as const),
+  ...(["unseen", "lost", "forget", "tidy", "hold", "release", "read"] as const),
 ];
 type Event = (typeof EVENTS)[number];
 export interface Step {
@@ -60,6 +61,7 @@ export class World {
   agents: SimulatedAgent[] = [];
   /** A copy of each agent's own directory, on a private filesystem that is never published. */
   shadows: SimulatedAgent[] = [];
+  readonly #reading = new Map<SimulatedAgent, ReadingPrograms>();
   readonly #clock: Clock;
   readonly #remoteOf: (seed: number) => Promise<BucketRemote>;
 
@@ -123,6 +125,7 @@ export class World {
 
   async #do(agent: SimulatedAgent, placed: PlacedAction): Promise<void> {
     const { kind, path, target, token } = placed;
+    this.#readers(agent).closeAll();
     const errno = await perform(agent.mount, placed, this.tokens);
     this.tokens.history.push(`${agent.name} ${kind} ${path} ${target} ${token}: ${errno}`);
     const shadow = path.startsWith("own-") ? this.shadows.find(({ name }) => name === agent.name) : undefined;
@@ -156,6 +159,8 @@ export class World {
         return;
       case "release":
         return release(agent);
+      case "read":
+        return this.#readers(agent).openAll();
       case "away":
       case "back":
         this.remote.unreachable = event === "away";
@@ -167,9 +172,18 @@ export class World {
     }
   }
 
-  #checkReached({ trouble }: SimulatedAgent): void {
+  async #checkReached(agent: SimulatedAgent): Promise<void> {
+    const changed = await this.#readers(agent).changed();
+    if (changed.length > 0) throw new Error(`programs read other bytes of ${changed.join()}`);
+    const { trouble } = agent;
     if (trouble === undefined || WAITING.has(trouble.code)) return;
     throw trouble;
+  }
+
+  #readers(agent: SimulatedAgent): ReadingPrograms {
+    const known = this.#reading.get(agent) ?? new ReadingPrograms(agent);
+    this.#reading.set(agent, known);
+    return known;
   }
 
   /** The violations once all writing has stopped; empty if all is well. */

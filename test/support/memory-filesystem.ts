@@ -295,6 +295,8 @@ export class MemoryFileSystem implements FileSystem {
 
   closed(): void {}
 
+  watchReaders(): void {}
+
   holdVersion(): void {}
 
   releaseVersion(): void {}

@@ -1,6 +1,7 @@
 /** A whole agent without kernel and threads: filesystem, overlay on a simulated disk, publisher. It can die and restart. */
 import { HeldBase } from "../../src/agent/state/held-base.ts";
 import { Publisher } from "../../src/agent/publishing/publisher.ts";
+import type { Ino } from "../../src/base/ids.ts";
 import type { Clock } from "../../src/base/clock.ts";
 import type { SynclineError } from "../../src/base/errors.ts";
 import { silentLog } from "../../src/base/log.ts";
@@ -108,6 +109,11 @@ export class SimulatedAgent {
     return this.#publisher.state().lastError;
   }
 
+  /** Whether the object has unpublished changes. */
+  isChanged(ino: Ino): boolean {
+    return this.#objects.overlay.state.object(ino) !== undefined;
+  }
+
   get contentsInUse(): ContentsInUse {
     return this.#objects.contentsInUse();
   }
@@ -164,7 +170,7 @@ export class SimulatedAgent {
           vfs.published({ ...structuredClone(epoch), objects: EncodedObjects.of(objects, EPOCH_PIECE) });
         },
         adopt: async (base, units) => {
-          if (units !== "any") await vfs.prepare(base, units);
+          await vfs.prepare(base, units);
           await alive();
           return vfs.adopt(structuredClone(base), structuredClone(units));
         },

@@ -142,7 +142,7 @@ function serve(port: MessagePort): void {
     },
     async adopt({ base, units }) {
       const { vfs, doors } = open();
-      if (units !== "any") await vfs.prepare(base, units);
+      await vfs.prepare(base, units);
       if (!vfs.adopt(base, units)) return false;
       doors.moved();
       return true;

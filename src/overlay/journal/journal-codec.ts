@@ -29,6 +29,7 @@ export const KINDS = {
   answered: 19,
   connected: 20,
   sent: 21,
+  replaced: 22,
 } as const satisfies Record<JournalRecord["kind"], number>;
 
 const KIND_NAMES: ReadonlyMap<number, JournalRecord["kind"]> = new Map(
@@ -80,6 +81,11 @@ export function writeJournalRecord(writer: ByteWriter, record: JournalRecord): v
       writer.int(record.ino);
       stored.writeXattrs(writer, record.xattrs);
       return writer.ns(record.timeNs);
+    case "replaced":
+      writer.int(record.ino);
+      stored.writeRecord(writer, record.record);
+      writer.u8(record.next === undefined ? 0 : 1);
+      return record.next && writeInodeRow(writer, record.next);
     case "forget":
       return writer.int(record.ino);
     case "seal":
@@ -143,6 +149,10 @@ export function readJournalRecord(reader: ByteReader): JournalRecord {
       return { kind, ino: reader.ino(), size: reader.int(), timeNs: reader.ns() };
     case "xattrs":
       return { kind, ino: reader.ino(), xattrs: stored.readXattrs(reader), timeNs: reader.ns() };
+    case "replaced": {
+      const [ino, record] = [reader.ino(), stored.readRecord(reader)];
+      return { kind, ino, record, next: reader.u8() === 0 ? undefined : readInodeRow(reader) };
+    }
     case "forget":
       return { kind, ino: reader.ino() };
     case "seal":

@@ -92,6 +92,11 @@ export type JournalRecord =
     }
   | { readonly kind: "resize"; readonly ino: Ino; readonly size: number; readonly timeNs: bigint }
   | { readonly kind: "xattrs"; readonly ino: Ino; readonly xattrs: Xattrs | Linked; readonly timeNs: bigint }
+  /**
+   * Others replaced or removed a clean file that programs have open. The number stands for the version that they opened,
+   * which has no name, and `next` for the file. `next` is undefined if they removed it.
+   */
+  | { readonly kind: "replaced"; readonly ino: Ino; readonly record: FileRecord; readonly next: InodeRow | undefined }
   /** This unlinked object is no longer open. */
   | { readonly kind: "forget"; readonly ino: Ino }
   | { readonly kind: "seal"; readonly epoch: number }

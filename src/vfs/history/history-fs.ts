@@ -14,6 +14,7 @@ import type {
   FileSystem,
   Invalidations,
   Listing,
+  Readers,
 } from "../filesystem.ts";
 import { ACCESS_ACL } from "../../format/files/acl.ts";
 import { withoutWriting } from "../acl.ts";
@@ -91,6 +92,7 @@ export class HistoryFs implements FileSystem, Disposable {
 
   checkWritable(ino: Ino): void {
     if (isPast(ino)) throw refuse("EROFS");
+    this.#live.checkWritable?.(ino);
   }
 
   makeNode(parent: Ino, name: FileName, mode: number, rdev: number, caller: Caller): Attributes {
@@ -230,6 +232,10 @@ export class HistoryFs implements FileSystem, Disposable {
 
   closed(ino: Ino): void {
     if (!isPast(ino)) this.#live.closed(ino);
+  }
+
+  watchReaders(readers: Readers): void {
+    this.#live.watchReaders(readers);
   }
 
   holdVersion(ino: Ino): void {

@@ -27,7 +27,7 @@ function world(minor: number, unlistedNames: readonly FileName[] = []) {
   const [ofKernel, files] = [session as unknown as Session, fs as unknown as FileSystem];
   const invalidator = new Invalidator(ofKernel, openFiles, files, options);
   invalidator.minor = minor;
-  const keeps = (ino: number) => (openFiles.open(ino as Ino, false).flags & FOPEN.KEEP_CACHE) !== 0;
+  const keeps = (ino: number) => (openFiles.open(ino as Ino, "read").flags & FOPEN.KEEP_CACHE) !== 0;
   return { invalidator, told, clock, keeps };
 }
 

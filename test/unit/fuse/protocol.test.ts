@@ -132,14 +132,14 @@ describe("open files", () => {
 
   test("keep their cached pages until everything may have changed; then each is reread once", () => {
     const files = new OpenFiles();
-    expect(files.open(a, false).flags & FOPEN.KEEP_CACHE).not.toBe(0);
-    files.open(a, false);
-    files.release(a, 0);
+    expect(files.open(a, "read").flags & FOPEN.KEEP_CACHE).not.toBe(0);
+    files.open(a, "read");
+    files.release(a, 0, "read");
     expect(files.distrust()).toEqual([a]);
-    files.release(a, 0);
+    files.release(a, 0, "read");
     expect(files.distrust()).toEqual([]);
-    expect(files.open(b, false).flags & FOPEN.KEEP_CACHE).toBe(0);
-    expect(files.open(b, false).flags & FOPEN.KEEP_CACHE).not.toBe(0);
+    expect(files.open(b, "read").flags & FOPEN.KEEP_CACHE).toBe(0);
+    expect(files.open(b, "read").flags & FOPEN.KEEP_CACHE).not.toBe(0);
   });
 
   describe("that are repeatedly created, synced and removed under one name", () => {
@@ -150,10 +150,10 @@ describe("open files", () => {
     /** Whether a file that is made under the name now is opened past the page cache. */
     function make(files: OpenFiles, at: Ino = directory, as = name): { ino: Ino; isDirect: boolean } {
       const ino = ++lastIno as Ino;
-      return { ino, isDirect: (files.create(ino, at, as, true).flags & FOPEN.DIRECT_IO) !== 0 };
+      return { ino, isDirect: (files.create(ino, at, as, "hold").flags & FOPEN.DIRECT_IO) !== 0 };
     }
     function end(files: OpenFiles, ino: Ino, as = name): void {
-      files.release(ino, 0);
+      files.release(ino, 0, "read");
       files.passing.removed(ino, directory, as);
     }
     /** Whether each of them was opened past the page cache. */
@@ -187,25 +187,29 @@ describe("open files", () => {
       const files = openFiles();
       pass(files, 3);
       const { ino, isDirect } = make(files);
-      expect([isDirect, (files.open(ino, false).flags & FOPEN.DIRECT_IO) !== 0]).toEqual([true, true]);
-      files.release(ino, 0);
-      expect(files.open(ino, false).flags & FOPEN.DIRECT_IO).not.toBe(0);
-      files.release(ino, 0);
+      expect([isDirect, (files.open(ino, "read").flags & FOPEN.DIRECT_IO) !== 0]).toEqual([true, true]);
+      files.release(ino, 0, "read");
+      expect(files.open(ino, "read").flags & FOPEN.DIRECT_IO).not.toBe(0);
+      files.release(ino, 0, "read");
       files.passing.synced(ino);
       end(files, ino);
-      expect(files.open(ino, false).flags & FOPEN.DIRECT_IO).toBe(0);
+      expect(files.open(ino, "read").flags & FOPEN.DIRECT_IO).toBe(0);
       expect(pass(files, 10)).not.toContain(true);
     });
 
     test("that an earlier agent saw opened stay in use while others open and close them", () => {
       const [earlier, files] = [new OpenFiles(1), new OpenFiles(2)];
       const ino = 100 as Ino;
-      const { handle: old } = earlier.open(ino, true);
-      const { handle } = files.open(ino, true);
+      const { handle: old } = earlier.open(ino, "hold");
+      const { handle } = files.open(ino, "hold");
       expect([files.isFromEarlier(ino, handle), files.isFromEarlier(ino, old)]).toEqual([false, true]);
-      expect([files.release(ino, handle), files.release(ino, old)]).toEqual([false, true]);
-      const { handle: later } = files.open(ino, true);
-      expect([files.release(ino, old), files.release(ino, 0), files.release(ino, later)]).toEqual([false, false, true]);
+      expect([files.release(ino, handle, "hold"), files.release(ino, old, "hold")]).toEqual([false, true]);
+      const { handle: later } = files.open(ino, "hold");
+      expect([
+        files.release(ino, old, "hold"),
+        files.release(ino, 0, "read"),
+        files.release(ino, later, "hold"),
+      ]).toEqual([false, false, true]);
     });
 
     test("stop bypassing the page cache after one was read a lot", () => {

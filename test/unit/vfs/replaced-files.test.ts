@@ -1,0 +1,166 @@
+/** A program that reads a file sees one version of it, whatever others do with the file. */
+import { expect, test } from "vitest";
+import type { Ino } from "../../../src/base/ids.ts";
+import { VfsDriver } from "../../../src/simulate/vfs-driver.ts";
+import { ReadingPrograms } from "../../support/reading-programs.ts";
+import type { SimulatedAgent } from "../../support/simulated-agent.ts";
+import { filesOf, type Files, world, write } from "../../support/unit-world.ts";
+
+const [OLD, NEW] = ["old bytes", "new"];
+/** Longer than what is compared to tell whether others only appended. */
+const LONG = "line of a log\n".repeat(20_000);
+
+test.each(["adopted", "merged"])(
+  "a program goes on reading what others replaced, and the name leads to theirs: %s",
+  async (how) => {
+    const { a, b, start, settle } = await world();
+    await start({ f: OLD });
+    const [program, ino] = await reading(b, "f");
+    await saveThere(a, { f: NEW });
+    if (how === "merged") await write(b, { unrelated: "b" });
+    await b.flush();
+    await b.catchUp();
+    expect(await program.read(ino)).toEqual(Buffer.from(OLD));
+    expect(await b.mount.show("f")).toMatchObject({ contents: Buffer.from(NEW) });
+    b.mount.dropCaches();
+    expect((await filesOf(b))["f"]).toBe(NEW);
+    expect((await b.mount.stat("f")).ino).not.toBe(ino);
+    expect(b.vfs.getAttributes(ino)).toMatchObject({ nlink: 0, size: OLD.length });
+
+    await write(b, { f: "changed here" });
+    await settle();
+    expect((await filesOf(a))["f"]).toBe("changed here");
+    expect(await program.read(ino)).toEqual(Buffer.from(OLD));
+  },
+);
+
+test("a program goes on reading what others removed, until it closes the file", async () => {
+  const { a, b, start } = await world();
+  await start({ f: OLD });
+  const [program, ino] = await reading(b, "f");
+  await a.mount.unlink("f");
+  await a.flush();
+  await b.catchUp();
+  expect(await filesOf(b)).toEqual({});
+  expect(await program.read(ino)).toEqual(Buffer.from(OLD));
+  program.close(ino);
+  expect(() => b.vfs.getAttributes(ino)).toThrow("ESTALE");
+});
+
+test.each([
+  ["a short file", "one\n", "one\ntwo\n"],
+  ["a long file", LONG, `${LONG}the last line\n`],
+  ["an empty file", "", "one\n"],
+])("a program sees what others append to %s", async (_, before, after) => {
+  const { a, b, start } = await world();
+  await start({ f: before });
+  const [program, ino] = await reading(b, "f");
+  await saveThere(a, { f: after });
+  await b.catchUp();
+  expect(await program.read(ino)).toEqual(Buffer.from(after));
+  expect((await b.mount.stat("f")).ino).toBe(ino);
+});
+
+test("a longer file with another end is another version", async () => {
+  const { a, b, start } = await world();
+  await start({ f: LONG });
+  const [program, ino] = await reading(b, "f");
+  await saveThere(a, { f: `${LONG.slice(0, -1)}, and more\n` });
+  await b.catchUp();
+  expect(await program.read(ino)).toEqual(Buffer.from(LONG));
+});
+
+test("others' changes of mode, names and times show at once", async () => {
+  const { a, b, start } = await world();
+  await start({ f: OLD });
+  const [program, ino] = await reading(b, "f");
+  await a.catchUp();
+  await a.mount.rename("f", "g");
+  await a.mount.chmod("g", 0o600);
+  await a.flush();
+  await b.catchUp();
+  expect((await b.mount.stat("g")).ino).toBe(ino);
+  expect(b.vfs.getAttributes(ino).mode & 0o777).toBe(0o600);
+  expect(await program.read(ino)).toEqual(Buffer.from(OLD));
+});
+
+test("an earlier version cannot be written, linked or changed: the name is looked up again", async () => {
+  const { a, b, start } = await world();
+  await start({ f: OLD });
+  const [, ino] = await reading(b, "f");
+  const root = (await b.mount.stat("")).ino;
+  await saveThere(a, { f: NEW });
+  await b.catchUp();
+  const { vfs } = b;
+  const name = "g" as Parameters<typeof vfs.link>[2];
+  for (const change of [
+    () => vfs.checkWritable(ino),
+    () => vfs.write(ino, 0, Buffer.from("x")),
+    () => vfs.setAttributes(ino, { mode: 0o600 }),
+    () => vfs.link(ino, root, name),
+  ])
+    expect(change).toThrow("ESTALE");
+});
+
+test("all names of a file lead to what replaced it", async () => {
+  const { a, b, start } = await world();
+  await start({ f: OLD });
+  await b.mount.link("f", "g");
+  await b.flush();
+  const [program, ino] = await reading(b, "f");
+  await b.mount.show("g");
+  await saveThere(a, { g: NEW });
+  await b.catchUp();
+  expect(await program.read(ino)).toEqual(Buffer.from(OLD));
+  expect(await filesOf(b)).toEqual({ f: NEW, g: NEW });
+  expect((await b.mount.stat("f")).ino).toBe((await b.mount.stat("g")).ino);
+});
+
+test("once its writer has closed a file, its readers keep what they see, and the name leads to others' version", async () => {
+  const { a, b, start } = await world();
+  await start({ f: OLD });
+  const [program, ino] = await reading(b, "f");
+  await new VfsDriver(b.vfs).run((vfs) => vfs.holdVersion(ino));
+  await saveThere(a, { f: NEW });
+  await b.catchUp();
+  expect((await filesOf(b))["f"]).toBe(OLD);
+  b.vfs.releaseVersion(ino);
+  expect((await filesOf(b))["f"]).toBe(NEW);
+  expect(await program.read(ino)).toEqual(Buffer.from(OLD));
+});
+
+test.each(["killed", "stopped"])("an earlier version stays for the next agent: %s", async (how) => {
+  const { a, b, start } = await world();
+  await start({ f: OLD, g: OLD });
+  const [, f] = await reading(b, "f");
+  const [, g] = await reading(b, "g", f);
+  await saveThere(a, { f: NEW });
+  await a.mount.unlink("g");
+  await a.flush();
+  await b.catchUp();
+  if (how === "stopped") await b.vfs.checkpoint();
+  await b.restart();
+  const orphans: Ino[] = [];
+  b.vfs.watchOrphans((ino) => orphans.push(ino));
+  expect(orphans.toSorted()).toEqual([f, g].toSorted());
+  for (const ino of orphans) {
+    expect((await new VfsDriver(b.vfs).read(ino)).toString()).toBe(OLD);
+    b.vfs.forget(ino);
+    expect(() => b.vfs.getAttributes(ino)).toThrow("ESTALE");
+  }
+  expect(await filesOf(b)).toEqual({ f: NEW });
+  expect(b.contentsInUse.contents).toEqual([]);
+});
+
+async function reading(agent: SimulatedAgent, path: string, ...more: Ino[]): Promise<[ReadingPrograms, Ino]> {
+  const { ino } = await agent.mount.stat(path);
+  const program = new ReadingPrograms(agent);
+  for (const each of [ino, ...more]) await program.open(each);
+  return [program, ino];
+}
+
+async function saveThere(agent: SimulatedAgent, files: Files): Promise<void> {
+  await agent.catchUp();
+  await write(agent, files);
+  await agent.flush();
+}
