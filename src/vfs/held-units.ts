@@ -141,10 +141,16 @@ export class HeldUnits {
     }
   }
 
+  /** The files of the held unit that this file is in. */
+  filesWith(ino: Ino): Ino[] {
+    const { names } = this.#byIno.get(ino) ?? {};
+    return [...(names?.values() ?? [])].flatMap((object) => object?.ino ?? []);
+  }
+
   /** A file was closed. If it was the last open one of its unit, the unit is let go: returns what doors must look up again. */
   closed(ino: Ino): { readonly inodes: Ino[]; readonly names: Link[] } {
     const unit = this.#byIno.get(ino);
-    const inodes = [...(unit?.names.values() ?? [])].flatMap((object) => object?.ino ?? []);
+    const inodes = this.filesWith(ino);
     if (unit === undefined || inodes.some((each) => this.#objects.held.inUse.has(each)))
       return { inodes: [], names: [] };
     this.#drop(unit);

@@ -67,9 +67,12 @@ export class NewBases {
   released(ino: Ino): void {
     const { clean, held, heldUnits, overlay, replaced } = this.#objects;
     held.closed(ino);
-    const isRead = held.of(ino)?.isOld === true && replaced.readers.has(ino);
-    const read = isRead ? replaced.seenOf(ino, overlay.state.base.tree) : [];
-    const { inodes, names } = heldUnits.has(ino)
+    const isInUnit = heldUnits.has(ino);
+    const files = isInUnit ? heldUnits.filesWith(ino) : held.of(ino)?.isOld === true ? [ino] : [];
+    const read = files.flatMap((each) =>
+      replaced.readers.has(each) ? replaced.seenOf(each, overlay.state.base.tree) : [],
+    );
+    const { inodes, names } = isInUnit
       ? heldUnits.closed(ino)
       : { inodes: held.drop(ino)?.isOld === true ? [ino] : [], names: [] };
     if (inodes.length + names.length === 0) return;

@@ -51,8 +51,8 @@ export class ReplacedFiles {
   /** Loads what `seen` reads. Never rejects: if blocks of a file cannot be had, its readers get the new version. */
   async prepare(base: NewBase): Promise<void> {
     const { loader } = this.#objects;
-    for (const ino of this.#changed(base))
-      await whenLoaded(loader, () => this.#replaced(ino, base.tree)).catch(() => undefined);
+    const looks = Array.from(this.#changed(base), (ino) => whenLoaded(loader, () => this.#replaced(ino, base.tree)));
+    await Promise.allSettled(looks);
   }
 
   /** The open files that this base replaces or removes. Call before the overlay moves to it. */
@@ -73,11 +73,12 @@ export class ReplacedFiles {
 
   /** Call with what `seen` returned, once the overlay is on the new base. Returns the names that lead elsewhere now. */
   leave(files: readonly ReplacedFile[]): Link[] {
-    const { overlay, clean, onOrphan } = this.#objects;
+    const { overlay, clean, held, onOrphan } = this.#objects;
     const { state } = overlay;
     const left = files.flatMap(({ object: { ino, id, record }, names, place }) => {
       // With the epoch that was published, the number stands for something else.
       if (state.object(ino) !== undefined || state.inodes.row(ino)?.id !== id) return [];
+      if (held.of(ino)?.isWhole === true) return [];
       const next = place && { ino: state.inodes.next, id, type: record.type, ...place };
       try {
         overlay.execute([{ kind: "replaced", ino, record, next }], { urgent: true });
@@ -106,8 +107,7 @@ export class ReplacedFiles {
   #replaced(ino: Ino, tree: Cid): ReplacedFile | undefined {
     const { overlay, clean, held } = this.#objects;
     // What programs may write to is held, or changed here already.
-    if (overlay.state.object(ino) !== undefined || held.inUse.has(ino) || held.of(ino)?.isWhole === true)
-      return undefined;
+    if (overlay.state.object(ino) !== undefined || held.inUse.has(ino)) return undefined;
     const object = clean.get(ino);
     if (object?.record.type !== "file") return undefined;
     const now = clean.inTree(ino, tree);

@@ -129,6 +129,21 @@ test("once its writer has closed a file, its readers keep what they see, and the
   expect(await program.read(ino)).toEqual(Buffer.from(OLD));
 });
 
+test("who reads a database that others change goes on reading, while a program writes to it here and after that", async () => {
+  const { a, b, start } = await world();
+  await start({ "app.db": OLD, "app.db-wal": OLD });
+  const [program, ino] = await reading(b, "app.db");
+  const wal = (await b.mount.stat("app.db-wal")).ino;
+  await new VfsDriver(b.vfs).run((vfs) => vfs.holdVersion(wal));
+  await saveThere(a, { "app.db": NEW, "app.db-wal": NEW });
+  await b.catchUp();
+  expect(await filesOf(b)).toEqual({ "app.db": OLD, "app.db-wal": OLD });
+  expect((await b.mount.stat("app.db")).ino).toBe(ino);
+  b.vfs.releaseVersion(wal);
+  expect(await filesOf(b)).toEqual({ "app.db": NEW, "app.db-wal": NEW });
+  expect(await program.read(ino)).toEqual(Buffer.from(OLD));
+});
+
 test.each(["killed", "stopped"])("an earlier version stays for the next agent: %s", async (how) => {
   const { a, b, start } = await world();
   await start({ f: OLD, g: OLD });
