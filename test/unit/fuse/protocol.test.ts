@@ -142,6 +142,18 @@ describe("open files", () => {
     expect(files.open(b, "read").flags & FOPEN.KEEP_CACHE).not.toBe(0);
   });
 
+  test("are read unless a program may append to them; a read tells that an earlier agent saw one opened", () => {
+    const files = new OpenFiles();
+    const { readers } = files;
+    files.open(a, "append");
+    files.open(a, "read");
+    files.read(b);
+    expect([readers.has(a), readers.has(b), readers.all()]).toEqual([false, true, [b]]);
+    files.release(a, 0, "append");
+    files.release(b, 0, "read");
+    expect([readers.has(a), readers.has(b), readers.all()]).toEqual([true, false, [a]]);
+  });
+
   describe("that are repeatedly created, synced and removed under one name", () => {
     const [directory, other] = [1 as Ino, 2 as Ino];
     const [name, another] = ["journal" as FileName, "text" as FileName];
