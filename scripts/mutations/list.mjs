@@ -3,6 +3,7 @@ import { contentMutants } from "./contents.mjs";
 import { unitMutants } from "./units.mjs";
 
 const HELD = "test/unit/vfs/held-versions.test.ts";
+const REPLACED = "test/unit/vfs/replaced-files.test.ts";
 const SCENARIOS = "test/unit/fstree/merge/scenarios.test.ts";
 const NAMES = "test/unit/fstree/merge/conflict-names.test.ts";
 const FIELDS = "test/unit/fstree/merge/fields.test.ts";
@@ -78,6 +79,20 @@ export const mutants = [
     from: "if (version !== undefined) version.isOld = true;",
     to: "",
     test: HELD,
+  },
+  {
+    name: "a reader's file counts as appended to if it is longer",
+    file: "src/vfs/replaced-files.ts",
+    from: " && this.#endOf(before, before.size).equals(this.#endOf(now, before.size))",
+    to: "",
+    test: REPLACED,
+  },
+  {
+    name: "an earlier version can be written",
+    file: "src/vfs/objects.ts",
+    from: "dirty !== undefined && isEarlierVersion(dirty)",
+    to: "false",
+    test: REPLACED,
   },
   {
     name: "a copy's id is not checked for being alive",
