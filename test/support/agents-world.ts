@@ -5,11 +5,13 @@
 import * as fc from "fast-check";
 import type { Clock } from "../../src/base/clock.ts";
 import { systemClock } from "../../src/base/clock.ts";
+import { hasCode } from "../../src/base/errors.ts";
 import { verifyBucket } from "../../src/bucket/verify.ts";
 import { KINDS, perform, placeAction, USUAL_PADDING } from "../../src/simulate/actions.ts";
 import { Tokens, tokensIn } from "../../src/simulate/judges/tokens.ts";
 import type { Action, PlacedAction } from "../../src/simulate/actions.ts";
 import { anyAction } from "./agent-operations.ts";
+import { VfsDriver } from "../../src/simulate/vfs-driver.ts";
 import type { KernelMount } from "../../src/simulate/kernel-mount.ts";
 import { differences, isMisplaced, treeOf } from "../../src/simulate/judges/shown-tree.ts";
 import type { BucketRemote } from "../../src/bucket/remote.ts";
@@ -155,8 +157,7 @@ export class World {
       case "forget":
         return agent.mount.dropCaches();
       case "hold":
-        for (const ino of agent.vfs.knownInodes()) agent.vfs.holdVersion(ino);
-        return;
+        return hold(agent);
       case "release":
         return release(agent);
       case "read":
@@ -233,6 +234,17 @@ export class World {
     }
     const seen = this.agents.map(({ base, trouble, vfs }) => ({ base, trouble, pending: vfs.pending().files }));
     throw new Error(`no rest after ${ROUNDS} rounds`, { cause: seen });
+  }
+}
+
+/** Files whose records cannot be read now are not held. */
+async function hold({ vfs }: SimulatedAgent): Promise<void> {
+  for (const ino of vfs.knownInodes()) {
+    try {
+      await new VfsDriver(vfs).run(() => vfs.holdVersion(ino));
+    } catch (error) {
+      if (!hasCode(error, "store_unreachable")) throw error;
+    }
   }
 }
 
