@@ -28,6 +28,7 @@ import { writeJournalRecord } from "./journal/journal-codec.ts";
 import type { JournalRecord } from "./journal/journal-record.ts";
 import { Checkpointer } from "./journal/checkpointer.ts";
 import { BackPressure } from "./back-pressure.ts";
+import { PendingAge } from "./pending-age.ts";
 import { type Pending, pendingOf } from "./pending.ts";
 import { Room } from "./room.ts";
 import { Answers } from "./journal/answers.ts";
@@ -55,9 +56,7 @@ export class Overlay {
   readonly #checkpointer: Checkpointer;
   readonly #housekeeping: Housekeeping;
   readonly #pacing: BackPressure;
-  /** When the live epoch and the one in flight got their first change. */
-  #liveSinceMs: number | undefined;
-  #sealedSinceMs: number | undefined;
+  readonly #age: PendingAge;
   #fsyncedMs = -Infinity;
   /** Whether the tables are known to be durable: another process may not have synced its writes. */
   #founded = false;
@@ -125,7 +124,7 @@ export class Overlay {
       this.answers,
     );
     this.#begin(stored);
-    if (state.publishable > 0) this.#liveSinceMs = clock.monotonicMs();
+    this.#age = new PendingAge(state, clock);
     this.#housekeeping = new Housekeeping({
       clock,
       log,
@@ -161,7 +160,7 @@ export class Overlay {
       applyRecord(this.state, record);
       this.data.noteTakeOver(record);
     }
-    if (this.state.changed) this.#liveSinceMs ??= this.#clock.monotonicMs();
+    if (this.state.changed) this.#age.changed();
     if (this.state.discarded.length > 0 || this.data.discarded > 0) this.#housekeeping.discard();
   }
 
@@ -235,8 +234,7 @@ export class Overlay {
     if (!again && this.state.publishable > 0) {
       this.execute([{ kind: "seal", epoch: this.state.epoch }], { urgent: true });
       this.persist();
-      this.#sealedSinceMs ??= this.#liveSinceMs;
-      this.#liveSinceMs = undefined;
+      this.#age.sealed();
       this.room.sealed();
       this.data.sealed();
       this.#housekeeping.sealed();
@@ -272,7 +270,7 @@ export class Overlay {
   published(result: PublishedEpoch): Joining {
     const { records, stale } = publicationOf(this.state, result, result.epoch === this.#foundEpoch);
     for (const record of records) this.execute([record], { urgent: true });
-    this.#sealedSinceMs = undefined;
+    this.#age.published();
     this.#pacing.arrived();
     this.persist();
     return stale;
@@ -285,8 +283,7 @@ export class Overlay {
   }
 
   pending(): Pending {
-    const now = this.#clock.monotonicMs();
-    return pendingOf(this.state, now - (this.#sealedSinceMs ?? this.#liveSinceMs ?? now));
+    return pendingOf(this.state, this.#age.ms());
   }
 
   diskSpace(): StorageSpace {

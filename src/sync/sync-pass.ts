@@ -208,7 +208,7 @@ class SyncPass {
   async #counted({ matching, lookedNs, beganMs }: Omit<Looked, "walked">): Promise<LocalChanges> {
     const { clock, progress } = this.#context;
     const local = await this.#changesIn(matching, lookedNs);
-    progress?.waiting?.(waitingIn(local, lookedNs), clock.monotonicMs() - beganMs);
+    progress?.waiting?.(waitingIn(local, matching, lookedNs), clock.monotonicMs() - beganMs);
     return local;
   }
 

@@ -52,7 +52,7 @@ export class WaitingWork {
   #set(waiting: Waiting): void {
     const { sinceNs } = waiting;
     const before = this.#sinceNs;
-    // A deletion is as old as the first scan that found it.
+    // A deletion looks younger once its directory changes again.
     this.#sinceNs = sinceNs === undefined || before === undefined || sinceNs < before ? sinceNs : before;
     this.#waiting = waiting;
   }
