@@ -147,7 +147,8 @@ export const OPTIONS = {
     value: "<rate>",
     help: "transfer at most this many bytes a second; by time of day: '08:00,512k 18:00,10M 23:00,off'",
     fallbackText: "no limit",
-    wanted: 'a rate such as "2 MiB", or a timetable such as "08:00,512k 18:00,10M 23:00,off" with rising times',
+    wanted:
+      'a rate of at least 1 KiB a second: write 1M for 1 MiB, or a timetable such as "08:00,512k 18:00,10M 23:00,off" with rising times',
     parse: parseRates,
   },
   special: toggle("also setuid and setgid bits, and extended attributes outside user.*"),

@@ -18,9 +18,11 @@ export function parseRates(text: string): Rates | undefined {
   return rates;
 }
 
-/** "512k", "2 MiB/s" or "off". */
+/** "512k", "2 MiB/s" or "off". Below the least rate nothing would get done: whoever writes "1" means "1M". */
 function parseRate(text: string): Pick<TimedRate, "bytesPerS"> | undefined {
   if (text.toLowerCase() === "off") return { bytesPerS: undefined };
   const bytes = parseBytes(text.replace(/\/s$/i, ""));
-  return bytes === undefined || bytes === 0 ? undefined : { bytesPerS: bytes };
+  return bytes === undefined || bytes < LEAST_BYTES_PER_S ? undefined : { bytesPerS: bytes };
 }
+
+const LEAST_BYTES_PER_S = 1024;

@@ -5,6 +5,7 @@ import { parseRates } from "../../../src/cli/rates.ts";
 test("a single rate holds all day", () => {
   expect(parseRates("2 MiB")).toEqual([{ fromMinute: 0, bytesPerS: 2 << 20 }]);
   expect(parseRates("512k/s")).toEqual([{ fromMinute: 0, bytesPerS: 512 << 10 }]);
+  expect(parseRates("1k")).toEqual([{ fromMinute: 0, bytesPerS: 1024 }]);
   expect(parseRates("off")).toEqual([{ fromMinute: 0, bytesPerS: undefined }]);
 });
 
@@ -19,6 +20,9 @@ test("a timetable gives a rate from each time on", () => {
 test.each([
   "",
   "0",
+  "1",
+  "1023",
+  "8:00,1k 9:00,2",
   "fast",
   "08:00",
   "08:00,",
