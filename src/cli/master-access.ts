@@ -6,6 +6,7 @@ import { X509Certificate } from "node:crypto";
 import { knownMasters } from "../agent/state/known-masters.ts";
 import { rootFile } from "../agent/state/root-file.ts";
 import { stateRoot } from "../agent/state/state-dir.ts";
+import { parseAddress } from "../bucket/address.ts";
 import { RootWitness } from "../bucket/root-witness.ts";
 import type { Rates } from "../base/rate-limit.ts";
 import { SynclineError } from "../base/errors.ts";
@@ -35,6 +36,11 @@ export function accessOf(call: Call<MasterOption>, limit?: Rates): MasterAccess 
     limit,
     clock: runtime.clock,
   });
+}
+
+/** Whether every call to the bucket needs a token of the wallet. */
+export function asksWallet({ env }: Call["runtime"], address: string): boolean {
+  return parseAddress(address).scheme === "http" && !env["SYNCLINE_TOKEN"];
 }
 
 function certificatesOf(path: string, files: StartFiles): string {

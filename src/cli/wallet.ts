@@ -1,4 +1,5 @@
 /** The wallet for a command: from SYNCLINE_KEY, from a keystore, or made when first needed. */
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { basename, join } from "node:path";
@@ -33,8 +34,22 @@ export function askNoMore(call: Call): void {
 
 const unattended = new WeakSet<object>();
 
+/**
+ * Opens the keystore now if its passphrase is in a file that is there. An agent that starts without its bucket may not need the wallet for
+ * days, and would say only then that the passphrase is wrong. Throws `key_locked`, `key_invalid`.
+ */
+export async function requirePassphrase(call: Call): Promise<void> {
+  const path = keyPathOf(call);
+  const isKnown = existsSync(call.options.passphraseFile ?? passphrasePathOf(path));
+  if (call.runtime.environmentKey !== undefined || !existsSync(path) || !isKnown) return;
+  await loadWallet(call);
+  await openings.get(call)?.();
+}
+
 /** Each call asks for its passphrase once. */
 const loadedFor = new WeakMap<object, Promise<WalletSigner>>();
+/** Opens a call's keystore, unless it is open. */
+const openings = new WeakMap<object, () => Promise<WalletSigner>>();
 
 async function load(call: Call): Promise<WalletSigner> {
   const { environmentKey } = call.runtime;
@@ -105,15 +120,14 @@ async function lockedSigner(call: Call, path: string, text: string): Promise<Wal
   const wallet = await namingKeystore(path, () => walletOfKeystore(text));
   if (wallet === undefined) return open();
   let opened: Promise<WalletSigner> | undefined;
-  return {
-    wallet,
-    async sign(data) {
-      opened ??= open();
-      // A later call may be able to ask for the passphrase.
-      opened.catch(() => (opened = undefined));
-      return (await opened).sign(data);
-    },
+  const openOnce = () => {
+    opened ??= open();
+    // A later call may be able to ask for the passphrase.
+    opened.catch(() => (opened = undefined));
+    return opened;
   };
+  openings.set(call, openOnce);
+  return { wallet, sign: async (data) => (await openOnce()).sign(data) };
 }
 
 /** Only at the default path: a misspelled --key must not create a new identity, nor must a file that is away for a while. */

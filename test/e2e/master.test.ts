@@ -207,4 +207,24 @@ describe.skipIf(reason !== undefined)(`mounts${reason === undefined ? "" : ` (sk
     await eventually(async () => expect(lastError()).toBe("key_locked"));
     space.do("unmount", dir);
   });
+
+  test("of a known bucket do not start with a wrong passphrase, with or without the master; the right one starts", async () => {
+    const locked = { SYNCLINE_KEY: undefined, SYNCLINE_KEY_FILE: space.at("own.json") };
+    const [right, wrong] = [space.at("right"), space.at("wrong")];
+    writeFileSync(right, "right\n");
+    writeFileSync(wrong, "wrong\n");
+    const imported = ["key", "import", "-", "--passphrase-file", right];
+    expect(space.run(imported, { env: locked, input: "42".repeat(32) })).toMatchObject({ status: 0 });
+    const start = (name: string, ...words: string[]) => code([...words, "--passphrase-file", name], locked);
+    const mount = ["mount", url, dir, "--background"];
+    const mounted = () => space.run([...mount, "--passphrase-file", right], { env: locked }).status;
+    expect(mounted()).toBe(0);
+    space.do("unmount", dir);
+    expect(start(wrong, ...mount)).toEqual([5, "key_locked"]);
+    expect(start(wrong, "sync", url, space.at("synced"))).toEqual([5, "key_locked"]);
+    await master.end();
+    expect(start(wrong, ...mount)).toEqual([5, "key_locked"]);
+    expect(mounted()).toBe(0);
+    space.do("unmount", dir);
+  });
 });

@@ -23,14 +23,14 @@ import type { Call } from "../command.ts";
 import type { ExitStatus } from "../exit-status.ts";
 import { openFolderBeside } from "./folder-door.ts";
 import { leftText } from "./held-deletions.ts";
-import { accessOf, MASTER_OPTIONS } from "../master-access.ts";
+import { accessOf, asksWallet, MASTER_OPTIONS } from "../master-access.ts";
 import { reportStarted } from "../../fuse/supervisor.ts";
 import { printCount, printText } from "../terminal/text.ts";
 import { refuseOtherState, supervisionOf, takesOver } from "./taking-over.ts";
 import { runUnattended } from "./unattended.ts";
 import type { Output } from "../terminal/output.ts";
 import { ENDING_SIGNALS, type Runtime } from "../runtime.ts";
-import { askNoMore, loadWallet, machineNameOf } from "../wallet.ts";
+import { askNoMore, loadWallet, machineNameOf, requirePassphrase } from "../wallet.ts";
 
 export const AGENT_OPTIONS = [
   "background",
@@ -96,6 +96,7 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
   refuseOtherState(runtime, mountStatePath(root, run.facts));
   const isTaking = takesOver(runtime);
   if (isTaking) askNoMore(call);
+  else if (asksWallet(runtime, run.facts.address)) await requirePassphrase(call);
   using state = openMountState(root, run.facts, isTaking);
   const echo = options.verbose === true && !isBehind();
   const log = openLogFile(state.path, runtime.clock, echo ? (line) => void runtime.stderr.write(line) : undefined);

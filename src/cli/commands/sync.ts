@@ -23,6 +23,8 @@ import type { ExitStatus } from "../exit-status.ts";
 import { allowCommand, leftText } from "./held-deletions.ts";
 import { countBuffers } from "../../runtime/memory.ts";
 import { FOLDER_OPTIONS, openFolder } from "./folder-door.ts";
+import { asksWallet } from "../master-access.ts";
+import { requirePassphrase } from "../wallet.ts";
 import type { Output } from "../terminal/output.ts";
 import type { Amounts } from "../terminal/progress-rate.ts";
 import type { Progress } from "../terminal/progress.ts";
@@ -56,6 +58,7 @@ async function sync(call: SyncCall): Promise<ExitStatus> {
   if (options.once === true && options.watch === true)
     throw new SynclineError("usage", "--once and --watch cannot be combined: give only one.");
   const facts = await factsOf(call);
+  if (asksWallet(runtime, facts.address)) await requirePassphrase(call);
   rememberStateRoot(runtime.env, stateRoot(runtime.env, options.state));
   using state = openMountState(stateRoot(runtime.env, options.state), facts);
   const echo = options.verbose === true ? (line: string) => void runtime.stderr.write(line) : undefined;
