@@ -42,6 +42,8 @@ export interface AgentOptions extends Ports {
   readonly answers?: (own: ControlAnswers) => ControlAnswers;
   /** Called with the step of the start that is under way. */
   readonly onStep?: (what: string) => void;
+  /** Called with what the person who starts the agent must know. */
+  readonly onNotice?: (text: string) => void;
 }
 
 export interface Agent {

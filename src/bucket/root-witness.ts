@@ -58,19 +58,25 @@ export function foreignBucket(address: string, known: Cid, found: Cid): Syncline
   });
 }
 
-/** The error for a root that does not descend from the base. */
+/** The error for a root that does not descend from the base. `unpublished`: of a mount's changes, which follow the base. */
 export function rootRolledBack(
   found: Cid,
-  { accepted = false }: { accepted?: boolean | undefined } = {},
+  { unpublished = false, accepted = false }: { unpublished?: boolean; accepted?: boolean | undefined } = {},
 ): SynclineError {
-  const instead = accepted
-    ? `Restore the newer data: this mount's unpublished changes follow it. Without it, they must be copied: ${GUIDE}`
-    : `Restore the newer data. To continue with the older state: ${ACCEPT}`;
   return new SynclineError(
     "root_rolled_back",
     `The bucket's root ${found} does not descend from the newest root seen here.`,
-    { hint: `The bucket went back to older data, and nothing is published over it. ${instead}` },
+    { hint: `The bucket went back to older data, and nothing is published over it. ${wayOut(unpublished, accepted)}` },
   );
+}
+
+function wayOut(unpublished: boolean, accepted: boolean): string {
+  if (!unpublished) return `Restore the newer data. To give it up and continue with the older state: ${ACCEPT}`;
+  const copy = `copy the changed files, and all that is newer than the backup, elsewhere: ${GUIDE}`;
+  const restore = "Restore the newer data: this mount's unpublished changes follow it.";
+  return accepted
+    ? `${restore} Without it, ${copy}`
+    : `${restore} Or unmount, and mount with --accept. If that fails, ${copy}`;
 }
 
 const ACCEPT = "run the command again with --accept.";

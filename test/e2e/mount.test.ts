@@ -276,6 +276,7 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       cpSync(bucketFolder(), `${bucketFolder()}-old`, { recursive: true });
       writeFileSync(file("f"), "2");
       space.do("unmount", dir);
+      const [newest] = space.lines("log", url, "-n", "1");
       const setBack = () => {
         rmSync(bucketFolder(), { recursive: true });
         cpSync(`${bucketFolder()}-old`, bucketFolder(), { recursive: true });
@@ -283,7 +284,9 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       setBack();
       expect(failure("mount", url, dir)).toMatchObject({ status: 4, code: "root_rolled_back", hint: text(/--accept/) });
       expect(failure("mount", url, dir, "--read-only")).toMatchObject({ status: 4, code: "root_rolled_back" });
-      space.mount(url, dir, "--accept");
+      const { status, err } = space.run(["mount", url, dir, "--accept", "--background"]);
+      const given = `The newer root ${String(newest?.["root"])} was shown here last. 1 name differs.`;
+      expect([status, err]).toEqual([0, `Accepted an older state. ${given}\n`]);
       expect(readFileSync(file("f"), "utf8")).toBe("1");
       writeFileSync(file("f"), "3");
       space.do("flush", dir);

@@ -247,7 +247,7 @@ export class Publisher {
       case "foreign":
         return this.#failed(outcome.cause);
       case "rolled_back":
-        return this.#failed(rootRolledBack(outcome.root, { accepted: this.#options.accepted }));
+        return this.#failed(rootRolledBack(outcome.root, { unpublished: true, accepted: this.#options.accepted }));
       case "device_reused":
         log.warn("The bucket holds a later epoch of this device. Switching to a new device key.", {
           epoch: outcome.epoch,

@@ -11,6 +11,7 @@ import { isWrongCommit } from "../../bucket/verified-commit.ts";
 import { decodeGenesis, type Genesis } from "../../format/commits/genesis.ts";
 import type { MasterAccess } from "../../net/access.ts";
 import { DiskStorage, hasOverlay, removeOverlay } from "../../overlay/disk/disk-storage.ts";
+import type { BaseRoot } from "../../overlay/journal/journal-record.ts";
 import { Overlay } from "../../overlay/overlay.ts";
 import { CONNECTION } from "./connection.ts";
 import { LAST_BASE, parseBase } from "./last-base.ts";
@@ -35,21 +36,23 @@ const RESET = "reset";
 /**
  * Resets a state without unpublished changes if its bucket was replaced or set back and a person accepted that. A state
  * with changes stays with its bucket: it is served, and the problem is reported. Throws `foreign_bucket` if no one accepted
- * the other bucket.
+ * the other bucket. Answers what a state of the same bucket showed before its reset.
  */
-export async function startOver(options: StartOverOptions): Promise<void> {
+export async function startOver(options: StartOverOptions): Promise<BaseRoot | undefined> {
   const { address, stateDir, memory, accept, log } = options;
   if (existsSync(join(stateDir, RESET))) reset(stateDir);
   const known = keptGenesis(stateDir);
   const there = known === undefined ? undefined : await genesisAt(options);
-  if (known === undefined || there === undefined) return;
+  if (known === undefined || there === undefined) return undefined;
   const found = there instanceof SynclineError ? undefined : there.cid;
-  if (known.cid === found && !accept) return;
-  if (await holdsUnpublished(options)) return;
+  if (known.cid === found && !accept) return undefined;
+  const { isUnpublished, base } = await storedIn(options);
+  if (isUnpublished) return undefined;
   if (there instanceof SynclineError) throw there;
   if (!accept && memory.read()?.genesis !== there.cid) throw foreignBucket(address, known.cid, there.cid);
   log.warn("The bucket now at this address was accepted. No unpublished changes remain: starting over.", { address });
   reset(stateDir);
+  return known.cid === found ? base : undefined;
 }
 
 /** If the process dies meanwhile, the next start resets the state again: what is left of it means nothing. */
@@ -82,19 +85,27 @@ async function genesisAt({
   }
 }
 
+type StateOptions = Pick<StartOverOptions, "stateDir" | "clock" | "log">;
+
 /** Whether a state has changes that the bucket may lack. The caller holds its lock; no one has its overlay open. */
-export async function holdsUnpublished({
+export async function holdsUnpublished(options: StateOptions): Promise<boolean> {
+  return (await storedIn(options)).isUnpublished;
+}
+
+/** `base`: the root that it showed last. */
+async function storedIn({
   stateDir,
   clock,
   log,
-}: Pick<StartOverOptions, "stateDir" | "clock" | "log">): Promise<boolean> {
+}: StateOptions): Promise<{ readonly isUnpublished: boolean; readonly base: BaseRoot | undefined }> {
   const last = parseBase(readStateFile(join(stateDir, LAST_BASE)));
-  if (!hasOverlay(stateDir)) return false;
+  if (!hasOverlay(stateDir)) return { isUnpublished: false, base: last };
   // A state without a last root never finished mounting; its contents are kept.
-  if (last === undefined) return true;
+  if (last === undefined) return { isUnpublished: true, base: undefined };
   const overlay = new Overlay({ storage: new DiskStorage(stateDir), base: last, clock, log });
   try {
-    return overlay.pending().files > 0 || overlay.state.inFlight !== undefined;
+    const { base, inFlight } = overlay.state;
+    return { isUnpublished: overlay.pending().files > 0 || inFlight !== undefined, base };
   } finally {
     await overlay.close();
   }

@@ -18,7 +18,7 @@ import {
   type StateFacts,
 } from "../../agent/state/state-dir.ts";
 import { cacheBytesOf, drainMsOf, unpublishedOf } from "./agent-limits.ts";
-import { ifAbandoned, isBehind, runBehind, sayFailed, sayReady, sayStep } from "./background.ts";
+import { ifAbandoned, isBehind, runBehind, sayFailed, sayNotice, sayReady, sayStep } from "./background.ts";
 import type { Call } from "../command.ts";
 import type { ExitStatus } from "../exit-status.ts";
 import { openFolderBeside } from "./folder-door.ts";
@@ -110,6 +110,7 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
   if (isSupervised && !isTaking) runtime.files.keep(state.path, true, log);
   await using beside =
     run.folder === undefined ? undefined : await openFolderBeside(call, run.folder, state.path, log, isTaking);
+  const notices: string[] = [];
   const agentOptions = {
     ...given,
     stateRoot: root,
@@ -117,6 +118,7 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
     log,
     // In the background no one reads this output, so the waiting command is told instead.
     onStep: isBehind() ? sayStep : (what: string) => void progress.step(what),
+    onNotice: isBehind() ? sayNotice : (text: string) => void notices.push(text),
   };
   const starting =
     beside === undefined
@@ -126,6 +128,7 @@ async function runAgentHere(call: AgentCall, run: AgentRun): Promise<ExitStatus>
   const agent = await starting;
   runUnattended(call, log);
   progress[Symbol.dispose]();
+  for (const text of notices) output.notice(text);
   try {
     state.list(log);
     beside?.list();
@@ -215,7 +218,8 @@ async function startBehind(output: Output, runtime: Runtime, logPath: string) {
 async function runAgentBehind({ options, output, runtime }: AgentCall, run: AgentRun): Promise<ExitStatus> {
   const stateDir = mountStatePath(stateRoot(runtime.env, options.state), run.facts);
   makeStateFolder(stateDir);
-  const { pid, doors } = await startBehind(output, runtime, join(stateDir, LOG_NAME));
+  const { pid, doors, notices } = await startBehind(output, runtime, join(stateDir, LOG_NAME));
+  for (const notice of notices) output.notice(notice);
   const { value, text } = run.ready(doors);
   output.result({ ...value, pid }, `${text} Process ID: ${pid}.`);
   return 0;

@@ -10,10 +10,14 @@ import { errorReport } from "../terminal/output.ts";
 import type { Runtime } from "../runtime.ts";
 
 /** What the background process tells the one that started it. */
-type Word = Step | LastWord;
+type Word = Step | Notice | LastWord;
 
 interface Step {
   readonly step: string;
+}
+
+interface Notice {
+  readonly notice: string;
 }
 
 type LastWord =
@@ -22,13 +26,13 @@ type LastWord =
 
 /**
  * Starts this command line without --background, with its output in `logPath`. `onStep` gets each step of its start. Once
- * it is ready, answers its process id and doors.
+ * it is ready, answers its process id and doors, and what to tell the person.
  */
 export async function runBehind(
   runtime: Runtime,
   logPath: string,
   onStep: (what: string) => void,
-): Promise<{ readonly pid: number; readonly doors: readonly DoorReport[] }> {
+): Promise<{ readonly pid: number; readonly doors: readonly DoorReport[]; readonly notices: readonly string[] }> {
   const key = runtime.environmentKey === undefined ? {} : { SYNCLINE_KEY: runtime.environmentKey };
   const env = { ...runtime.env, ...key };
   Reflect.deleteProperty(env, envName("background"));
@@ -44,16 +48,21 @@ export async function runBehind(
     env,
   });
   closeSync(log);
+  const notices: string[] = [];
   const word = await new Promise<LastWord>((heard, failed) => {
     child.once("error", failed);
-    child.on("message", (message: Word) => ("step" in message ? onStep(message.step) : heard(message)));
+    child.on("message", (message: Word) => {
+      if ("step" in message) onStep(message.step);
+      else if ("notice" in message) notices.push(message.notice);
+      else heard(message);
+    });
     child.once("exit", (status) => heard(endedEarly(status, logPath)));
   });
   if (!("doors" in word)) {
     throw new SynclineError(word.code, word.message, word.hint === null ? {} : { hint: word.hint });
   }
   child.unref();
-  return { pid: child.pid ?? 0, doors: word.doors };
+  return { pid: child.pid ?? 0, doors: word.doors, notices };
 }
 
 /** Whether `runBehind` started this process and waits for its report. */
@@ -64,6 +73,11 @@ export function isBehind(): boolean {
 /** Tells the waiting command which step of the start is under way. */
 export function sayStep(step: string): void {
   if (process.connected) tell({ step });
+}
+
+/** Tells the waiting command what to tell the person who gave it. */
+export function sayNotice(notice: string): void {
+  if (process.connected) tell({ notice });
 }
 
 /** Calls `gone` if the waiting command ends before it is told more, as when a person interrupts it. */

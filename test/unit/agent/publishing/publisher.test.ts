@@ -373,8 +373,14 @@ describe("a publisher", () => {
   });
 
   test.each([
-    [false, /To continue with the older state: run the command again with --accept\.$/],
-    [true, /Without it, they must be copied: see .*operating\.md\.$/],
+    [
+      false,
+      /mount with --accept\. If that fails, copy the changed files, and .* newer than the backup, .*operating\.md\.$/,
+    ],
+    [
+      true,
+      /Without it, copy the changed files, and all that is newer than the backup, elsewhere: see .*operating\.md\.$/,
+    ],
   ])(
     "over a root that was rolled back: what to do about unpublished changes, --accept given: %s",
     async (accepted, hint) => {
