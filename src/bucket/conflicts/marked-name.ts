@@ -5,8 +5,13 @@ import type { FileName } from "../../base/ids.ts";
 export function plainNameOf(name: FileName): FileName | undefined {
   const match = MARKED.exec(name);
   if (match === null) return undefined;
-  const [, stem = "", extension = ""] = match;
+  const [, stem = "", , extension = ""] = match;
   return (stem + extension) as FileName;
+}
+
+/** The hash digits of a conflict name; undefined for any other name. */
+export function digitsIn(name: FileName): string | undefined {
+  return MARKED.exec(name)?.[2]?.replace(/ .*/, "");
 }
 
 /** Candidates for a free name like this one: `stem (2).ext`, `stem (3).ext` … */
@@ -16,4 +21,4 @@ export function* ordinaryNames(plain: FileName): Generator<FileName> {
 }
 
 /** The last mark counts: a conflict name may precede it. Directories have up to 32 digits, files 64, then a count. */
-const MARKED = /^(.*) \(conflict (?:[0-9a-f]{8}|[0-9a-f]{16}|(?:[0-9a-f]{32}|[0-9a-f]{64})(?: \d+)?)\)(\.[^.]*)?$/s;
+const MARKED = /^(.*) \(conflict ([0-9a-f]{8}|[0-9a-f]{16}|(?:[0-9a-f]{32}|[0-9a-f]{64})(?: \d+)?)\)(\.[^.]*)?$/s;

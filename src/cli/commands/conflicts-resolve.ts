@@ -9,7 +9,8 @@ import { type FamilyMember, familyOf } from "../../bucket/conflicts/family.ts";
 import type { ConflictSource } from "../../bucket/conflicts/last-change.ts";
 import { hasChangedSince, isSameConflict } from "../../bucket/conflicts/members.ts";
 import { ordinaryNames } from "../../bucket/conflicts/marked-name.ts";
-import { type OpenConflict, openConflicts } from "../../bucket/conflicts/open-conflicts.ts";
+import { isMergeMade } from "../../bucket/conflicts/merge-made.ts";
+import { type Displaced, type OpenConflict, openConflicts } from "../../bucket/conflicts/open-conflicts.ts";
 import { Elsewhere } from "../../bucket/writer/elsewhere.ts";
 import { resolvePath } from "../../fstree/fs-reader.ts";
 import { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
@@ -207,10 +208,27 @@ async function* older(
   for await (const conflict of openConflicts(nodes, tree, directory, path)) {
     if (moved.some((above) => liesBelow(conflict.path, above))) continue;
     if (await hasChangedSince(until, source, rules, conflict)) continue;
-    moved.push(...conflict.versions.map((version) => version.path));
+    const versions = await mergeMadeOf(call, source, rules, conflict);
+    if (versions.length === 0) continue;
+    moved.push(...versions.map((version) => version.path));
     if (call.options.keep === "copy") moved.push(conflict.path);
-    yield conflict;
+    yield { ...conflict, versions };
   }
+}
+
+/** The versions that merges put there. Without being asked about each, nobody loses what a person gave such a name. */
+async function mergeMadeOf(
+  { output }: ResolveCall,
+  source: ConflictSource,
+  rules: UnitRules,
+  conflict: OpenConflict,
+): Promise<Displaced[]> {
+  const made: Displaced[] = [];
+  for (const version of conflict.versions) {
+    if (await isMergeMade(source, rules, conflict, version)) made.push(version);
+    else output.notice(`${printPath(version.path)} stays as it is: no merge made it, or it was edited since.`);
+  }
+  return made;
 }
 
 /** Whether it was just resolved with the rest of its family. */

@@ -20,15 +20,16 @@ export function treeNames(name: FileName, hash: Uint8Array): Generator<FileName>
 
 /** Conflict names of a directory, best first, without end. A directory's name has no extension. */
 export function directoryNames(name: FileName, id: FileId): Generator<FileName> {
-  return conflictNames(name, "", digitsOf(id));
+  return conflictNames(name, "", idDigits(id));
 }
 
 /** As `fileNames`, for a file whose hash is not known yet. */
 export function unhashedNames(name: FileName, id: FileId): Generator<FileName> {
-  return conflictNames(name, extensionOf(name), digitsOf(id));
+  return conflictNames(name, extensionOf(name), idDigits(id));
 }
 
-function digitsOf(id: FileId): string {
+/** The digits in the conflict names of a directory with this id. */
+export function idDigits(id: FileId): string {
   return id.slice(LOCALITY_DIGITS) + id.slice(0, LOCALITY_DIGITS);
 }
 

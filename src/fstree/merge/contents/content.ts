@@ -38,7 +38,7 @@ export async function mergeVersions(
 }
 
 /** Identifies a version, in conflict names and comparisons: the hash of its content, or of a symlink's target. 32 bytes. */
-export async function versionHash(context: MergeContext, record: FileRecord): Promise<Uint8Array> {
+export async function versionHash(context: Pick<MergeContext, "blocks">, record: FileRecord): Promise<Uint8Array> {
   if (record.type === "file") return contentHash(record.content);
   if (record.type !== "symlink") return blake3(Buffer.from(`${record.type} ${record.rdev}`));
   const loaded = await context.blocks.getMany(linkedValues(record));

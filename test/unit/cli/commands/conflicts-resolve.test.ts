@@ -50,6 +50,46 @@ describe("--all-older-than", () => {
   });
 });
 
+describe("--all-older-than over a file that a person gave a name like a conflict copy's", () => {
+  const OWN = "report (conflict 12345678).doc";
+
+  test.each(["kept", "copy", "both"])("leaves it, and the file beside it, with --keep %s", async (keep) => {
+    const { bucket, copy } = await conflicted();
+    await bucket.edit(write("report.doc", "report\n"), write(OWN, "a person's\n"));
+    const all = ["conflicts", "resolve", bucket.address, "--all-older-than", "1s", "--keep", keep];
+    const clock = { ...systemClock, nowNs: () => systemClock.nowNs() + 3_600_000_000_000n };
+    const { status, err } = await bucket.runWith({ clock }, ...all);
+    expect([status, err]).toEqual([0, expect.stringContaining(`${OWN} stays as it is: no merge made it`)]);
+    const paths = await bucket.paths();
+    expect(paths).toMatchObject({ "report.doc": "report\n", [OWN]: "a person's\n" });
+    expect(Object.keys(paths)).not.toContain(copy);
+  });
+
+  test("decides about it when it is named", async () => {
+    const bucket = await ConflictedBucket.create();
+    await bucket.edit(write("report.doc", "report\n"), write(OWN, "a person's\n"));
+    const named = await bucket.run("conflicts", "resolve", `${bucket.address}/${OWN}`, "--keep", "kept");
+    expect(named).toMatchObject({ status: 0 });
+    expect(Object.keys(await bucket.paths())).toEqual(["report.doc"]);
+  });
+
+  test("resolves what lost its name to another object, though it does not say so", async () => {
+    const bucket = await ConflictedBucket.create();
+    const makeFolder = (writer: Parameters<ReturnType<typeof write>>[0]) => write("d/below", "folder\n")(writer);
+    await bucket.edit(write("a", "one\n"), write("b", "two\n"));
+    const move = (from: string, to: string) => (writer: Parameters<ReturnType<typeof write>>[0]) =>
+      writer.move([nameFromText(from)], [nameFromText(to)]);
+    await bucket.edit(move("a", "c"), move("b", "c"));
+    await bucket.edit(makeFolder, write("d", "file\n"));
+    const before = Object.keys(await bucket.paths());
+    expect(before.filter((path) => path.includes("(conflict "))).toHaveLength(2);
+    const all = ["conflicts", "resolve", bucket.address, "--all-older-than", "1s", "--keep", "kept"];
+    const clock = { ...systemClock, nowNs: () => systemClock.nowNs() + 3_600_000_000_000n };
+    expect(await bucket.runWith({ clock }, ...all)).toMatchObject({ status: 0 });
+    expect(Object.keys(await bucket.paths())).toEqual(["c", "d", "d/below"]);
+  });
+});
+
 describe("a database with journals", () => {
   async function databases() {
     const bucket = await ConflictedBucket.create();
