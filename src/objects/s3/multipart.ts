@@ -1,6 +1,7 @@
 /** Multipart uploads, for objects too large for one put. The object appears only once all parts are there. */
 import { Unanswered } from "../../net/unanswered.ts";
 import type { PutOutcome } from "../object-store.ts";
+import { PutTries } from "./put-tries.ts";
 import { isTrouble, type S3Client } from "./s3-client.ts";
 import { type S3Answer, type S3Request, textAt } from "./s3-request.ts";
 
@@ -82,8 +83,8 @@ async function tryToComplete(
     body: [Buffer.from(text)],
     signal,
   };
-  for (let attempt = 0; attempt < COMPLETE_TRIES; attempt++) {
-    if (attempt > 0) await client.backOff(attempt, signal);
+  const tries = new PutTries(client, COMPLETE_TRIES, signal);
+  for (let goesOn = true; goesOn;) {
     const answer = await client.send(request).catch((error: unknown) => {
       if (error instanceof Unanswered) return error;
       // It may be on its way.
@@ -99,8 +100,11 @@ async function tryToComplete(
       if (![200, 404, 409, 412].includes(answer.status) && !isTrouble(answer))
         throw client.refusal(answer, `to store ${key}`);
     }
-    doubt.cause ??= answer instanceof Unanswered ? answer : new Error(`${answer.status}`);
+    const cause = answer instanceof Unanswered ? answer : new Error(`${answer.status}`);
+    doubt.cause ??= cause;
     if (await isThere(client, key, bytes)) return { kind: "stored", token: undefined };
+    const isBusy = !(answer instanceof Unanswered) && isTrouble(answer);
+    goesOn = isBusy ? await tries.afterTrouble(cause) : await tries.again();
   }
   return { kind: "unknown", cause: doubt.cause };
 }

@@ -7,6 +7,7 @@ import { ROOT_OBJECT } from "../../format/blocks/object-name.ts";
 import { isGivenUp } from "../../net/patience.ts";
 import { Unanswered } from "../../net/unanswered.ts";
 import type { PutOutcome, StoredObject } from "../object-store.ts";
+import { PutTries } from "./put-tries.ts";
 import { isTrouble, type S3Client } from "./s3-client.ts";
 import type { S3Answer } from "./s3-request.ts";
 
@@ -22,7 +23,6 @@ export interface ConditionalPut {
   readonly get: () => Promise<StoredObject | undefined>;
 }
 
-/** How often a put is sent before its outcome stays unknown. */
 const PUT_TRIES = 5;
 
 /** Why a put may have been stored. Undefined: it certainly was not. */
@@ -49,13 +49,14 @@ export function isAbsent({ status, error }: S3Answer): boolean {
 
 async function tryUntilKnown(client: S3Client, put: ConditionalPut, doubt: Doubt): Promise<PutOutcome> {
   const { name, token, signal } = put;
-  for (let attempt = 0; attempt < PUT_TRIES; attempt++) {
-    if (attempt > 0) await client.backOff(attempt, signal);
+  const tries = new PutTries(client, PUT_TRIES, signal);
+  for (let goesOn = true; goesOn;) {
     const answer = await tryOnce(client, put);
     if (answer instanceof Unanswered && !answer.sent && doubt.cause === undefined) {
-      if (attempt + 1 === PUT_TRIES || isGivenUp(answer)) throw client.unreachable(answer);
+      if (isGivenUp(answer) || !(await tries.again())) throw client.unreachable(answer);
       continue;
     }
+    let isBusy = false;
     if (answer instanceof Unanswered) {
       doubt.cause = answer;
     } else {
@@ -63,12 +64,17 @@ async function tryUntilKnown(client: S3Client, put: ConditionalPut, doubt: Doubt
       const isRefused = answer.status === 412 || (token !== undefined && isAbsent(answer));
       if (isRefused && doubt.cause === undefined) return { kind: "refused" };
       // Another put of this object is under way; it tells who won once it is over.
-      if (answer.status === 409 && doubt.cause === undefined && attempt + 1 < PUT_TRIES) continue;
+      if (answer.status === 409 && doubt.cause === undefined && (await tries.again())) continue;
       if (!isRefused && answer.status !== 409 && !isTrouble(answer)) throw client.refusal(answer, `to store ${name}`);
+      isBusy = isTrouble(answer);
       doubt.cause = new Error(`${answer.status} ${answer.error?.code ?? ""}`.trim());
     }
     const outcome = await lookUp(put, doubt.cause);
-    if (outcome !== "as before") return outcome;
+    if (outcome !== "as before") {
+      if (outcome.kind !== "unknown") client.putTime?.answered();
+      return outcome;
+    }
+    goesOn = isBusy ? await tries.afterTrouble(doubt.cause) : await tries.again();
   }
   return { kind: "unknown", cause: doubt.cause };
 }

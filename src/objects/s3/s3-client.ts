@@ -16,6 +16,7 @@ import type { Bearer } from "../../net/bearer.ts";
 import type { LivePool } from "../../net/live-pool.ts";
 import { isUntrustedCause, openPool, trustHint } from "../../net/pool.ts";
 import { SendingRate } from "../../net/sending-rate.ts";
+import { bodyOf, passOn, type SentBody, tooLong } from "./answer-body.ts";
 import type { Environment } from "./credentials.ts";
 import { refusalOf } from "./s3-refusal.ts";
 import { classOf, parseError, type S3Answer, type S3Request, sentBody, targetOf } from "./s3-request.ts";
@@ -82,6 +83,8 @@ export class S3Client implements AsyncDisposable {
   readonly #connections = new Budget(POOL.connections);
   readonly #rate: SendingRate;
   readonly #time: TimeToWait | undefined;
+  /** For puts: a busy server may refuse them and answer all else. Undefined: there is no patience. */
+  readonly putTime: TimeToWait | undefined;
   readonly #silenceMs: number;
   /** The server's date in its last answer, and when that came. */
   #date: { readonly serverMs: number; readonly atMs: number } | undefined;
@@ -94,6 +97,7 @@ export class S3Client implements AsyncDisposable {
     const { patience, clock, random } = options;
     this.#rate = new SendingRate(clock);
     this.#time = patience && new TimeToWait({ ...patience, clock, random });
+    this.putTime = patience && new TimeToWait({ ...patience, clock, random });
     this.#silenceMs = Math.min(SILENCE_MS, patience?.silenceMs ?? SILENCE_MS);
   }
 
@@ -153,13 +157,18 @@ export class S3Client implements AsyncDisposable {
     for (let repeats = 0; ; repeats++) {
       try {
         const sent = await this.#exchange(request);
-        if (!isTrouble(sent.answer)) this.#time?.answered();
+        if (!isTrouble(sent.answer)) this.#answered(request);
         return sent;
       } catch (cause) {
         if (!(cause instanceof Unanswered) || cause.sent || isUntrustedCause(cause)) throw cause;
         if (!(await this.#time?.pause(this.unreachable(cause), repeats, request.signal))) throw cause;
       }
     }
+  }
+
+  #answered({ method }: S3Request): void {
+    this.#time?.answered();
+    if (method === "PUT" || method === "POST") this.putTime?.answered();
   }
 
   /** Waits before the attempt of this number, longer each time, half of it at random. */
@@ -299,45 +308,3 @@ export function isTrouble({ status, error }: S3Answer): boolean {
 
 /** Sent with status 400. */
 const PASSING: ReadonlySet<string> = new Set(["RequestTimeout", "Throttling", "ThrottlingException"]);
-
-/** The body of an answer. */
-interface SentBody {
-  /** Its length, if the server sent it. */
-  readonly promised: string | undefined;
-  readonly most: number;
-  readonly exceeded: () => Error;
-  readonly read: ExchangeAnswer["read"];
-}
-
-function tooLong(): Error {
-  return new Unanswered(true, new Error("the answer is too long"));
-}
-
-/** The whole body. Throws `Unanswered` if it is truncated, and what `exceeded` says. */
-async function bodyOf(sent: SentBody): Promise<Uint8Array> {
-  const length = Number(sent.promised);
-  const whole = length <= sent.most ? new Uint8Array(Buffer.allocUnsafeSlow(length).buffer) : undefined;
-  const parts: Uint8Array[] = [];
-  await passOn(sent, (at, part) => {
-    if (whole === undefined) parts.push(Uint8Array.from(part));
-    else whole.set(part, at);
-  });
-  return whole ?? new Uint8Array(Buffer.concat(parts));
-}
-
-/** Hands over the body as it arrives. Throws as `bodyOf`. */
-async function passOn(sent: SentBody, take: (at: number, part: Uint8Array) => void): Promise<void> {
-  const { promised, most, read } = sent;
-  const length = promised === undefined ? undefined : Number(promised);
-  let bytes = 0;
-  let isTooLong = length !== undefined && !(length <= most);
-  await read((part) => {
-    isTooLong ||= bytes + part.length > (length ?? most);
-    if (isTooLong) return "enough";
-    take(bytes, part);
-    bytes += part.length;
-    return "more";
-  });
-  if (isTooLong) throw sent.exceeded();
-  if (length !== undefined && bytes !== length) throw new Unanswered(true, new Error("the answer was cut"));
-}

@@ -7,6 +7,7 @@ import { type Clock, systemClock } from "../../../../src/base/clock.ts";
 import { nextTurn } from "../../../../src/base/concurrency.ts";
 import { systemRandom } from "../../../../src/base/random.ts";
 import { keptBearer } from "../../../../src/net/bearer.ts";
+import { isGivenUp } from "../../../../src/net/patience.ts";
 import { S3Client } from "../../../../src/objects/s3/s3-client.ts";
 import type { S3ObjectStore } from "../../../../src/objects/s3/s3-object-store.ts";
 import { ManualClock } from "../../../support/manual-clock.ts";
@@ -16,6 +17,17 @@ import { temporaryFolder } from "../../../support/temporary-folder.ts";
 const body = [Buffer.from("ours")];
 const PACK = [new Uint8Array(16 * 1024 * 1024)];
 const BUSY = { status: 503, body: "<Error><Code>SlowDown</Code></Error>" };
+const BEGUN = {
+  status: 200,
+  body: "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>",
+};
+/** Too large for one put. */
+const LARGE_BYTES = 65 * 1024 * 1024;
+
+async function* large() {
+  for (let bytes = 0; bytes < LARGE_BYTES; bytes += 1024 * 1024) yield new Uint8Array(1024 * 1024);
+}
+
 const CONFLICT = { status: 409, body: "<Error><Code>ConditionalRequestConflict</Code></Error>" };
 
 test("closing the store of a folder leaves the store above it open", async () => {
@@ -108,23 +120,14 @@ test("a server that lost patience with a slow line is asked again", async () => 
 });
 
 describe("an object in parts whose completion got no answer", () => {
-  const BYTES = 65 * 1024 * 1024;
   const LOST = { status: 412, body: "<Error><Code>PreconditionFailed</Code></Error>" };
-  const begun = {
-    status: 200,
-    body: "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>",
-  };
   const there = {
     status: 200,
-    headers: { etag: '"1"', "content-length": String(BYTES), "last-modified": new Date().toUTCString() },
+    headers: { etag: '"1"', "content-length": String(LARGE_BYTES), "last-modified": new Date().toUTCString() },
   };
-  async function* large() {
-    for (let at = 0; at < 65; at++) yield new Uint8Array(1024 * 1024);
-  }
-
   test("and is refused when sent again is stored if it is there then", async () => {
     await using server = await S3Script.start();
-    server.next("POST", begun, "cut", LOST);
+    server.next("POST", BEGUN, "cut", LOST);
     server.next("HEAD", "serve", there);
     expect(await server.store().putNew("run/a", large())).toMatchObject({ kind: "stored" });
     expect(server.seen.filter(({ method }) => method === "DELETE")).toEqual([]);
@@ -135,7 +138,7 @@ describe("an object in parts whose completion got no answer", () => {
     ["denied", { status: 403, body: "<Error><Code>AccessDenied</Code></Error>" }],
   ])("and is %s when sent again is unknown if it is not to be seen", async (_, fate) => {
     await using server = await S3Script.start();
-    server.next("POST", begun, "cut", fate, fate, fate);
+    server.next("POST", BEGUN, "cut", fate, fate, fate);
     expect(await server.store().putNew("run/a", large())).toMatchObject({ kind: "unknown" });
   });
 
@@ -143,7 +146,7 @@ describe("an object in parts whose completion got no answer", () => {
     await using server = await S3Script.start();
     const end = new AbortController();
     const { promise: after, resolve } = Promise.withResolvers<void>();
-    server.next("POST", begun, { status: 200, after });
+    server.next("POST", BEGUN, { status: 200, after });
     const putting = server.store().putNew("run/a", large(), { signal: end.signal });
     await expect.poll(() => server.seen.filter(({ method }) => method === "POST").length, { timeout: 20_000 }).toBe(2);
     end.abort(new Error("over"));
@@ -252,6 +255,27 @@ describe("a command that waits", () => {
     server.next("PUT", "cut", "serve");
     expect(await store.putNew("pack/a", body)).toMatchObject({ kind: "stored" });
     expect(told).toHaveLength(2);
+  });
+
+  test("repeats a put for all of its time while the server answers reads and is too busy for puts", async () => {
+    await using server = await S3Script.start();
+    const { store, told, manual } = patient(server, 60_000);
+    server.next("PUT", ...Array.from({ length: 10 }, () => BUSY), "serve", ...Array.from({ length: 60 }, () => BUSY));
+    expect(await store.putNew("pack/a", body)).toMatchObject({ kind: "stored" });
+    const beganMs = manual.monotonicMs();
+    const outcome = await store.putNew("pack/b", body);
+    expect(outcome).toMatchObject({ kind: "unknown", cause: { message: "503 SlowDown" } });
+    expect(outcome.kind === "unknown" && isGivenUp(outcome.cause)).toBe(true);
+    expect(manual.monotonicMs() - beganMs).toBe(60_000);
+    expect(told).toHaveLength(2);
+  });
+
+  test("repeats the completion of an object in parts likewise", async () => {
+    await using server = await S3Script.start();
+    const { store } = patient(server, 60_000);
+    const done = "<CompleteMultipartUploadResult><ETag>1</ETag></CompleteMultipartUploadResult>";
+    server.next("POST", BEGUN, ...Array.from({ length: 10 }, () => BUSY), { status: 200, body: done });
+    expect(await store.putNew("run/a", large())).toMatchObject({ kind: "stored", token: "1" });
   });
 
   test.each(["get", "put"] as const)("gives up a server that is gone once its time is over: %s", async (call) => {
