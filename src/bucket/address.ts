@@ -134,12 +134,10 @@ const S3_PART = /^[A-Za-z0-9!_.*'()-]{1,255}$/;
 function parseS3Address(text: string): S3Address {
   const [, bucket = "", path = "", search = "", hash = ""] =
     /^s3:\/\/([^/?#]*)([^?#]*)(\?[^#]*)?(#.*)?$/is.exec(text) ?? [];
-  if (!/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(bucket)) {
-    throw new BadAddress(
-      text,
-      bucket.includes("@") ? "holds a key: put it into AWS_ACCESS_KEY_ID" : "has no valid S3 bucket name",
-    );
-  }
+  // No setting or pin has an @.
+  const isKeyed = TO_LAST_AT.test(namesUser(bucket) ? text : search + hash);
+  if (isKeyed) throw new BadAddress(text, HOLDS_KEY);
+  if (!/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(bucket)) throw new BadAddress(text, "has no valid S3 bucket name");
   const settings = new URLSearchParams(search);
   for (const name of settings.keys()) {
     if (!S3_SETTINGS.some((known) => known === name))
@@ -183,9 +181,6 @@ function endpointOf(text: string, endpoint: string | null): string | undefined {
   const whole = /^https?:\/\//i.test(endpoint) ? endpoint : `https://${endpoint}`;
   if (!URL.canParse(whole)) throw new BadAddress(text, "has an endpoint that is not a URL");
   const url = new URL(whole);
-  if (url.username !== "" || url.password !== "") {
-    throw new BadAddress(text, "holds a key, which belongs into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY");
-  }
   if (url.pathname !== "/" || url.search !== "") throw new BadAddress(text, "has an endpoint with a path");
   return url.origin;
 }
@@ -242,7 +237,8 @@ function originOf(text: string, scheme: string, host: string): string {
   try {
     url = new URL(`${scheme}${host}`);
   } catch (cause) {
-    throw new BadAddress(text, `has an invalid host, ${JSON.stringify(host)}`, cause);
+    const which = namesUser(host) ? "" : `, ${JSON.stringify(host)}`;
+    throw new BadAddress(text, `has an invalid host${which}`, cause);
   }
   if (url.username !== "" || url.password !== "") {
     throw new BadAddress(text, "contains a user name or password; put it in the environment or a keystore");
@@ -263,12 +259,32 @@ const S3_FORM =
   "It looks like s3://bucket/prefix/path?endpoint=…&region=…: a path precedes the question mark. " +
   "The settings are endpoint, region, style and auth.";
 
-/** `why` follows the address in the message. Its password is not shown. */
+const HOLDS_KEY = "holds a key, which belongs into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
+const TO_LAST_AT = /^.*(?:@|%(?:25)*40)/is;
+
+/** Whether a host has more than names and ports, perhaps a user, or the beginning of a key with a slash. */
+function namesUser(host: string): boolean {
+  return TO_LAST_AT.test(host) || /:(?!\d*(?:,|$))/.test(host.replaceAll(/\[[^\]]*\]/g, ""));
+}
+
+/** The address for display, without what may be a key: what precedes an @, and values of unknown settings. */
+function withoutKeys(text: string): string {
+  const [, scheme = "", rest = "", host = "", path = "", settings = ""] =
+    /^([a-z][a-z0-9+.-]*:\/\/)?(([^/?#]*)([^?#]*)(.*))$/is.exec(text) ?? [];
+  if (namesUser(host)) return scheme + rest.replace(TO_LAST_AT, "…@");
+  const known = `(?:${S3_SETTINGS.join("|")})=`;
+  const shown = settings
+    .replace(TO_LAST_AT, "?…@")
+    .replaceAll(new RegExp(`([?&])(?!${known})([^=&#]*)=[^&#]*`, "gi"), "$1$2=…");
+  return scheme + host + path + shown;
+}
+
+/** `why` follows the address in the message. Keys are not shown. */
 export class BadAddress extends SynclineError {
   readonly why: string;
 
   constructor(text: string, why: string, cause?: unknown) {
-    const shown = JSON.stringify(text.replaceAll(/\/\/[^/?#]*@/g, "//…@"));
+    const shown = JSON.stringify(withoutKeys(text));
     super("bad_address", `${shown} ${why}.`, { hint: text.startsWith("s3://") ? S3_FORM : FORMS, cause });
     this.why = why;
   }

@@ -85,6 +85,19 @@ test.each([
   "https://user:secret@host/notes",
   "s3://user:secret@bucket/notes",
   "s3://bucket/notes?endpoint=https://user:secret@host",
+  "s3://bucket/notes?endpoint=user:secret@host",
+  "s3://bucket/notes?endpoint=user:/secret@host",
+  "s3://bucket/notes?endpoint=user:a&secret@host",
+  "s3://bucket/notes?endpoint=user:a#secret@host",
+  "s3://bucket/notes?endpoint=https%3A%2F%2Fuser%3Asecret%40host",
+  "s3://bucket/notes?endpoint=https%253A%252F%252Fuser%253Asecret%2540host",
+  "s3://bucket/notes?region=eu-west-1&key=secret",
+  "s3://user:a/secret@bucket/notes",
+  "s3://user:secret/a@bucket/notes",
+  "s3://user:a?secret@bucket/notes",
+  "https://user:a/secret@host/notes",
+  "https://user:secret/a@host/notes",
+  "user:secret@host",
 ])("the error for %s does not repeat its password", (text) => {
   const refusal = (() => {
     try {
@@ -94,6 +107,16 @@ test.each([
     }
   })();
   expect(refusal).not.toContain("secret");
+});
+
+test.each([
+  ["s3://bucket/me@home?region=eu-west-1", "s3://bucket/me@home?region=eu-west-1"],
+  ["s3://bucket/n?endpoint=https://user:secret@host", "s3://bucket/n?…@host"],
+  ["https://[::1]:3600,b:1/notes/me@home?x=1", "https://[::1]:3600,b:1/notes/me@home?x=…"],
+  ["s3://my:bucket/n", "s3://my:bucket/n"],
+  ["https://ho st/notes/me@home", "https://ho st/notes/me@home"],
+])("the error for %s shows the rest of the address", (text, shown) => {
+  expect(() => parseAddress(text)).toThrow(JSON.stringify(shown));
 });
 
 test.skipIf(process.platform === "win32")("blanks and backslashes stay parts of names", () => {
