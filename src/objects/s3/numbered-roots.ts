@@ -37,7 +37,12 @@ interface SentRoot {
   readonly base: NumberedRoot;
   readonly number: number;
   readonly bytes: Uint8Array;
+  /** Whether it may have been deleted since. */
+  wasDeleted: boolean;
 }
+
+/** "unclear": the server's answers do not agree, or one was damaged. */
+type Standing = "there" | "gone" | "unclear";
 
 interface ListedRoot {
   readonly name: string;
@@ -93,12 +98,12 @@ export class NumberedRoots {
     const bytes = await whole(body);
     const outcome = await this.#store.putNew(numberedRootName(number), [bytes], options);
     if (outcome.kind === "refused") return outcome;
-    const sent = { base, number, bytes };
+    const sent: SentRoot = { base, number, bytes, wasDeleted: false };
     this.#unproven.add(sent);
     if (outcome.kind === "unknown") return outcome;
     try {
       // Ours may have counted before it was deleted with its base: the history tells.
-      if (!(await this.#proven(sent))) return { kind: "unknown", cause: baseGone(base) };
+      if (!(await this.#proven(sent))) return { kind: "unknown", cause: unproven(base) };
       if (number % HINT_STEP === 0) await this.#hint(number);
       await this.#noteCreated(number, bytes, outcome.token, this.#nowMs());
       return outcome;
@@ -195,7 +200,7 @@ export class NumberedRoots {
   /** Reads a root again. If it is gone, or another has its number, what is remembered is forgotten. */
   async #isThere({ number, object }: NumberedRoot): Promise<boolean> {
     const found = await this.#read(number);
-    if (found !== undefined && Buffer.compare(found.object.bytes, object.bytes) === 0) {
+    if (found !== undefined && isSame(found, object.bytes)) {
       this.#note(found);
       return true;
     }
@@ -203,20 +208,50 @@ export class NumberedRoots {
     return false;
   }
 
-  /** Whether the base of a root created here is still in the bucket. If not, the root is deleted: others would read it as the newest. */
+  /** Whether the base of a root created here is still in the bucket. If it is gone, the root is deleted: others would read it as the newest. */
   async #proven(sent: SentRoot): Promise<boolean> {
-    const isProven = await this.#isThere(sent.base);
-    if (!isProven) await this.#withdraw(sent);
-    this.#unproven.delete(sent);
-    return isProven;
+    const standing = await this.#standing(sent.base);
+    const isOver = standing === "there" || (standing === "gone" && (await this.#withdraw(sent)));
+    if (isOver) this.#unproven.delete(sent);
+    return standing === "there";
   }
 
-  /** Deletes a root, unless it is another's or others have built on it. */
-  async #withdraw({ number, bytes }: SentRoot): Promise<void> {
-    if ((await this.#read(number + 1)) !== undefined) return;
-    const found = await this.#read(number);
-    if (found !== undefined && Buffer.compare(found.object.bytes, bytes) === 0)
-      await this.#store.delete(numberedRootName(number));
+  /** Looks again before a root counts as gone: others may have built on what would be deleted then. */
+  async #standing(root: NumberedRoot): Promise<Standing> {
+    const { number, object } = root;
+    if (await this.#isThere(root)) return "there";
+    const second = await this.#read(number);
+    if (second === undefined) return (await this.#isListed(number)) ? "unclear" : "gone";
+    if (isSame(second, object.bytes)) return "there";
+    // A tag belongs to the whole object: with its old one, the answer was damaged.
+    if (second.object.token === object.token) return "unclear";
+    const third = await this.#read(number);
+    return third?.object.token === second.object.token && isSame(third, second.object.bytes) ? "gone" : "unclear";
+  }
+
+  async #isListed(number: number): Promise<boolean> {
+    const wanted = numberedRootName(number);
+    for await (const { name } of this.#store.list(wanted)) if (name === wanted) return true;
+    return false;
+  }
+
+  /** Deletes a root, unless it is another's or others have built on it. Whether nothing is left to be done later. */
+  async #withdraw(sent: SentRoot): Promise<boolean> {
+    const { number, bytes } = sent;
+    const name = numberedRootName(number);
+    const isBuiltOn = async () => (await this.#read(number + 1)) !== undefined;
+    const wasBuiltOn = await isBuiltOn();
+    if (wasBuiltOn && !sent.wasDeleted) return true;
+    if (!wasBuiltOn) {
+      const found = await this.#read(number);
+      if (found === undefined || !isSame(found, bytes)) return true;
+      sent.wasDeleted = true;
+      await this.#store.delete(name);
+      if (!(await isBuiltOn())) return true;
+    }
+    // Without it, readers would stop before what others built on it meanwhile. They may still withdraw theirs.
+    const outcome = await this.#store.putNew(name, [bytes]);
+    return wasBuiltOn && outcome.kind !== "unknown";
   }
 
   /** All roots, lowest first. */
@@ -251,6 +286,10 @@ function lost(address: string, number: number): SynclineError {
   );
 }
 
-function baseGone({ number }: NumberedRoot): Error {
-  return new Error(`root ${number}, on which it was built, is gone from the bucket`);
+function unproven({ number }: NumberedRoot): Error {
+  return new Error(`root ${number}, on which it was built, was not found in the bucket again`);
+}
+
+function isSame({ object }: NumberedRoot, bytes: Uint8Array): boolean {
+  return Buffer.compare(object.bytes, bytes) === 0;
 }

@@ -422,6 +422,83 @@ describe("numbered roots of a bucket that was emptied or replaced", () => {
   });
 });
 
+describe("a wrong answer about the base of a new root", () => {
+  const ABSENT = { status: 404, body: "<Error><Code>NoSuchKey</Code></Error>" };
+
+  /** A bucket with one root, and the answer for it that lacks its end. */
+  async function begun(server: S3Script) {
+    const { store } = opened(server);
+    await publish(store, "root 1");
+    const token = (await store.get("root"))?.token ?? "";
+    server.seen.length = 0;
+    const cut = { status: 200, body: "root", headers: { etag: token } };
+    return { store, cut, swap: () => store.putIfMatch("root", bytes("root 2"), token) };
+  }
+
+  const deletes = (server: S3Script) => server.seen.filter(({ method }) => method === "DELETE");
+
+  test("once, changes nothing", async () => {
+    for (const isCut of [true, false]) {
+      await using server = await S3Script.start();
+      const { cut, swap } = await begun(server);
+      server.next("GET", isCut ? cut : ABSENT);
+      expect((await swap()).kind).toBe("stored");
+    }
+  });
+
+  test("again and again, deletes no root, and the next look confirms it", async () => {
+    for (const isCut of [true, false]) {
+      await using server = await S3Script.start();
+      const { store, cut, swap } = await begun(server);
+      server.next("GET", ...Array.from({ length: 2 }, () => (isCut ? cut : ABSENT)));
+      expect((await swap()).kind).toBe("unknown");
+      expect(await rootOf(store)).toBe("root 2");
+      expect((await publish(store, "root 3")).kind).toBe("stored");
+      expect(deletes(server)).toEqual([]);
+      expect(numbersOn(server)).toEqual([1, 2, 3]);
+    }
+  });
+
+  /** The base is gone. While ours is deleted, another root is built on it. */
+  async function builtOnMeanwhile(server: S3Script) {
+    const { store, swap } = await begun(server);
+    server.objects.delete(`p/${rootName(1)}`);
+    const { promise: after, resolve } = Promise.withResolvers<void>();
+    server.next("DELETE", { status: 204, after });
+    const swapping = swap();
+    await expect.poll(() => deletes(server).length).toBe(1);
+    server.objects.delete(`p/${rootName(2)}`);
+    server.put(rootName(3), "root 3");
+    return { store, swapping, resolve };
+  }
+
+  test("a root on which others build while it is deleted is put back", async () => {
+    await using server = await S3Script.start();
+    const { store, swapping, resolve } = await builtOnMeanwhile(server);
+    resolve();
+    expect((await swapping).kind).toBe("unknown");
+    expect(numbersOn(server)).toEqual([2, 3]);
+    // They noticed that its base is gone, too.
+    server.objects.delete(`p/${rootName(3)}`);
+    expect(await store.get("root")).toBeUndefined();
+    expect(numbersOn(server)).toEqual([]);
+  });
+
+  test("a root that could not be put back is put back by the next look", async () => {
+    await using server = await S3Script.start();
+    const { store, swapping, resolve } = await builtOnMeanwhile(server);
+    server.next("PUT", { status: 403, body: "<Error><Code>AccessDenied</Code></Error>" });
+    resolve();
+    expect((await swapping).kind).toBe("unknown");
+    expect(numbersOn(server)).toEqual([3]);
+    await store.get("root");
+    expect(numbersOn(server)).toEqual([2, 3]);
+    server.seen.length = 0;
+    await store.get("root");
+    expect(server.seen.filter(({ method }) => method !== "GET")).toEqual([]);
+  });
+});
+
 test("the server is tested once before the first swap, and thoroughly before a bucket is made", async () => {
   await using server = await S3Script.start();
   const maker = opened(server, "replaced");
