@@ -8,7 +8,7 @@ import { Unanswered } from "./unanswered.ts";
 export interface Patience {
   /** The longest time without any answer. */
   readonly ms: number;
-  /** The longest silence of one call. Absent: as without patience. */
+  /** The longest silence of one call. With it, no answer takes longer than `ms`. Absent: as without patience. */
   readonly silenceMs?: number | undefined;
   /** Reports the first failed call each time the server goes away, and for how long calls are repeated. */
   waiting(error: SynclineError, leftMs: number): void;

@@ -202,7 +202,7 @@ export class S3Client implements AsyncDisposable {
   }
 
   async #exchange(request: S3Request): Promise<Sent> {
-    const { clock, style, bucket, limit } = this.#options;
+    const { clock, style, bucket, limit, patience } = this.#options;
     this.counts[classOf(request)]++;
     const region = await this.#signer.region();
     const origin = this.#originIn(region);
@@ -212,6 +212,8 @@ export class S3Client implements AsyncDisposable {
     const headers = { ...request.headers, ...sized };
     const storingMs =
       request.method === "POST" ? JOIN_MS : this.#silenceMs + ((length ?? 0) / STORED_BYTES_PER_S) * 1_000;
+    // What the system has yet to send is not the server's silence.
+    const mostMs = patience?.silenceMs === undefined ? Infinity : patience.ms;
     // Waiting for a connection is not the server's silence.
     using _connection = await this.#connections.hold(1, request.signal);
     const signed = await this.#signer.sign({ request, host: new URL(origin).host, path, headers, region });
@@ -224,7 +226,7 @@ export class S3Client implements AsyncDisposable {
         body: sentBody(request),
         silenceMs: this.#silenceMs,
         sendingMs: this.#silenceMs + aheadMs / 3,
-        answerMs: storingMs + aheadMs,
+        answerMs: Math.min(storingMs, mostMs) + aheadMs,
         leastBytes: LEAST_BYTES,
         signals: request.signal === undefined ? [] : [request.signal],
         limit,

@@ -670,12 +670,21 @@ test("a request is not sent before there is a connection for it", async () => {
 });
 
 const putPack = (store: S3ObjectStore) => store.putNew("pack/a", PACK);
+const waiting = () => {};
 
 test.each([
-  ["a minute to receive and store the rest of a pack that the system has taken", putPack, Infinity, 80],
-  ["ten seconds to receive so much of a pack that the system takes more", putPack, 20, 12],
-  ["ten seconds to answer a read", (store: S3ObjectStore) => store.get("pack/a"), 0, 9],
-])("a server may take %s", async (_, ask, pieces, seconds) => {
+  ["a minute to receive and store the rest of a pack that the system has taken", putPack, Infinity, 80, undefined],
+  ["as long for a command that waits", putPack, Infinity, 80, { ms: 60_000, waiting }],
+  [
+    "with --timeout 5, 13 seconds to receive and store it",
+    putPack,
+    Infinity,
+    12,
+    { ms: 5_000, silenceMs: 5_000, waiting },
+  ],
+  ["ten seconds to receive so much of a pack that the system takes more", putPack, 20, 12, undefined],
+  ["ten seconds to answer a read", (store: S3ObjectStore) => store.get("pack/a"), 0, 9, undefined],
+])("a server may take %s", async (_, ask, pieces, seconds, patience) => {
   await using server = await S3Script.start();
   const clock = new ManualClock();
   let aborted = 0;
@@ -691,7 +700,7 @@ test.each([
     sleep: (ms, signal) => clock.sleep(ms, signal),
     after: (ms, action) => clock.after(ms, action),
   };
-  ask(server.store(undefined, manual, { dispatcher: { dispatch } })).catch(() => {});
+  ask(server.store(undefined, manual, { dispatcher: { dispatch }, patience })).catch(() => {});
   await expect.poll(() => clock.count).toBe(1);
   await clock.advance(seconds * 1_000);
   expect(aborted).toBe(0);
