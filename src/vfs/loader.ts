@@ -23,6 +23,8 @@ export interface LoaderOptions {
 const LINKED_VALUES = 256;
 /** Far more than may wait at once. */
 const MISSES = 16_384;
+/** The kernel asks for the pages of a failed read a second time, at once. */
+const REPEATED_MS = 1_000;
 /** Some 4 MiB of a large file. */
 const AHEAD_BLOCKS = 16;
 
@@ -39,6 +41,9 @@ export class Loader {
   #ahead: (readonly Cid[])[] = [];
   /** The kinds of blocks that were missed and not fetched yet. Raw blocks are left out: they are all content. */
   readonly #kinds = new BoundedMap<Cid, "content" | "linked">(MISSES);
+
+  /** When the bucket did not answer for a block in time. */
+  readonly #timedOut = new BoundedMap<Cid, number>(MISSES);
 
   constructor({ blocks, clock, nodeBytes, contentBytes, timeoutMs }: LoaderOptions) {
     this.#blocks = blocks;
@@ -104,10 +109,20 @@ export class Loader {
     return (await this.#blocks.readInto?.(blocks, target)) ?? 0;
   }
 
-  /** Fetches blocks. Rejects with `read_timeout`, `block_corrupt`, `block_not_found`, the signal's reason. */
+  /**
+   * Fetches blocks. Rejects with `read_timeout`, `block_corrupt`, `block_not_found`, the signal's reason. What just timed out
+   * rejects at once.
+   */
   async load(cids: readonly Cid[], signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
-    await this.inTime(this.#fetchPatiently(cids), signal);
+    const sinceMs = this.#clock.monotonicMs() - REPEATED_MS;
+    if (cids.some((cid) => (this.#timedOut.get(cid) ?? -Infinity) > sinceMs)) throw timedOut(this.#timeoutMs);
+    try {
+      await this.inTime(this.#fetchPatiently(cids), signal);
+    } catch (error) {
+      if (hasCode(error, "read_timeout")) for (const cid of cids) this.#timedOut.set(cid, this.#clock.monotonicMs());
+      throw error;
+    }
   }
 
   /** Waits for a read. Rejects with `read_timeout`, with the signal's reason, or as the read does. */

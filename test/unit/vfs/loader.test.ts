@@ -43,6 +43,31 @@ test("a read does not fail for a damaged block that another call fetches with it
   await expect(loader.load([damaged])).rejects.toMatchObject({ code: "block_corrupt" });
 });
 
+test("a read that is repeated just after its time was over fails at once, and a later one waits again", async () => {
+  const other = cidOf("raw", Buffer.from("other"));
+  let asked = 0;
+  const getMany = () => {
+    asked++;
+    return new Promise<never>(() => {});
+  };
+  const blocks = { get: () => expect.unreachable(), getMany };
+  const clock = new ManualClock();
+  const loader = new Loader({ blocks, clock, nodeBytes: 1e6, contentBytes: 1e6, timeoutMs: 30_000 });
+  const late = expect.objectContaining({ code: "read_timeout" });
+  const read = (cids: readonly Cid[]) => loader.load(cids).catch((error: unknown) => error);
+  const first = read([cid, other]);
+  await clock.advance(30_000);
+  expect(await first).toEqual(late);
+  expect(await Promise.race([read([other]), nextTurn()])).toEqual(late);
+  await clock.advance(1_000);
+  const [later, beside] = [read([cid]), read([other])];
+  await clock.advance(29_999);
+  expect(clock.count).toBe(2);
+  await clock.advance(1);
+  expect(await Promise.all([later, beside])).toEqual([late, late]);
+  expect(asked).toBe(1);
+});
+
 test("a loader that may not fetch ahead fetches only what is needed", async () => {
   const asked: (readonly Cid[])[] = [];
   const getMany = async (cids: readonly Cid[]) => {

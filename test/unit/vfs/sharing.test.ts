@@ -498,6 +498,7 @@ describe("loading blocks", () => {
     if (cid === undefined) throw new Error("there are no blocks");
     const [outcome] = await Promise.allSettled([fs.vfs.load([cid]), clock.advance(30_000)]);
     expect(outcome).toMatchObject({ status: "rejected", reason: { code: "read_timeout" } });
+    await clock.advance(1_000);
     const abort = new AbortController();
     const load = fs.vfs.load([cid], abort.signal);
     abort.abort(new Error("interrupted"));
