@@ -234,11 +234,12 @@ export class HeldUnits {
   }
 
   /** Undefined: the family cannot be held, since it has local changes or hard links. */
-  #shown({ parent, main }: Family, rules: UnitRules): HeldUnit["names"] | undefined {
+  #shown({ parent, parentId, main }: Family, rules: UnitRules): HeldUnit["names"] | undefined {
     const { overlay, clean } = this.#objects;
     const names = new Map<FileName, CleanObject | undefined>();
     for (const suffix of ["", ...rules.suffixesOf(main)]) {
       const name = (main + suffix) as FileName;
+      if (overlay.state.hides(parentId, name)) return undefined;
       const ino = this.#objects.child(parent, name);
       if (ino !== undefined && overlay.state.object(ino) !== undefined) return undefined;
       const object = ino === undefined ? undefined : clean.get(ino);

@@ -96,3 +96,37 @@ export async function whileSwapping(
 export async function pathOf({ vfs }: SimulatedAgent, ino: Ino): Promise<string> {
   return new VfsDriver(vfs).run((mounted) => mounted.pathOf(ino));
 }
+
+/** Changes files on top of what others published, and publishes that. */
+export async function saveThere(agent: SimulatedAgent, files: Files): Promise<void> {
+  await agent.catchUp();
+  await write(agent, files);
+  await agent.flush();
+}
+
+/** As the FUSE door does for a program. */
+export async function openToWrite({ vfs, mount }: SimulatedAgent, path: string) {
+  const { ino } = await mount.stat(path);
+  const driver = new VfsDriver(vfs);
+  await driver.run(() => vfs.holdVersion(ino));
+  return {
+    ino,
+    write: async (offset: number, text: string) => {
+      await driver.write(ino, offset, text);
+      vfs.persist();
+      mount.invalidate({ entries: [], inodes: [ino], all: false });
+    },
+    truncate: () => {
+      vfs.setAttributes(ino, { size: 0 });
+      vfs.persist();
+    },
+    read: () => contents(driver, ino),
+    close: () => vfs.releaseVersion(ino),
+  };
+}
+
+async function contents(driver: VfsDriver, ino: Ino): Promise<string> {
+  const bytes = Buffer.alloc(64);
+  const count = await driver.run((vfs) => vfs.read(ino, 0, bytes.length, bytes));
+  return bytes.toString("latin1", 0, count);
+}

@@ -3,10 +3,7 @@
  * writes, and its version and theirs both stay.
  */
 import { expect, test } from "vitest";
-import type { Ino } from "../../../src/base/ids.ts";
-import { VfsDriver } from "../../../src/simulate/vfs-driver.ts";
-import type { SimulatedAgent } from "../../support/simulated-agent.ts";
-import { filesOf, whileSwapping, world, write } from "../../support/unit-world.ts";
+import { filesOf, openToWrite, saveThere, whileSwapping, world, write } from "../../support/unit-world.ts";
 
 const DISK = "disk.img";
 
@@ -22,7 +19,7 @@ test.each(SEEDS)("what others save between two writes stays apart: %j", async (s
   const open = await openToWrite(b, DISK);
   await open.write(0, "1");
   await b.flush();
-  await saveThere(a, "aaaa");
+  await saveThere(a, { [DISK]: "aaaa" });
   await b.catchUp();
   expect(await open.read()).toBe("1000");
   expect((await filesOf(b))[DISK]).toBe("1000");
@@ -44,7 +41,7 @@ test.each(SEEDS)("what others save while an epoch is on its way stays apart: %j"
   await start({ [DISK]: "0000" });
   const open = await openToWrite(b, DISK);
   await open.write(0, "1");
-  await whileSwapping(remote, b, () => saveThere(a, "aaaa"));
+  await whileSwapping(remote, b, () => saveThere(a, { [DISK]: "aaaa" }));
   expect(await open.read()).toBe("1000");
   await open.write(1, "2");
   await b.flush();
@@ -62,7 +59,7 @@ test.each(["read", "emptied"])(
     const open = await openToWrite(b, DISK);
     if (how === "emptied") open.truncate();
     await b.flush();
-    await saveThere(a, "aaaa");
+    await saveThere(a, { [DISK]: "aaaa" });
     await b.catchUp();
     expect(await open.read()).toBe(how === "emptied" ? "" : "0000");
     await open.write(0, "12");
@@ -103,7 +100,7 @@ test.each(SEEDS)(
       const open = await openToWrite(b, "f.bin");
       programs.push(open);
       await open.write(0, "bbbb");
-      for (const letter of ["x", "y"]) await saveThere(a, `${letter}aa${round}`, "f.bin");
+      for (const letter of ["x", "y"]) await saveThere(a, { "f.bin": `${letter}aa${round}` });
       await b.flush();
     }
     for (const [at, open] of programs.entries()) await open.write(at, String(at + 1));
@@ -122,9 +119,10 @@ test.each(SEEDS)(
     await main.write(0, "1");
     await b.flush();
     await log.write(0, "1");
-    for (const text of ["aaaa", "aaab"]) await saveThere(a, text, "app.db-wal");
+    for (const text of ["aaaa", "aaab"]) await saveThere(a, { "app.db-wal": text });
     await b.flush();
     for (const file of [main, log]) await file.write(1, "2");
+    for (const file of [main, log]) file.close();
     const { databases } = await settle();
     expect(databases).toEqual([
       { "": "1000", "-wal": "aaab" },
@@ -139,7 +137,7 @@ test("shows what others saved once the program closes the file, also to who cach
   const open = await openToWrite(b, DISK);
   await open.write(0, "1");
   await b.flush();
-  await saveThere(a, "aaaa");
+  await saveThere(a, { [DISK]: "aaaa" });
   await b.catchUp();
   expect((await b.mount.show(DISK))?.contents.toString()).toBe("1000");
   open.close();
@@ -152,7 +150,7 @@ test("merges lines that others changed in a text meanwhile, again and again", as
   const open = await openToWrite(b, "notes.txt");
   await open.write(0, "ONE");
   await b.flush();
-  await saveThere(a, "ONE\ntwo\nTHREE\n", "notes.txt");
+  await saveThere(a, { "notes.txt": "ONE\ntwo\nTHREE\n" });
   await b.catchUp();
   expect(await open.read()).toBe("ONE\ntwo\nthree\n");
   for (const first of ["1ne", "12e"]) {
@@ -219,11 +217,28 @@ test.each(SEEDS)(
   },
 );
 
+test("a database whose log is removed while others' change is merged shows what is written to it next", async () => {
+  const { remote, a, b, start, settle } = await world();
+  await start(FAMILY);
+  const open = await openToWrite(b, "app.db");
+  await saveThere(a, { "app.db": "aaaa" });
+  await write(b, { unrelated: "b" });
+  await whileSwapping(remote, b, () => b.mount.unlink("app.db-wal"));
+  for (const [offset, text] of ["1000", "1200"].entries()) {
+    await open.write(offset, String(offset + 1));
+    await b.flush();
+    expect(await open.read()).toBe(text);
+  }
+  open.close();
+  const { databases } = await settle();
+  expect(databases).toEqual([{ "": "1200" }, { "": "aaaa", "-wal": "0000" }]);
+});
+
 test("a journal that is begun makes a database in use a version as a whole", async () => {
   const { a, b, start, settle } = await world();
   await start({ "app.db": "0000" });
   const open = await openToWrite(b, "app.db");
-  await saveThere(a, "aaaa", "app.db-journal");
+  await saveThere(a, { "app.db-journal": "aaaa" });
   await b.catchUp();
   expect(await filesOf(b)).toEqual({ "app.db": "0000" });
   await write(b, { "app.db-journal": "bbbb" });
@@ -284,7 +299,7 @@ test("a database in use with a hard link keeps that", async () => {
   await b.mount.link("app.db", "backup.bin");
   await b.flush();
   const open = await openToWrite(b, "app.db");
-  await saveThere(a, "aaaa", "app.db-wal");
+  await saveThere(a, { "app.db-wal": "aaaa" });
   await b.catchUp();
   await open.write(0, "1");
   await settle();
@@ -307,36 +322,4 @@ test("a database that nobody uses shows others' changes at once, with all that b
 
 function versions(files: Readonly<Record<string, string>>): string[] {
   return Object.values(files).toSorted();
-}
-
-async function saveThere(agent: SimulatedAgent, text: string, path = DISK): Promise<void> {
-  await agent.catchUp();
-  await write(agent, { [path]: text });
-  await agent.flush();
-}
-
-/** As the FUSE door does for a program. */
-async function openToWrite({ vfs, mount }: SimulatedAgent, path: string) {
-  const { ino } = await mount.stat(path);
-  const driver = new VfsDriver(vfs);
-  await driver.run(() => vfs.holdVersion(ino));
-  return {
-    ino,
-    write: async (offset: number, text: string) => {
-      await driver.write(ino, offset, text);
-      vfs.persist();
-    },
-    truncate: () => {
-      vfs.setAttributes(ino, { size: 0 });
-      vfs.persist();
-    },
-    read: () => contents(driver, ino),
-    close: () => vfs.releaseVersion(ino),
-  };
-}
-
-async function contents(driver: VfsDriver, ino: Ino): Promise<string> {
-  const bytes = Buffer.alloc(64);
-  const count = await driver.run((vfs) => vfs.read(ino, 0, bytes.length, bytes));
-  return bytes.toString("latin1", 0, count);
 }
