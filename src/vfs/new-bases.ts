@@ -25,7 +25,7 @@ export class NewBases {
 
   /** The sealed epoch is in the bucket. */
   published(result: PublishedEpoch): void {
-    const { overlay, clean, dirty, held, heldUnits, replaced } = this.#objects;
+    const { overlay, clean, dirty, held, heldUnits, lostFamilies, replaced } = this.#objects;
     const seen = heldUnits.seenNow(result.base, result.units);
     const read = replaced.seen(result.base);
     const recounted = recountedBy(this.#objects);
@@ -35,6 +35,7 @@ export class NewBases {
     for (const { object, links } of seeds) clean.seed(object, links);
     held.add(versions, inodes);
     heldUnits.hold(seen);
+    lostFamilies.note(result);
     const left = [...names, ...replaced.leave(read)];
     this.#rebased(result.base, result.units, [...recounted, ...inodes], left);
     // Changes made while the epoch was in flight may have been reported before that flush began.
@@ -67,6 +68,7 @@ export class NewBases {
   released(ino: Ino): void {
     const { clean, held, heldUnits, overlay, replaced } = this.#objects;
     held.closed(ino);
+    this.#letGo();
     const isInUnit = heldUnits.has(ino);
     const files = isInUnit ? heldUnits.filesWith(ino) : held.of(ino)?.isOld === true ? [ino] : [];
     const read = files.flatMap((each) =>
@@ -91,6 +93,13 @@ export class NewBases {
     await replaced.prepare(base);
   }
 
+  #letGo(): void {
+    const { clean, lostFamilies } = this.#objects;
+    const entries = lostFamilies.letGo();
+    for (const { parent, name } of entries) clean.forgetName(parent, name);
+    if (entries.length > 0) this.changed({ entries, inodes: [], all: false });
+  }
+
   #mayBeMoved(ino: Ino, names: readonly Link[]): boolean {
     const { clean } = this.#objects;
     try {
@@ -110,6 +119,7 @@ export class NewBases {
     const stale = invalidate(this.#objects, changes, inodes, names);
     this.#told = stale.all ? undefined : new Set(stale.entries.map(({ parent, name }) => nameKey(parent, name)));
     if (stale.all || stale.entries.length > 0 || stale.inodes.length > 0) this.changed(stale);
+    this.#letGo();
     // Local changes in a directory that others removed stay hidden until they are merged.
     const isUnsettled = changes?.some((change) => change.kind === "self" && (change.removed || change.moved)) ?? true;
     if (isUnsettled && this.#objects.overlay.state.publishable > 0) this.#objects.dirty.tell("urgent");

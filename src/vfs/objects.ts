@@ -24,6 +24,7 @@ import type { Attributes, OthersWatch } from "./filesystem.ts";
 import { HeldUnits } from "./held-units.ts";
 import { HeldVersions } from "./held-versions.ts";
 import type { Loader } from "./loader.ts";
+import { LostFamilies } from "./lost-families.ts";
 import { OthersChanges } from "./others-changes.ts";
 import { OwnNames } from "./own-names.ts";
 import { PublishState } from "./publish-state.ts";
@@ -54,6 +55,7 @@ export class Objects {
   readonly others = new OthersChanges();
   readonly held: HeldVersions;
   readonly heldUnits = new HeldUnits(this);
+  readonly lostFamilies = new LostFamilies(this);
   readonly ownNames: OwnNames;
   readonly replaced = new ReplacedFiles(this);
   /** Called for each inode that has no name (any more). */
@@ -80,7 +82,7 @@ export class Objects {
     overlay.room.onWanted = () => this.dirty.tell("urgent");
     this.held = new HeldVersions(overlay.state);
     this.clean = new CleanInodes(overlay, loader.nodes, cleanInodes, this.held);
-    this.ownNames = new OwnNames(overlay.state, this.heldUnits);
+    this.ownNames = new OwnNames(this);
     this.subdirectories = new Subdirectories(overlay.state, loader.nodes);
   }
 

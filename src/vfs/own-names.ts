@@ -1,19 +1,39 @@
-/** Names that lead elsewhere than in the base: those of local changes, and those of databases in use (held-units.ts). */
+/**
+ * Names that lead elsewhere than in the base: those of local changes, and those of databases in use (held-units.ts,
+ * lost-families.ts).
+ */
 import type { FileId, FileName, Ino } from "../base/ids.ts";
 import type { OverlayState } from "../overlay/state.ts";
 import type { HeldUnits } from "./held-units.ts";
+import type { LostFamilies } from "./lost-families.ts";
+
+interface ObjectAccess {
+  readonly overlay: { readonly state: OverlayState };
+  readonly heldUnits: HeldUnits;
+  readonly lostFamilies: LostFamilies;
+  child(parent: Ino, name: FileName): Ino | undefined;
+}
 
 export class OwnNames {
+  readonly #objects: ObjectAccess;
   readonly #state: OverlayState;
   readonly #heldUnits: HeldUnits;
+  readonly #lostFamilies: LostFamilies;
 
-  constructor(state: OverlayState, heldUnits: HeldUnits) {
-    this.#state = state;
-    this.#heldUnits = heldUnits;
+  constructor(objects: ObjectAccess) {
+    this.#objects = objects;
+    this.#state = objects.overlay.state;
+    this.#heldUnits = objects.heldUnits;
+    this.#lostFamilies = objects.lostFamilies;
   }
 
-  /** What the name leads to. Undefined: what the base says. `id`: the directory's id in the base, if it has one. */
+  /**
+   * What the name leads to. Undefined: what the base says. `id`: the directory's id in the base, if it has one. Throws
+   * BlockMiss.
+   */
   at(directory: Ino, id: FileId | undefined, name: FileName): Ino | "nothing" | undefined {
+    const place = this.#lostFamilies.placeOf(directory, name);
+    if (place !== undefined) return this.#objects.child(place.parent, place.name) ?? "nothing";
     const changed = this.#state.entry(directory, name);
     if (changed !== undefined) return changed;
     const held = this.#heldUnits.at(directory, name);
@@ -21,12 +41,18 @@ export class OwnNames {
     return id === undefined || this.#state.hides(id, name) ? "nothing" : undefined;
   }
 
-  /** The directory's own names that lead to something, in no order. */
+  /** The directory's own names, in no order: all that lead to something, and maybe some that do not. */
   in(directory: Ino): FileName[] {
-    return [...(this.#state.entries(directory)?.keys() ?? []), ...this.#heldUnits.namesIn(directory)];
+    const names = [
+      ...(this.#state.entries(directory)?.keys() ?? []),
+      ...this.#heldUnits.namesIn(directory),
+      ...this.#lostFamilies.namesIn(directory),
+    ];
+    return [...new Set(names)];
   }
 
   hasAny(directory: Ino): boolean {
-    return (this.#state.entries(directory)?.size ?? 0) > 0 || this.#heldUnits.namesIn(directory).length > 0;
+    if ((this.#state.entries(directory)?.size ?? 0) > 0 || this.#heldUnits.namesIn(directory).length > 0) return true;
+    return this.#lostFamilies.namesIn(directory).some((name) => this.at(directory, undefined, name) !== "nothing");
   }
 }

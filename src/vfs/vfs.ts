@@ -26,6 +26,7 @@ import type {
   Readers,
 } from "./filesystem.ts";
 import { Listings } from "./listing.ts";
+import type { LostFamilies } from "./lost-families.ts";
 import { Metadata } from "./metadata.ts";
 import { Namespace } from "./namespace.ts";
 import type { DirtyReason } from "./dirty-signal.ts";
@@ -41,6 +42,7 @@ export class Vfs implements FileSystem, ContentNames {
   readonly #files: FileIo;
   readonly #listings: Listings;
   readonly #bases: NewBases;
+  readonly #lost: LostFamilies;
   readonly answers: AnsweredRequests;
   readonly publishState: PublishState;
   readonly watchOthers: Objects["watchOthers"];
@@ -57,6 +59,7 @@ export class Vfs implements FileSystem, ContentNames {
     this.#files = new FileIo(objects);
     this.#listings = new Listings(objects);
     this.#bases = new NewBases(objects);
+    this.#lost = objects.lostFamilies;
   }
 
   lookup(parent: Ino, name: FileName): Attributes | undefined {
@@ -72,15 +75,15 @@ export class Vfs implements FileSystem, ContentNames {
   }
 
   makeNode(parent: Ino, name: FileName, mode: number, rdev: number, caller: Caller): Attributes {
-    return this.#namespace.makeNode(parent, name, mode, rdev, caller);
+    return this.#lost.change(parent, name, (at, as) => this.#namespace.makeNode(at, as, mode, rdev, caller));
   }
 
   makeDirectory(parent: Ino, name: FileName, mode: number, caller: Caller): Attributes {
-    return this.#namespace.makeDirectory(parent, name, mode, caller);
+    return this.#lost.change(parent, name, (at, as) => this.#namespace.makeDirectory(at, as, mode, caller));
   }
 
   makeSymlink(parent: Ino, name: FileName, target: string, caller: Caller): Attributes {
-    return this.#namespace.makeSymlink(parent, name, target, caller);
+    return this.#lost.change(parent, name, (at, as) => this.#namespace.makeSymlink(at, as, target, caller));
   }
 
   makeUnnamed(parent: Ino, mode: number, caller: Caller): Attributes {
@@ -88,19 +91,23 @@ export class Vfs implements FileSystem, ContentNames {
   }
 
   link(ino: Ino, parent: Ino, name: FileName): Attributes {
-    return this.#namespace.link(ino, parent, name);
+    return this.#lost.change(parent, name, (at, as) => this.#namespace.link(ino, at, as));
   }
 
   unlink(parent: Ino, name: FileName): void {
-    this.#namespace.unlink(parent, name);
+    this.#lost.change(parent, name, (at, as) => this.#namespace.unlink(at, as));
   }
 
   removeDirectory(parent: Ino, name: FileName): void {
-    this.#namespace.removeDirectory(parent, name);
+    this.#lost.change(parent, name, (at, as) => this.#namespace.removeDirectory(at, as));
   }
 
   rename(parent: Ino, name: FileName, newParent: Ino, newName: FileName, flags: number, caller?: Caller): void {
-    this.#namespace.rename(parent, name, newParent, newName, flags, caller);
+    this.#lost.change(parent, name, (at, as) =>
+      this.#lost.change(newParent, newName, (newAt, newAs) =>
+        this.#namespace.rename(at, as, newAt, newAs, flags, caller),
+      ),
+    );
     this.#bases.renamed([
       { parent, name },
       { parent: newParent, name: newName },

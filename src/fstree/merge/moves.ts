@@ -1,5 +1,6 @@
 /** Maps files and units that lost a conflict to their copies, for programs that still have them open. */
-import type { FileId } from "../../base/ids.ts";
+import type { FileId, FileName } from "../../base/ids.ts";
+import { MAX_NAME_BYTES } from "../../base/limits.ts";
 import type { MovedObject, MovedVersions } from "../change-set.ts";
 import type { TreeObject } from "../fs-reader.ts";
 import { samePlace } from "../object-rows.ts";
@@ -30,16 +31,28 @@ export function noteUnit(
   renamed.push(...names);
 }
 
-/** A file of the loser continues as its conflict copy, and keeps none of its names. */
+/**
+ * A file of the loser continues as its conflict copy, and keeps none of its names. If it is a database without journals, one
+ * that is begun meanwhile belongs to the copy.
+ */
 export function noteCopied(
-  { moves: { loser } }: MergeState,
+  { moves: { loser }, unitRules }: MergeState,
   lost: Pick<TreeObject, "id" | "names">,
   copy: TreeObject,
 ): void {
   const [from] = lost.names;
   const [to] = copy.names;
   loser.objects.push(moved(lost.id, copy, lost.names));
-  if (from !== undefined && to !== undefined) loser.names.push({ from, to });
+  if (from === undefined || to === undefined) return;
+  const isMain = unitRules.mainsOf(from.name).includes(from.name);
+  for (const suffix of ["", ...(isMain ? unitRules.suffixesOf(from.name) : [])]) {
+    const name = (to.name + suffix) as FileName;
+    if (name.length <= MAX_NAME_BYTES)
+      loser.names.push({
+        from: { parent: from.parent, name: (from.name + suffix) as FileName },
+        to: { parent: to.parent, name },
+      });
+  }
 }
 
 /** A file moved out of a unit while the keeper has it within: it continues as a file of its own. */
