@@ -58,26 +58,24 @@ export function foreignBucket(address: string, known: Cid, found: Cid): Syncline
   });
 }
 
-/** The error for a root that does not descend from the base. `unpublished`: of a mount's changes, which follow the base. */
-export function rootRolledBack(
-  found: Cid,
-  { unpublished = false, accepted = false }: { unpublished?: boolean; accepted?: boolean | undefined } = {},
-): SynclineError {
+/** The error for a root that does not descend from the base. */
+export function rootRolledBack(found: Cid): SynclineError {
+  const hint = `${WENT_BACK} Restore the newer data. To give it up and continue with the older state: ${ACCEPT}`;
   return new SynclineError(
     "root_rolled_back",
     `The bucket's root ${found} does not descend from the newest root seen here.`,
-    { hint: `The bucket went back to older data, and nothing is published over it. ${wayOut(unpublished, accepted)}` },
+    { hint },
   );
 }
 
-function wayOut(unpublished: boolean, accepted: boolean): string {
-  if (!unpublished) return `Restore the newer data. To give it up and continue with the older state: ${ACCEPT}`;
+/** The same error for a mount with unpublished changes. `accepted`: a person accepted the root, which did not help them. */
+export function rolledBackUnder(error: SynclineError, accepted: boolean): SynclineError {
   const copy = `copy the changed files, and all that is newer than the backup, elsewhere: ${GUIDE}`;
-  const restore = "Restore the newer data: this mount's unpublished changes follow it.";
-  return accepted
-    ? `${restore} Without it, ${copy}`
-    : `${restore} Or unmount, and mount with --accept. If that fails, ${copy}`;
+  const instead = accepted ? `Without it, ${copy}` : `Or unmount, and mount with --accept. If that fails, ${copy}`;
+  const hint = `${WENT_BACK} Restore the newer data: this mount's unpublished changes follow it. ${instead}`;
+  return new SynclineError(error.code, error.message, { hint, cause: error.cause });
 }
 
+const WENT_BACK = "The bucket went back to older data, and nothing is published over it.";
 const ACCEPT = "run the command again with --accept.";
 export const GUIDE = "see 'The bucket was set back or replaced' in docs/guide/operating.md.";

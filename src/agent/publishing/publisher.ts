@@ -15,7 +15,7 @@ import { publishEpoch } from "../../bucket/publish.ts";
 import type { Writer } from "../../bucket/publish/next-commit.ts";
 import type { MergeSnapshots } from "../../bucket/publish/workspace.ts";
 import type { PublishFigures } from "../../bucket/publish/outcome.ts";
-import { rootRolledBack } from "../../bucket/root-witness.ts";
+import { rolledBackUnder, rootRolledBack } from "../../bucket/root-witness.ts";
 import type { BaseRoot } from "../../overlay/journal/journal-record.ts";
 import type { Units } from "../../format/commits/policy.ts";
 import { NodeStore } from "../../tree/node-store.ts";
@@ -247,7 +247,7 @@ export class Publisher {
       case "foreign":
         return this.#failed(outcome.cause);
       case "rolled_back":
-        return this.#failed(rootRolledBack(outcome.root, { unpublished: true, accepted: this.#options.accepted }));
+        return this.#failed(rootRolledBack(outcome.root));
       case "device_reused":
         log.warn("The bucket holds a later epoch of this device. Switching to a new device key.", {
           epoch: outcome.epoch,
@@ -285,13 +285,19 @@ export class Publisher {
   }
 
   #failed(error: unknown): FlushEnd {
-    const known =
-      error instanceof SynclineError ? error : new SynclineError("internal", String(error), { cause: error });
+    const known = this.#explained(
+      error instanceof SynclineError ? error : new SynclineError("internal", String(error), { cause: error }),
+    );
     if (known.code === "paused") return DONE;
     if (this.#lastError?.message !== known.message) this.#options.log.warn(`Not published: ${describeError(error)}`);
     if (UNREACHABLE.has(known.code)) this.#online = false;
     this.#lastError = known;
     return this.#again();
+  }
+
+  #explained(error: SynclineError): SynclineError {
+    const isUnder = error.code === "root_rolled_back" && this.#held.isHeld;
+    return isUnder ? rolledBackUnder(error, this.#options.accepted === true) : error;
   }
 
   #again(): FlushEnd {

@@ -4,6 +4,8 @@ import { Publisher } from "../../../../src/agent/publishing/publisher.ts";
 import { SynclineError } from "../../../../src/base/errors.ts";
 import type { Lamport } from "../../../../src/base/ids.ts";
 import type { Log } from "../../../../src/base/log.ts";
+import type { Cid } from "../../../../src/base/ids.ts";
+import { rootRolledBack } from "../../../../src/bucket/root-witness.ts";
 import type { Bucket } from "../../../../src/bucket/bucket.ts";
 import { publishEpoch, type PublishContext } from "../../../../src/bucket/publish.ts";
 import { type BucketWriter, openWriter } from "../../../../src/bucket/writer.ts";
@@ -395,6 +397,17 @@ describe("a publisher", () => {
       expect(lastError).toMatchObject({ code: "root_rolled_back", hint: expect.stringMatching(hint) });
     },
   );
+
+  test("with changes that wait says so, too, if the bucket itself refuses a root that was rolled back", async () => {
+    const { publisher, overlay, bucket } = await world();
+    const refused = () => Promise.reject(rootRolledBack("bafyr4i" as Cid));
+    Object.assign(bucket, { current: refused, head: refused });
+    await publisher.flush();
+    expect(publisher.state().lastError?.hint).toMatch(/To give it up .* --accept\.$/);
+    overlay.edit(born("a"));
+    await publisher.flush();
+    expect(publisher.state().lastError?.hint).toMatch(/If that fails, copy the changed files, .*operating\.md\.$/);
+  });
 
   test("never publishes over a root that was rolled back, and never adopts it", async () => {
     const { publisher, overlay, remote, bucket } = await world();
