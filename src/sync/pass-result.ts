@@ -14,7 +14,7 @@ import type { NotSynced } from "./scan/left-out.ts";
 import type { Most } from "./scan/walk.ts";
 import type { Waiting } from "./waiting.ts";
 
-export interface PassContext extends Omit<ScanContext, "rules" | "sent"> {
+export interface PassContext extends Omit<ScanContext, "rules" | "units" | "sent"> {
   readonly names: FolderNames;
   readonly attention: Attention;
   /** The digest of deletions that a person approved here. */

@@ -115,9 +115,8 @@ class SyncPass {
       const all = await this.#scan();
       this.#rules.keep();
       const isSure = all.unsure.length === 0;
-      const deleted = isSure ? all.local.deletedFiles : [];
       const limited = { db, nodes: this.#nodes, rules: this.#rules.now, limit: this.#policy.guard };
-      const mass = await missingMass(limited, deleted);
+      const mass = await missingMass(limited, isSure ? all.local.deletedFiles : []);
       const approved = mass !== undefined && mass.digest === this.#context.allowDeletes;
       const held = approved ? undefined : mass;
       const scanned = held === undefined && isSure ? all : await this.#keepMissing(all);
@@ -233,6 +232,7 @@ class SyncPass {
         ...this.#context,
         sent: this.#context.progress?.sent,
         rules: this.#rules,
+        units: this.#units,
         limits: this.#portion,
         unstable: this.#leftOut.paths(),
         stillThere: () => this.#stillThere(),
@@ -251,7 +251,8 @@ class SyncPass {
   /** "again": files changed while being read, or could not be read. */
   async #publish(scanned: Scanned, approved: boolean, mayRepeat: boolean): Promise<Published | NotSent | "again"> {
     this.#context.progress?.sending?.(totalsOf(scanned.local));
-    const context = { ...this.#context, rules: this.#rules, sent: this.#context.progress?.sent, approved };
+    const [rules, units, sent] = [this.#rules, this.#units, this.#context.progress?.sent];
+    const context = { ...this.#context, rules, units, sent, approved };
     const published = await (this.#isDryRun ? dryRunScan : publishScan)(context, this.#nodes, scanned);
     if (typeof published === "string" || !("changed" in published)) return published;
     this.#leftOut.add(published.unreadable, "cannot be read");

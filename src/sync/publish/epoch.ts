@@ -18,6 +18,7 @@ import type { Behind } from "./behind-units.ts";
 import type { Sealed } from "./sealed.ts";
 import { firstLateEpoch, noteSending, noteSent } from "./sent-epochs.ts";
 import { seenAsText } from "../known/seen.ts";
+import type { StillUnits } from "./still-units.ts";
 
 export interface EpochContext {
   readonly db: SyncDatabase;
@@ -55,18 +56,22 @@ export function changeSetOf(
   };
 }
 
-/** Publishes an epoch. Its record stays until the caller concludes it. Throws what `data` does. */
+/** Publishes an epoch. Its record stays until the caller concludes it. Throws what `data` and `units` do. */
 export async function publishLocal(
   context: EpochContext,
   changes: ChangeSet,
   local: LocalChanges,
   data: DataReader,
+  units: Pick<StillUnits, "check">,
 ): Promise<PublishOutcome> {
   const { db } = context;
   noteSending(db, sealedOf(changes, local));
   return publishEpoch(context, changes, data, {
     note: "",
-    sending: async (sent) => noteSent(db, changes.epoch, sent),
+    sending: async (sent) => {
+      await units.check();
+      noteSent(db, changes.epoch, sent);
+    },
     late: firstLateEpoch(db),
     approved: context.approved ?? false,
   });

@@ -1,7 +1,6 @@
 /** Publishes very many new files in portions, one epoch each. Others' changes come to the folder after the last one. */
 import type { Conflict } from "../../fstree/merge/conflict.ts";
 import type { PublishFigures } from "../../bucket/publish/outcome.ts";
-import { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import { noteFilesBefore } from "../deletion-limit.ts";
 import type { DiskPath } from "../disk/disk.ts";
@@ -43,13 +42,13 @@ export interface PortionsSent {
  * signal's reason.
  */
 export async function publishPortions(context: PortionsContext, nodes: NodeStore): Promise<PortionsSent> {
-  const { db, disk, bucket, rules, limits, clock, signal, progress } = context;
+  const { db, disk, bucket, rules, units, limits, clock, signal, progress } = context;
   let sent: PortionsSent = { added: 0, conflicts: [], figures: undefined };
   // A parked object would otherwise wait for all portions.
   if (db.children(PARKED_ID).length > 0) return sent;
   const policy = await bucket.policy((await bucket.head()).commit);
   const isApart: IsApart = (...at) => isSyncedApart(context, ...at);
-  const portions = new Portions({ disk, rules, db, limits, units: new UnitRules(policy.units), isApart });
+  const portions = new Portions({ disk, rules, db, limits, units, isApart });
   portions.leaveOut(context.unstable);
   let [told, repeats, count] = [0, 0, 0];
   for (let isFirst = true; ; isFirst = false) {

@@ -5,12 +5,14 @@ import type { ChangeSet } from "../../fstree/change-set.ts";
 import { changesTo } from "../../bucket/catch-up.ts";
 import type { Conflict } from "../../fstree/merge/conflict.ts";
 import { mergeSnapshots } from "../../fstree/merge/merge-snapshots.ts";
+import type { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
 import { changesFrom, differencesFrom } from "../../bucket/publish/changes-from.ts";
 import type { PublishFigures, PublishOutcome } from "../../bucket/publish/outcome.ts";
 import { Workspace } from "../../bucket/publish/workspace.ts";
 import { birthId, splitId } from "../../format/files/keys.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
-import type { SyncDisk } from "../disk/disk.ts";
+import type { DiskPath, SyncDisk } from "../disk/disk.ts";
+import { StillUnits } from "./still-units.ts";
 import { behindUnits } from "./behind-units.ts";
 import { DryContents } from "./dry-contents.ts";
 import { changeSetOf, nextEpoch, publishLocal, type EpochContext } from "./epoch.ts";
@@ -48,6 +50,7 @@ export interface Published {
 export interface ScanContext extends EpochContext {
   readonly disk: SyncDisk;
   readonly rules: UsedRules;
+  readonly units: UnitRules;
   /** For contents, in bytes per second. */
   readonly limit?: RateLimit | undefined;
   /** Ends waits for the limit. */
@@ -59,9 +62,9 @@ export interface ScanContext extends EpochContext {
 /** Why nothing was published: an epoch that was given up is now in the bucket, or the scan used outdated ignore rules. */
 export type NotSent = "late" | "new rules";
 
-/** Why nothing was published: files that changed while being read, and files that cannot be read. */
+/** Why nothing was published: files that changed, themselves or in their units, and files that cannot be read. */
 export interface NotRead {
-  readonly changed: readonly Found[];
+  readonly changed: readonly Pick<Found, "path">[];
   readonly unreadable: readonly Found[];
 }
 
@@ -81,11 +84,12 @@ export async function publishScan(
   if (sealed === undefined) return adopt(context, nodes, scanned);
   const { changes, beside } = sealed;
   await using data = new LocalData(disk, local.sources, { beside, limit, signal, sent });
+  await using units = new StillUnits(context, matching, local);
   let outcome: PublishOutcome;
   try {
-    outcome = await publishLocal(context, changes, local, data);
+    outcome = await publishLocal(context, changes, local, data, units);
   } catch (error) {
-    const notRead = await notReadOf(data);
+    const notRead = await notReadOf(data, units.changed);
     if (notRead === undefined) throw error;
     // It may be in the bucket.
     if (mayHaveBeenSent(db, changes.epoch)) return "late";
@@ -151,8 +155,9 @@ export async function dryRunScan(
   return { conflicts, otherwise: [], figures: undefined, shown: merged.nodes };
 }
 
-async function notReadOf(data: LocalData): Promise<NotRead | undefined> {
-  const { changed, unreadable } = data;
+async function notReadOf(data: LocalData, inUnits: readonly DiskPath[] = []): Promise<NotRead | undefined> {
+  const { unreadable } = data;
+  const changed = [...data.changed, ...inUnits.map((path) => ({ path }))];
   if (unreadable.length > 0) await data.findUnreadable();
   return changed.length + unreadable.length === 0 ? undefined : { changed, unreadable };
 }

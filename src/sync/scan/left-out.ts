@@ -30,7 +30,7 @@ export class LeftOut {
     return this.#whys.has(path);
   }
 
-  add(found: readonly Found[], why: LeftReason): void {
+  add(found: readonly Pick<Found, "path">[], why: LeftReason): void {
     for (const { path } of found) this.#whys.set(path.join("/"), why);
   }
 

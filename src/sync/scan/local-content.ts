@@ -234,7 +234,8 @@ const FORBIDDEN = ["EACCES", "EPERM", "EBUSY", "ETXTBSY", "ENOKEY", "ENAMETOOLON
 /** Reported only when the bytes are read. */
 const DAMAGED = ["EIO", "EBADMSG", "EUCLEAN", "ESTALE"];
 
-function isStill(before: DiskStat, now: DiskStat): boolean {
+/** Whether a size, a time or the inode tells of a change. */
+export function isStill(before: DiskStat, now: DiskStat): boolean {
   const same = before.ino === now.ino && before.type === now.type && before.size === now.size;
   return same && before.mtimeNs === now.mtimeNs && before.ctimeNs === now.ctimeNs;
 }
