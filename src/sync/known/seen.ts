@@ -68,12 +68,15 @@ const TICK_NS = 50_000_000n;
 const COARSE_NS = 2_500_000_000n;
 const SECOND_NS = 1_000_000_000n;
 
-/** A write sets mtime and ctime to the same time, so it stays unseen only if both are still current. */
+/**
+ * A write sets mtime and ctime to the same time, so it stays unseen only if both are still current. A program that then sets
+ * the mtime back (`cp -p`) hides the write if it does both within one tick: that takes a coarse one.
+ */
 function isHasty(stat: DiskStat, nowNs: bigint): boolean {
   const { mtimeNs, ctimeNs } = stat;
   const tickNs = tickOf(stat);
   const apartNs = mtimeNs > ctimeNs ? mtimeNs - ctimeNs : ctimeNs - mtimeNs;
-  return nowNs - ctimeNs < tickNs && apartNs < tickNs;
+  return nowNs - ctimeNs < tickNs && (apartNs < tickNs || tickNs === COARSE_NS);
 }
 
 /** Whether names in a directory can change after `nowNs` without a change of its times. */
