@@ -14,7 +14,7 @@ import { brokenIntentions, excessCopies, lostSurvivors, lostVersions, resurrecti
 import type { Surveyed } from "./merge-laws.ts";
 import { ModelFilesystem } from "./model-filesystem.ts";
 import { ModelSealer } from "./model-seal.ts";
-import { contestedUnits, tornUnits } from "./unit-laws.ts";
+import { contestedUnits, lostLinks, tornUnits } from "./unit-laws.ts";
 
 const BASE_SEQ = 10;
 
@@ -94,8 +94,9 @@ export class MergeWorld {
     const except = new Set(units.flatMap(({ ids }) => [...ids]));
     this.contested += units.length;
     this.faults.push(...tornUnits(units, after));
-    for (const [side, other] of [sides, sides.toReversed()] as [Surveyed, Surveyed][]) {
+    for (const [index, [side, other]] of ([sides, sides.toReversed()] as [Surveyed, Surveyed][]).entries()) {
       this.faults.push(
+        ...lostLinks(units, before, [side, other], index, after),
         ...lostVersions(before, side, after),
         ...resurrections(before, side, other, after, except),
         ...lostSurvivors(before, side, other, after, except),

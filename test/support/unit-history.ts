@@ -6,6 +6,7 @@ import type { Operation } from "../../src/simulate/scenarios/scenario.ts";
 
 const write = (path: string, content: string): Operation => ({ op: "write", path, content });
 const rename = (path: string, to: string): Operation => ({ op: "rename", path, to });
+const link = (path: string, to: string): Operation => ({ op: "link", path, to });
 const mkdir = (path: string): Operation => ({ op: "mkdir", path });
 const COMMIT: Operation = { op: "commit" };
 
@@ -45,6 +46,18 @@ const ACTIONS: readonly (readonly Operation[])[] = [
   [rename("b/d.db", "a/.git/d.db")],
 ];
 
+/** Hard links out of units, also of files that others change or remove there. */
+const LINKS: readonly (readonly Operation[])[] = [
+  [link("a/.git/o/1", "b/l1"), write("a/.git/h", "X")],
+  [link("a/.git/o/1", "home/l2"), link("a/.git/h", "home/h")],
+  [write("a/.git/h", "Y"), link("a/.git/h", "b/l3")],
+  [mkdir("b/.git"), link("a/.git/o/1", "b/.git/1"), link("a/.git/o/2", "b/.git/2"), write("a/.git/o/new", "Y")],
+  [link("b/d.db", "home/d.db"), link("b/d.db-wal", "home/d.db-wal")],
+  [write("b/d.db", "Y"), link("b/d.db", "b/l4")],
+  [link("a/.git/o/2", "b/l5"), { op: "unlink", path: "a/.git/o/2" }, write("a/.git/h", "X")],
+  [link("b/n.bin", "a/.git/l6"), link("b/n.bin", "b/l6")],
+];
+
 const SKELETON: readonly Operation[] = [
   ...PLAIN.skeleton,
   COMMIT,
@@ -79,9 +92,9 @@ const WRITTEN = [
 export const UNITS: Setting = {
   [fc.toStringMethod]: () => "units",
   skeleton: SKELETON,
-  actions: [...ACTIONS, ...ACTIONS, ...PLAIN.actions],
+  actions: [...ACTIONS, ...ACTIONS, ...PLAIN.actions, ...LINKS, ...LINKS],
   written: WRITTEN,
   names: ["a", "b", ".git", ".git", "h", "d.db", "d.db-wal", "t.txt", "n.bin"],
 };
 
-export const UNIT_ACTIONS = ACTIONS;
+export const UNIT_ACTIONS = [...ACTIONS, ...LINKS];

@@ -11,6 +11,8 @@ export interface ContestedUnit {
   readonly what: string;
   /** The ids of all objects of the unit in the base and on both sides. */
   readonly ids: ReadonlySet<FileId>;
+  /** Each side's names in the unit. */
+  readonly names: readonly ReadonlySet<string>[];
   /** Each side's contents, by path in the unit. Empty: nothing is left. */
   readonly sides: readonly Contents[];
   /** The merged tree's contents of this very directory, or beside this very name. */
@@ -44,6 +46,7 @@ export function contestedUnits(
     return {
       what: `directory ${root}`,
       ids: idsOf(members),
+      names: members.slice(1).map(namesOf),
       sides: members.slice(1).map((found) => textsOf(without(found, back))),
       find: (merged) => textsOf(below(merged, root)),
       all: (merged) => directoriesOf(merged).map((directory) => textsOf(below(merged, directory))),
@@ -55,6 +58,7 @@ export function contestedUnits(
     all.push({
       what: `files of ${main} in ${parent}`,
       ids: idsOf(members),
+      names: members.slice(1).map(namesOf),
       sides: members.slice(1).map(textsOf),
       find: (merged) => textsOf(beside(merged, parent, main)),
       all: (merged) => mainsOf(merged).map((found) => textsOf(beside(merged, found.parent, found.main))),
@@ -89,6 +93,37 @@ export function tornUnits(units: readonly ContestedUnit[], merged: Surveyed): st
   });
 }
 
+/**
+ * Law of units: a name that a side gave a unit's file outside of units is there afterwards, with that side's bytes or as the same
+ * file, or it is a conflict name. Of two sides that moved the file, the winner may decide.
+ */
+export function lostLinks(
+  units: readonly ContestedUnit[],
+  base: Surveyed,
+  [side, other]: readonly [Surveyed, Surveyed],
+  index: number,
+  merged: Surveyed,
+): string[] {
+  const inUnits = new Set(units.flatMap(({ names }) => [...(names[index] ?? [])]));
+  return [...new Set(units.flatMap(({ ids }) => [...ids]))].flatMap((id) => {
+    const [before, mine, theirs] = [base, side, other].map((tree) => tree.objects.get(id));
+    if (mine === undefined || mine.record.type === "directory") return [];
+    if (before === undefined && theirs !== undefined) return [];
+    if ([before, mine, theirs].every((object) => object?.names.length === 1)) return [];
+    const isThere = (name: string) =>
+      merged.objects.get(id)?.names.includes(name) === true ||
+      [...merged.objects.values()].some(
+        (object) =>
+          merged.texts.get(object.id) === side.texts.get(id) &&
+          object.names.some((found) => found === name || found.replace(CONFLICT_MARK, "") === name),
+      );
+    const gained = mine.names.filter((name) => before?.names.includes(name) !== true && !inUnits.has(name));
+    return gained.flatMap((name) => (isThere(name) ? [] : [`lost link: ${id} ${name}`]));
+  });
+}
+
+const CONFLICT_MARK = / \(conflict [0-9a-f]{8,64}(?: \d+)?\)/;
+
 /** Roots in the base or on both sides. */
 function knownToBoth<Root>(
   base: Surveyed,
@@ -103,9 +138,10 @@ function knownToBoth<Root>(
   return [...found.values()];
 }
 
-type Found = ReadonlyMap<string, { id: FileId; text: string | undefined; names: readonly string[] }>;
+type Found = ReadonlyMap<string, { id: FileId; text: string | undefined; name: string }>;
 
-function isContested([base, x, y]: readonly Found[]): boolean {
+function isContested(members: readonly Found[]): boolean {
+  const [base, x, y] = members.map((found) => new Map([...found].map(([path, { id, text }]) => [path, { id, text }])));
   return (
     !isDeepStrictEqual(sorted(base), sorted(x)) &&
     !isDeepStrictEqual(sorted(base), sorted(y)) &&
@@ -119,6 +155,10 @@ function sorted<Value>(map: ReadonlyMap<string, Value> | undefined): [string, Va
 
 function idsOf(members: readonly Found[]): Set<FileId> {
   return new Set(members.flatMap((found) => [...found.values()].map(({ id }) => id)));
+}
+
+function namesOf(found: Found): Set<string> {
+  return new Set([...found.values()].map(({ name }) => name));
 }
 
 function without(found: Found, directories: ReadonlySet<FileId>): Found {
@@ -153,11 +193,11 @@ function mainsOf({ objects }: Surveyed): { parent: FileId; main: string }[] {
 }
 
 function below(tree: Surveyed, root: FileId): Found {
-  const found = new Map<string, { id: FileId; text: string | undefined; names: readonly string[] }>();
+  const found = new Map<string, { id: FileId; text: string | undefined; name: string }>();
   for (const { id, names } of tree.objects.values())
     for (const name of names) {
       const path = pathBelow(tree, root, name);
-      if (path !== undefined) found.set(path, { id, text: tree.texts.get(id), names });
+      if (path !== undefined) found.set(path, { id, text: tree.texts.get(id), name });
     }
   return found;
 }
@@ -179,10 +219,12 @@ function isBelow(tree: Surveyed, id: FileId, root: FileId): boolean {
 }
 
 function beside(tree: Surveyed, parent: FileId, main: string): Found {
-  const found = new Map<string, { id: FileId; text: string | undefined; names: readonly string[] }>();
+  const found = new Map<string, { id: FileId; text: string | undefined; name: string }>();
   for (const { id, names, record } of tree.objects.values())
-    for (const suffix of SUFFIXES)
-      if (record.type !== "directory" && names.includes(`${parent}/${main}${suffix}`))
-        found.set(suffix, { id, text: tree.texts.get(id), names });
+    for (const suffix of SUFFIXES) {
+      const name = `${parent}/${main}${suffix}`;
+      if (record.type !== "directory" && names.includes(name))
+        found.set(suffix, { id, text: tree.texts.get(id), name });
+    }
   return found;
 }

@@ -27,7 +27,8 @@ export function gainedName(base: TreeObject, object: TreeObject): boolean {
   return object.names.some((name) => !hasName(base, name));
 }
 
-function mergeNameSets(base: readonly Place[], winner: readonly Place[], loser: readonly Place[]): Place[] {
+/** A three-way set: names that neither side removed, and the new ones of both. */
+export function mergeNameSets(base: readonly Place[], winner: readonly Place[], loser: readonly Place[]): Place[] {
   const [bases, winners, losers] = [base, winner, loser].map((places) => new Set(places.map(placeText)));
   return sortPlaces([...winner, ...loser]).filter((place) => {
     const key = placeText(place);

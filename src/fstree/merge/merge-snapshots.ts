@@ -102,7 +102,7 @@ async function replay(
     copies: new Map(),
     unitCopies: [],
     moves: noMoves(),
-    kept: new Set(),
+    kept: new Map(),
     contestedTrees: new Set(),
     unitRules: new UnitRules(context.policy.units),
     absorbed: new Map(),

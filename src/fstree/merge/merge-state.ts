@@ -24,8 +24,8 @@ export interface MergeState {
   readonly unitCopies: UnitCopy[];
   readonly moves: Moves;
   readonly unitRules: UnitRules;
-  /** Objects of kept units that both sides changed: they keep their names in clashes. */
-  readonly kept: Set<FileId>;
+  /** Objects of kept units that both sides changed, and whose units they are: they keep their names in clashes. */
+  readonly kept: Map<FileId, Role>;
   /** The roots of trees that both sides changed, whatever their names are now. */
   readonly contestedTrees: Set<FileId>;
   /** Files merged into another of equal bytes: id → the other's. */

@@ -81,7 +81,7 @@ async function restore(
   const hints = [...places, ...base.names];
   const left = triple === undefined ? await state[otherRole(mover)].object(id, hints) : triple[otherRole(mover)];
   // A deleter that still has the object removed only these names, unless the object gained a name: then it was moved.
-  if (left !== undefined && gainedName(base, left)) return;
+  if (left !== undefined && state.kept.get(id) !== mover && gainedName(base, left)) return;
   const removed = places.filter((place) => !hasName(left, place));
   if (removed.length === 0) return;
   const alive = await state.merged.object(id, hints);

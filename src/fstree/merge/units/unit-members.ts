@@ -5,7 +5,7 @@ import type { TreeObject } from "../../fs-reader.ts";
 import type { Place } from "../../object-rows.ts";
 import type { MergeContext } from "../context.ts";
 import { versionHash } from "../contents/content.ts";
-import { isDirectory, samePlaces, sameVersion } from "../objects.ts";
+import { isDirectory, samePlaces, sameVersion, sortPlaces } from "../objects.ts";
 import type { Child } from "../snapshot.ts";
 import type { UnitRules } from "./unit-rules.ts";
 
@@ -44,13 +44,13 @@ export async function membersOf(source: UnitSource, unit: Unit, rules: UnitRules
   return members;
 }
 
-/** Whether one side changed the unit: other objects, names or bytes. Modes and times do not count. */
+/** Whether one side changed the unit: other objects, names in it, or bytes. Modes and times do not count. */
 export function differ(before: UnitMembers, after: UnitMembers): boolean {
   if (before.size !== after.size) return true;
-  for (const [id, { object }] of before) {
-    const other = after.get(id)?.object;
-    if (other === undefined || !sameVersion(object.record, other.record)) return true;
-    if (!samePlaces(object.names, other.names)) return true;
+  for (const [id, { object, places }] of before) {
+    const other = after.get(id);
+    if (other === undefined || !sameVersion(object.record, other.object.record)) return true;
+    if (!samePlaces(sortPlaces(places), sortPlaces(other.places))) return true;
   }
   return false;
 }

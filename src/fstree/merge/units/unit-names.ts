@@ -5,8 +5,10 @@
 import type { FileId } from "../../../base/ids.ts";
 import type { TreeObject } from "../../fs-reader.ts";
 import { placeText } from "../../object-rows.ts";
+import type { Place } from "../../object-rows.ts";
 import type { ContestedUnit } from "./contested-units.ts";
 import type { Role } from "../triple.ts";
+import type { UnitMembers } from "./unit-members.ts";
 
 export interface KeptUnit extends ContestedUnit {
   /** The side whose unit is kept. */
@@ -16,32 +18,50 @@ export interface KeptUnit extends ContestedUnit {
 }
 
 export class UnitNames {
-  readonly #kept = { winner: new Set<FileId>(), loser: new Set<FileId>() };
-  /** A name of a side's tree leads to one object: ids are not needed. */
-  readonly #given = { winner: new Set<string>(), loser: new Set<string>() };
+  readonly #in = { winner: new Set<FileId>(), loser: new Set<FileId>() };
+  /** A name of a tree leads to one object: ids are not needed. */
+  readonly #kept = { winner: new Set<string>(), loser: new Set<string>() };
+  readonly #given = { base: new Set<string>(), winner: new Set<string>(), loser: new Set<string>() };
 
   constructor(units: readonly KeptUnit[]) {
-    for (const { members, other } of units)
-      for (const { places } of members[other].values())
-        for (const place of places) this.#given[other].add(placeText(place));
+    for (const { members, keeper, other } of units) {
+      for (const role of ["winner", "loser"] as const) for (const id of members[role].keys()) this.#in[role].add(id);
+      addPlaces(this.#given.base, members.base);
+      addPlaces(this.#given[other], members[other]);
+      addPlaces(this.#kept[keeper], members[keeper]);
+    }
     // A kept database in a repository, where its side moved its directory, also stays where the repository's copy has it.
-    for (const { members, keeper } of units)
-      for (const [id, { places }] of members[keeper]) {
-        this.#kept[keeper].add(id);
-        for (const place of places) this.#given[keeper].delete(placeText(place));
-      }
+    for (const role of ["winner", "loser"] as const)
+      for (const place of this.#kept[role]) this.#given[role].delete(place);
   }
 
-  /** Whether this side has the object in a unit of its own that is kept. */
-  isKept(role: Role, id: FileId): boolean {
-    return this.#kept[role].has(id);
+  /** Whether this side has the object in a unit that both changed. */
+  isIn(role: Role, id: FileId): boolean {
+    return this.#in[role].has(id);
+  }
+
+  /** Of this side's names, those in units of its own that are kept. */
+  kept(role: Role, names: readonly Place[]): Place[] {
+    return names.filter((name) => this.#kept[role].has(placeText(name)));
   }
 
   /** This side's object without its names in displaced units. Undefined: it has no other names. */
   staying<Found extends TreeObject | undefined>(role: Role, object: Found): Found | undefined {
-    if (object === undefined) return undefined;
-    const names = object.names.filter((name) => !this.#given[role].has(placeText(name)));
-    if (names.length === object.names.length) return object;
-    return names.length === 0 ? undefined : { ...object, names };
+    const rest = object && this.#without(this.#given[role], object);
+    return rest?.names.length === 0 ? undefined : rest;
   }
+
+  /** The base's object with its names outside of these units only: maybe none. */
+  outside(base: TreeObject | undefined): TreeObject | undefined {
+    return base && this.#without(this.#given.base, base);
+  }
+
+  #without<Found extends TreeObject>(places: ReadonlySet<string>, object: Found): Found {
+    const names = object.names.filter((name) => !places.has(placeText(name)));
+    return names.length === object.names.length ? object : { ...object, names };
+  }
+}
+
+function addPlaces(to: Set<string>, members: UnitMembers): void {
+  for (const { places } of members.values()) for (const place of places) to.add(placeText(place));
 }

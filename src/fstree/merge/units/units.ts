@@ -5,14 +5,15 @@
 import type { FileId } from "../../../base/ids.ts";
 import { copyId } from "../../../format/files/keys.ts";
 import type { TreeObject } from "../../fs-reader.ts";
+import type { Place } from "../../object-rows.ts";
 import type { Head } from "../context.ts";
 import { versionHash } from "../contents/content.ts";
 import { contestedUnits } from "./contested-units.ts";
 import type { ContestedUnit } from "./contested-units.ts";
 import { mergeWithDelete } from "../merge-object.ts";
 import type { MergeState } from "../merge-state.ts";
-import { gainedName } from "../locations.ts";
-import { isDirectory, sameVersion, sortPlaces } from "../objects.ts";
+import { mergeNameSets } from "../locations.ts";
+import { hasName, isDirectory, sameVersion, sortPlaces } from "../objects.ts";
 import { isAlive } from "../splits.ts";
 import { otherRole, tripleOf } from "../triple.ts";
 import type { Role, Triple } from "../triple.ts";
@@ -52,41 +53,34 @@ export async function resolveUnits(
   const names = new UnitNames(units);
   // If both sides keep a file, each in another unit, the winner's has the id.
   const winnersFirst = [...units].sort((a, b) => Number(a.keeper === "loser") - Number(b.keeper === "loser"));
-  for (const { members, keeper, other } of winnersFirst) {
+  for (const { members, keeper } of winnersFirst) {
     for (const [id, { object }] of members[keeper]) {
-      state.kept.add(id);
+      if (stays.has(id)) continue;
+      state.kept.set(id, keeper);
       const triple = before.get(id);
-      const now = names.staying(keeper, object) ?? object;
-      if (stays.has(id)) {
-        if (keeper === "loser" && names.isKept("winner", id)) await keepBoth(state, triples, now);
-        continue;
-      }
+      const ours = names.staying(keeper, object) ?? object;
       // Unknown to the smaller change, and kept as the staying tree has it.
-      if (triple === undefined && now === object) continue;
-      if (!members[other].has(id) && !names.isKept(other, id))
-        await leaveOutside(state, other, triple?.base, names.staying(other, triple?.[other]));
+      if (triple === undefined && ours === object) continue;
+      const now = isDirectory(ours) ? ours : await keepFile(state, names, keeper, ours, triple);
       settle(id, triple === undefined ? object : triple[staying], now);
     }
   }
-  // An object that is kept in one unit may be gone from another.
+  // An object that is kept in one unit may be gone from another. Outside, it merges as if it had no names in units.
   for (const { unit, members, keeper, other } of units) {
     const [kept, gone] = [members[keeper], members[other]];
     for (const [id, { object }] of gone) {
       if (state.kept.has(id) || stays.has(id)) continue;
-      const within = members.base.get(id)?.object;
       const outside = names.staying(other, object);
-      if (within === undefined && outside !== undefined) {
-        // Only its name in the unit goes to the copy: outside, it merges as if it had never had that name.
-        const base = before.has(id) ? undefined : await state.base.object(id, outside.names);
-        const all = before.get(id) ?? tripleOf(base, base, object, changed);
-        stays.set(id, all[staying]);
-        triples.set(id, { ...all, [keeper]: names.staying(keeper, all[keeper]), [other]: outside });
-        continue;
+      const found = members.base.get(id)?.object;
+      const isKnown = outside === undefined || before.has(id);
+      const base = found ?? (isKnown ? undefined : await state.base.object(id, outside.names));
+      const triple = before.get(id) ?? tripleOf(base, base, object, changed);
+      const [was, keepers] = [names.outside(triple.base), names.staying(keeper, triple[keeper])];
+      if (outside === undefined) settle(id, triple[staying], mergeWithDelete(was, keepers));
+      else {
+        stays.set(id, triple[staying]);
+        triples.set(id, tripleOf(was, outside, keepers, other));
       }
-      const triple = before.get(id) ?? tripleOf(within, within, object, changed);
-      const keepers = names.staying(keeper, triple[keeper]);
-      // Nothing was moved into a unit that is not kept: for the rest of the tree, its contents were removed.
-      settle(id, triple[staying], within === undefined ? mergeWithDelete(triple.base, keepers) : keepers);
     }
     const hash = await unitHash(state.context, gone);
     if (gone.size > 0 && !Buffer.from(hash).equals(await unitHash(state.context, kept)))
@@ -159,36 +153,61 @@ async function completeTriples(
   }
 }
 
-/** A file that each side has in a kept unit of its own: one file with both sides' names if it is the same, else two. */
-async function keepBoth(state: MergeState, triples: Map<FileId, Triple>, losers: TreeObject): Promise<void> {
-  const winners = triples.get(losers.id)?.winner;
-  if (winners === undefined || isDirectory(winners)) return;
-  if (sameVersion(winners.record, losers.record)) {
-    const both = { ...winners, names: sortPlaces([...winners.names, ...losers.names]) };
-    triples.set(losers.id, { base: undefined, winner: both, loser: both });
-  } else {
-    const own = await leaveOutside(state, "loser", undefined, losers);
-    if (own !== undefined) state.kept.add(own);
-  }
+/**
+ * A file that one side keeps in a unit. Names outside units are a three-way set. If the two versions differ, a new name has the
+ * bytes of the side that made it, and an old one those of the side that changed them. The other side's are a file of their own,
+ * as is what that side moved out.
+ */
+async function keepFile(
+  state: MergeState,
+  names: UnitNames,
+  keeper: Role,
+  ours: TreeObject,
+  triple: Triple | undefined,
+): Promise<TreeObject> {
+  const other = otherRole(keeper);
+  const [base, theirs] = [triple?.base, names.staying(other, triple?.[other])];
+  const outside = names.outside(base);
+  const merged = mergeNameSets(outside?.names ?? [], ours.names, theirs?.names ?? []);
+  const ourUnits = names.kept(keeper, ours.names);
+  if (theirs === undefined) return { ...ours, names: sortPlaces([...merged, ...ourUnits]) };
+  const theirUnits = names.kept(other, theirs.names);
+  const isInUnits = names.isIn(other, ours.id);
+  const isLinked = isInUnits || theirs.names.some((name) => hasName(ours, name));
+  if (isLinked && sameVersion(ours.record, theirs.record))
+    return { ...ours, names: sortPlaces([...merged, ...ourUnits, ...theirUnits]) };
+  const isOurs = isChanged(base, ours);
+  const isTheirs = isChanged(base, theirs);
+  // Programs that use it follow the copy.
+  const isCopied = isInUnits && theirUnits.length === 0;
+  const hasOldNames = isTheirs && !(isOurs && isCopied);
+  const apart = theirs.names.filter((name) => hasOldNames || !hasName(base, name));
+  const own = await separate(state, theirs, sortPlaces([...apart, ...theirUnits]));
+  if (own !== undefined && !isCopied) noteLeft(state, other, ours.id, own);
+  if (own !== undefined && theirUnits.length > 0) state.kept.set(own.id, other);
+  const isGiven = (name: Place) => isTheirs && !isOurs && hasName(outside, name);
+  const staying = merged.filter((name) => hasName(ours, name) && !isGiven(name));
+  return { ...ours, names: sortPlaces([...staying, ...ourUnits]) };
 }
 
-/** A file that a side put or changed outside of a unit whose keeper has it within: it becomes a file of its own. */
-async function leaveOutside(
+function isChanged(base: TreeObject | undefined, { record }: TreeObject): boolean {
+  return base === undefined || !sameVersion(base.record, record);
+}
+
+/** A new file with this version at these places. */
+async function separate(
   state: MergeState,
-  role: Role,
-  base: TreeObject | undefined,
-  outside: TreeObject | undefined,
-): Promise<FileId | undefined> {
-  const [place] = outside?.names ?? [];
-  if (outside === undefined || place === undefined || isDirectory(outside)) return undefined;
-  if (base !== undefined && sameVersion(base.record, outside.record) && !gainedName(base, outside)) return undefined;
-  const hash = await versionHash(state.context, outside.record);
+  version: TreeObject,
+  names: readonly Place[],
+): Promise<TreeObject | undefined> {
+  const [place] = names;
+  if (place === undefined || isDirectory(version)) return undefined;
+  const hash = await versionHash(state.context, version.record);
   for (let generation = 0; ; generation++) {
-    const id = copyId(place.parent, outside.id, place.name, hash, generation);
+    const id = copyId(place.parent, version.id, place.name, hash, generation);
     if (state.merged.get(id) !== undefined || (await isAlive(id, [state.base, state.winner, state.loser]))) continue;
-    const own = { ...outside, id };
+    const own = { ...version, id, names };
     state.merged.layer(id, undefined, own);
-    noteLeft(state, role, outside.id, own);
-    return id;
+    return own;
   }
 }

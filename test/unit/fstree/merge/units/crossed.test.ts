@@ -39,6 +39,60 @@ test.each(WINNERS)(
   },
 );
 
+test("links out of a repository that two agents make at once both stay, as one file", async () => {
+  const { a, b, start, settle } = await world();
+  await start(REPOSITORY);
+  await a.mount.link(".git/objects/base", "a");
+  await b.mount.link(".git/objects/base", "b");
+  const { repositories, others } = await settle();
+  expect([repositories, others]).toEqual([[BASE], { a: "base", b: "base" }]);
+  for (const { mount } of [a, b]) {
+    const { ino, nlink } = await mount.stat("a");
+    expect([nlink, (await mount.stat("b")).ino, (await mount.stat(".git/objects/base")).ino]).toEqual([3, ino, ino]);
+  }
+});
+
+test.each(WINNERS)(
+  "clones by hard links stay whole when both agents also commit, and one prunes: %s",
+  async (_, seeds) => {
+    const { a, b, start, settle } = await world(seeds);
+    await start(REPOSITORY);
+    for (const agent of [a, b]) {
+      for (const path of ["", "/.git"]) await agent.mount.makeDirectory(`${agent.name}${path}`);
+      for (const file of ["objects/base", "objects/pack/base"])
+        await agent.mount.link(`.git/${file}`, `${agent.name}/.git/${file.replaceAll("/", " ")}`);
+      await write(agent, { ".git/head": agent.name });
+    }
+    await a.mount.unlink(".git/objects/base");
+    const clone = (of: string) => ({ [`${of}/.git/objects base`]: "base", [`${of}/.git/objects pack base`]: "base" });
+    const { repositories, others } = await settle();
+    expect(others).toEqual({ ...clone("a"), ...clone("b") });
+    expect(repositories).toEqual(
+      inOrder([
+        { head: "a", "objects/pack/base": "base" },
+        { ...BASE, head: "b" },
+      ]),
+    );
+  },
+);
+
+test.each(WINNERS)(
+  "a snapshot by hard links of a database has its side's bytes when both agents write to the database: %s",
+  async (_, seeds) => {
+    const { a, b, start, settle } = await world(seeds);
+    await start({ "app.db": "base", "app.db-wal": "base", "snap/note": "base" });
+    await write(a, { "app.db-wal": "a" });
+    for (const file of ["app.db", "app.db-wal"]) await a.mount.link(file, `snap/${file}`);
+    await write(b, { "app.db": "b" });
+    await settle();
+    const snapshot = { "snap/app.db": "base", "snap/app.db-wal": "a", "snap/note": "base" };
+    expect(await filesOf(b)).toMatchObject(snapshot);
+    await write(a, { "snap/app.db-wal": "a later" });
+    await settle();
+    expect(await filesOf(b)).toMatchObject({ ...snapshot, "snap/app.db-wal": "a later" });
+  },
+);
+
 test.each(WINNERS)(
   "a file that others link into a repository keeps its old path when we write there during a publish: %s",
   async (_, seeds) => {
