@@ -69,6 +69,13 @@ export const unitMutants = [
     test: UNITS,
   },
   {
+    name: "a link out of a unit gets the bytes that others wrote in the unit",
+    file: "src/fstree/merge/units/contested-units.ts",
+    from: "alike.length === 1 && !differ(",
+    to: "alike.length === 3 && !differ(",
+    test: SCENARIOS,
+  },
+  {
     name: "links that only the keeper of a unit removed come back",
     file: "src/fstree/merge/units/units.ts",
     from: "mergeNameSets(outside?.names ?? [], ours.names",

@@ -14,7 +14,7 @@ import { brokenIntentions, excessCopies, lostSurvivors, lostVersions, resurrecti
 import type { Surveyed } from "./merge-laws.ts";
 import { ModelFilesystem } from "./model-filesystem.ts";
 import { ModelSealer } from "./model-seal.ts";
-import { contestedUnits, lostLinks, tornUnits } from "./unit-laws.ts";
+import { contestedUnits, lostLinks, spoiltUnits, tornUnits } from "./unit-laws.ts";
 
 const BASE_SEQ = 10;
 
@@ -97,6 +97,7 @@ export class MergeWorld {
     for (const [index, [side, other]] of ([sides, sides.toReversed()] as [Surveyed, Surveyed][]).entries()) {
       this.faults.push(
         ...lostLinks(units, before, [side, other], index, after),
+        ...spoiltUnits(units, before, [side, other], after),
         ...lostVersions(before, side, after),
         ...resurrections(before, side, other, after, except),
         ...lostSurvivors(before, side, other, after, except),

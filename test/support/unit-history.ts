@@ -54,6 +54,7 @@ const LINKS: readonly (readonly Operation[])[] = [
   [mkdir("b/.git"), link("a/.git/o/1", "b/.git/1"), link("a/.git/o/2", "b/.git/2"), write("a/.git/o/new", "Y")],
   [link("b/d.db", "home/d.db"), link("b/d.db-wal", "home/d.db-wal")],
   [write("b/d.db", "Y"), link("b/d.db", "b/l4")],
+  [mkdir("home/.git"), link("a/.git/h", "home/.git/h"), link("a/.git/o/1", "home/.git/1")],
   [link("a/.git/o/2", "b/l5"), { op: "unlink", path: "a/.git/o/2" }, write("a/.git/h", "X")],
   [link("b/n.bin", "a/.git/l6"), link("b/n.bin", "b/l6")],
 ];

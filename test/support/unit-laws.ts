@@ -122,6 +122,39 @@ export function lostLinks(
   });
 }
 
+/** Law 6 for units: in a unit that one side alone made or changed, files that are from units have that side's bytes. */
+export function spoiltUnits(
+  units: readonly ContestedUnit[],
+  base: Surveyed,
+  [side, other]: readonly [Surveyed, Surveyed],
+  merged: Surveyed,
+): string[] {
+  const contested = new Set(units.flatMap(({ ids }) => [...ids]));
+  const former = new Set(unitsOf(base).flatMap(({ find }) => [...find(base).values()].map(({ id }) => id)));
+  return unitsOf(side).flatMap(({ what, find }) => {
+    const [before, mine, theirs, now] = [base, side, other, merged].map((tree) => plain(find(tree)));
+    if ([...(mine ?? [])].some(([, { id }]) => contested.has(id))) return [];
+    if (!isDeepStrictEqual(before, theirs) || isDeepStrictEqual(before, mine)) return [];
+    return [...(mine ?? [])].flatMap(([path, { id, text }]) => {
+      const found = now?.get(path);
+      return found !== undefined && former.has(id) && found.text !== text ? [`spoilt: ${what} ${path}`] : [];
+    });
+  });
+}
+
+function unitsOf(tree: Surveyed) {
+  const trees = treeRoots(tree).map((root) => ({ what: String(root), find: (of: Surveyed) => below(of, root) }));
+  const families = mainsOf(tree).map(({ parent, main }) => {
+    return { what: `${parent}/${main}`, find: (of: Surveyed) => beside(of, parent, main) };
+  });
+  return [...trees, ...families.filter(({ find }) => find(tree).size > 1)];
+}
+
+/** Without names outside the unit. */
+function plain(found: Found): ReadonlyMap<string, { id: FileId; text: string | undefined }> {
+  return new Map(sorted(found).map(([path, { id, text }]) => [path, { id, text }]));
+}
+
 const CONFLICT_MARK = / \(conflict [0-9a-f]{8,64}(?: \d+)?\)/;
 
 /** Roots in the base or on both sides. */
@@ -141,7 +174,7 @@ function knownToBoth<Root>(
 type Found = ReadonlyMap<string, { id: FileId; text: string | undefined; name: string }>;
 
 function isContested(members: readonly Found[]): boolean {
-  const [base, x, y] = members.map((found) => new Map([...found].map(([path, { id, text }]) => [path, { id, text }])));
+  const [base, x, y] = members.map(plain);
   return (
     !isDeepStrictEqual(sorted(base), sorted(x)) &&
     !isDeepStrictEqual(sorted(base), sorted(y)) &&

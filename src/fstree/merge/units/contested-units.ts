@@ -16,11 +16,23 @@ export interface ContestedUnit {
   readonly members: Readonly<Record<Role | "base", UnitMembers>>;
 }
 
+/** A unit that one side alone changed. */
+export interface OneSidedUnit {
+  /** The side that did not. */
+  readonly unchanged: Role;
+  readonly members: UnitMembers;
+}
+
+export interface ComparedUnits {
+  readonly contested: ContestedUnit[];
+  readonly oneSided: readonly OneSidedUnit[];
+}
+
 type Views = Readonly<Record<Role | "base", View>>;
 
 /**
  * The outermost units that both sides changed in different ways: trees before families, each sorted by key, which is the order
- * in which they are resolved. Units may contain others, at any depth. Outer ones are compared first, since their result mostly
+ * in which they are resolved; and units that one side alone changed. Units may contain others, at any depth. Outer ones are compared first, since their result mostly
  * settles the inner ones: so each directory is read about once.
  */
 export async function contestedUnits(
@@ -28,10 +40,11 @@ export async function contestedUnits(
   triples: ReadonlyMap<FileId, Triple>,
   changed: Role,
   rules: UnitRules,
-): Promise<ContestedUnit[]> {
+): Promise<ComparedUnits> {
   const above = new Ancestors(views, triples, changed, rules);
   const { trees, families } = await candidates(triples, changed, rules, above);
   const contested = new Map<string, ContestedUnit>();
+  const oneSided: OneSidedUnit[] = [];
   const isInContested = async (unit: Unit) => {
     const from = unit.kind === "tree" ? unit.root : unit.parent;
     for (let roots = await above.treesAbove(from); roots !== "none"; roots = roots.above) {
@@ -48,8 +61,12 @@ export async function contestedUnits(
       loser: await membersOf(views.loser, unit, rules),
     };
     const alike = alikeIn(members);
-    const isContested = alike.length === 0 && (unit.kind === "tree" || hasCompany(members));
-    if (isContested) contested.set(key, { unit, members });
+    if (unit.kind === "tree" || hasCompany(members)) {
+      if (alike.length === 0) contested.set(key, { unit, members });
+      for (const unchanged of ["winner", "loser"] as const)
+        if (alike.length === 1 && !differ(members.base, members[unchanged]))
+          oneSided.push({ unchanged, members: members.base });
+    }
     return alike;
   };
   const left = await outermostFirst(trees, above);
@@ -63,7 +80,7 @@ export async function contestedUnits(
   // A new directory may have been compared before the unit that contains it.
   for (const [, found] of [...contested].sort(([a], [b]) => (a < b ? -1 : 1)))
     if (!(await isInContested(found.unit))) outermost.push(found);
-  return outermost;
+  return { contested: outermost, oneSided };
 }
 
 /** The members as two of the trees have them alike. Empty: both sides changed the unit, in different ways. */

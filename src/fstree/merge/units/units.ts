@@ -40,7 +40,7 @@ export async function resolveUnits(
     triples.set(id, { base: undefined, winner: object, loser: object });
   };
   const staying = otherRole(changed);
-  const contested = await contestedUnits(state, triples, changed, state.unitRules);
+  const { contested, oneSided } = await contestedUnits(state, triples, changed, state.unitRules);
   await completeTriples(state[staying], contested, triples, changed, locate);
   const before = new Map(triples);
   const around = surroundings(contested);
@@ -85,6 +85,23 @@ export async function resolveUnits(
     const hash = await unitHash(state.context, gone);
     if (gone.size > 0 && !Buffer.from(hash).equals(await unitHash(state.context, kept)))
       state.unitCopies.push({ unit, members: gone, hash, keeper, origin: heads[other] });
+  }
+  // A link out of a unit that others alone changed keeps the bytes that it was made for: others' go with others' files.
+  for (const { unchanged, members } of oneSided) {
+    for (const id of members.keys()) {
+      const triple = before.get(id);
+      if (triple === undefined || stays.has(id) || state.kept.has(id)) continue;
+      const [linked, theirs] = [triple[unchanged], triple[otherRole(unchanged)]];
+      if (linked === undefined || theirs === undefined || sameVersion(linked.record, theirs.record)) continue;
+      const isOld = (name: Place) => hasName(triple.base, name);
+      await separate(
+        state,
+        linked,
+        linked.names.filter((name) => !isOld(name)),
+      );
+      stays.set(id, triple[staying]);
+      triples.set(id, { ...triple, [unchanged]: { ...linked, names: linked.names.filter(isOld) } });
+    }
   }
   return stays;
 }
