@@ -122,7 +122,7 @@ export function lostLinks(
   });
 }
 
-/** Law 6 for units: in a unit that one side alone made or changed, files that are from units have that side's bytes. */
+/** Law 6 for units: in a unit that one side alone made or changed, links to files of units have that side's bytes. */
 export function spoiltUnits(
   units: readonly ContestedUnit[],
   base: Surveyed,
@@ -135,9 +135,10 @@ export function spoiltUnits(
     const [before, mine, theirs, now] = [base, side, other, merged].map((tree) => plain(find(tree)));
     if ([...(mine ?? [])].some(([, { id }]) => contested.has(id))) return [];
     if (!isDeepStrictEqual(before, theirs) || isDeepStrictEqual(before, mine)) return [];
-    return [...(mine ?? [])].flatMap(([path, { id, text }]) => {
+    return [...find(side)].flatMap(([path, { id, text, name }]) => {
       const found = now?.get(path);
-      return found !== undefined && former.has(id) && found.text !== text ? [`spoilt: ${what} ${path}`] : [];
+      const isLink = former.has(id) && base.objects.get(id)?.names.includes(name) === false;
+      return found !== undefined && isLink && found.text !== text ? [`spoilt: ${what} ${path}`] : [];
     });
   });
 }
