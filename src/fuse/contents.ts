@@ -23,7 +23,7 @@ const release: Handler = (fs, exchange, openFiles) => {
 };
 
 const read: Handler = (fs, exchange, openFiles) => {
-  openFiles.read(exchange.node);
+  openFiles.passing.read(exchange.node);
   const length = Math.min(exchange.argument(1), MAX_WRITE_BYTES);
   exchange.data(fs.read(exchange.node, exchange.argument(0), length, exchange.space(length)));
 };

@@ -83,7 +83,7 @@ export class Door {
     });
     const { handoff } = options.supervision ?? {};
     if (handoff !== undefined) this.#replay.begin();
-    fs.watchReaders(this.#openFiles.readers);
+    fs.watchReaders(this.#openFiles.readers, handoff !== undefined);
     fs.watchOrphans((ino) => {
       if (this.#serving && this.#exchange.opcode === OPCODE.UNLINK)
         this.#openFiles.passing.removed(ino, this.#exchange.node, this.#exchange.name());

@@ -81,12 +81,6 @@ export class OpenFiles {
     return true;
   }
 
-  /** Notes a read. A file that is not known to be open was opened through an earlier agent. */
-  read(ino: Ino): void {
-    this.passing.read(ino);
-    if (!this.#opens.has(ino)) this.#opens.set(ino, 1);
-  }
-
   /** Files that are open and that no program appends to. Those that programs hold are among them. */
   readonly readers: Readers = {
     has: (ino) => this.#opens.has(ino) && !this.#appends.has(ino),

@@ -162,8 +162,11 @@ export interface FileSystem {
   fsyncNow(ino: Ino): boolean;
   /** A handle that wrote was closed: a flush may start. */
   closed(ino: Ino): void;
-  /** A door tells which files programs read through it. There is one such door: a later one replaces it. */
-  watchReaders(readers: Readers): void;
+  /**
+   * A door tells which files programs read through it. There is one such door: a later one replaces it. `isTakenOver`: an
+   * earlier process opened files, too, which `readers` does not know.
+   */
+  watchReaders(readers: Readers, isTakenOver: boolean): void;
   /**
    * A program opens a file to write in place. The file then stays as it is here: others' changes show only after
    * `releaseVersion`, and what is written meanwhile is merged as a change of what the program saw. Throws BlockMiss.

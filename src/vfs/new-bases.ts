@@ -71,9 +71,7 @@ export class NewBases {
     this.#letGo();
     const isInUnit = heldUnits.has(ino);
     const files = isInUnit ? heldUnits.filesWith(ino) : held.of(ino)?.isOld === true ? [ino] : [];
-    const read = files.flatMap((each) =>
-      replaced.readers.has(each) ? replaced.seenOf(each, overlay.state.base.tree) : [],
-    );
+    const read = files.flatMap((each) => (replaced.isRead(each) ? replaced.seenOf(each, overlay.state.base.tree) : []));
     const { inodes, names } = isInUnit
       ? heldUnits.closed(ino)
       : { inodes: held.drop(ino)?.isOld === true ? [ino] : [], names: [] };

@@ -3,10 +3,12 @@
  * version that it opened: the inode number stands for that version from then on, as a file of the overlay without a name,
  * and the file gets another number. A file that only became longer keeps its number, so that programs can follow a log.
  */
-import { hasCode } from "../base/errors.ts";
-import type { Cid, FileId, Ino } from "../base/ids.ts";
+import { BoundedMap } from "../base/bounded-map.ts";
+import { hasCode, SynclineError } from "../base/errors.ts";
+import { type Cid, type FileId, type Ino, ROOT_INO } from "../base/ids.ts";
 import { BlockMiss } from "../blocks/block-store.ts";
 import { peekContent } from "../content/read.ts";
+import { sharedStart } from "../content/shared-start.ts";
 import { idsOf, type NewBase } from "../fstree/change-set.ts";
 import { whenLoaded } from "../fstree/fs-reader.ts";
 import { sameContent } from "../fstree/merge/objects.ts";
@@ -36,19 +38,30 @@ interface ReplacedFile {
   readonly place: BaseName | undefined;
 }
 
-/** How much of a file's end is compared, to tell whether others only appended to it. */
-const END_BYTES = 64 * 1024;
+/** Files that others only appended to differ from their earlier version in its last chunk at most: less than this. */
+const MOST_COMPARED = 2 * 1024 * 1024;
+/** Answers that are remembered: the bytes that they need may not all fit into memory. */
+const COMPARISONS = 16_384;
 
 export class ReplacedFiles {
-  /** What programs read. */
-  readers: Readers = { has: () => false, all: () => [] };
+  #readers: Readers = { has: () => false, all: () => [] };
+  /** Programs may have files with lower numbers open to write, which `#readers` does not know. */
+  #leastIno: Ino = ROOT_INO;
   readonly #objects: ObjectAccess;
+  /** Whether one content begins with another. */
+  readonly #compared = new BoundedMap<string, boolean>(COMPARISONS);
 
   constructor(objects: ObjectAccess) {
     this.#objects = objects;
   }
 
-  /** Loads what `seen` reads. Never rejects: if blocks of a file cannot be had, its readers get the new version. */
+  /** As FileSystem.watchReaders. */
+  watch(readers: Readers, isTakenOver: boolean): void {
+    this.#readers = readers;
+    if (isTakenOver) this.#leastIno = this.#objects.overlay.state.inodes.next;
+  }
+
+  /** Loads what `seen` reads. Never rejects: if blocks of a file cannot be had, its readers keep their version. */
   async prepare(base: NewBase): Promise<void> {
     const { loader } = this.#objects;
     const looks = Array.from(this.#changed(base), (ino) => whenLoaded(loader, () => this.#replaced(ino, base.tree)));
@@ -66,8 +79,10 @@ export class ReplacedFiles {
       const file = this.#replaced(ino, tree);
       return file === undefined ? [] : [file];
     } catch (error) {
-      if (error instanceof BlockMiss) return [];
-      throw error;
+      if (!(error instanceof BlockMiss)) throw error;
+      const object = this.#objects.clean.known(ino);
+      const { place } = object ?? {};
+      return object?.record.type === "file" ? [{ object, names: place === undefined ? [] : [place], place }] : [];
     }
   }
 
@@ -96,11 +111,16 @@ export class ReplacedFiles {
 
   /** The open files that others changed. */
   #changed({ changes }: NewBase): Iterable<Ino> {
-    if (changes === undefined) return this.readers.all();
+    if (changes === undefined) return [...this.#readers.all()].filter((ino) => this.isRead(ino));
     const { inodes } = this.#objects.overlay.state;
     const numberOf = (id: FileId) => inodes.find(id)?.ino;
     const changed = new Set(changes.flatMap(idsOf).map(numberOf));
-    return [...changed].filter((ino) => ino !== undefined && this.readers.has(ino)) as Ino[];
+    return [...changed].filter((ino) => ino !== undefined && this.isRead(ino)) as Ino[];
+  }
+
+  /** Whether programs have the file open, and only to read. */
+  isRead(ino: Ino): boolean {
+    return ino >= this.#leastIno && this.#readers.has(ino);
   }
 
   /** Undefined: programs may see the file as the new base has it. Throws BlockMiss. */
@@ -118,13 +138,32 @@ export class ReplacedFiles {
   /** Whether `now` has the same bytes, or these and more. Throws BlockMiss. */
   #goesOn(before: FileRecord, now: FileRecord): boolean {
     if (now.size === before.size && sameContent(before.content, now.content)) return true;
-    return now.size > before.size && this.#endOf(before, before.size).equals(this.#endOf(now, before.size));
+    if (now.size <= before.size) return false;
+    const key = [before, now].map(({ size, content }) => `${size} ${"cid" in content ? content.cid : ""}`).join();
+    const known = this.#compared.get(key);
+    if (known !== undefined) return known;
+    const begins = this.#beginsWith(now, before);
+    if ("cid" in before.content && "cid" in now.content) this.#compared.set(key, begins);
+    return begins;
   }
 
-  #endOf({ content, size }: FileRecord, end: number): Buffer {
+  #beginsWith(now: FileRecord, before: FileRecord): boolean {
     const { loader } = this.#objects;
-    const bytes = Buffer.alloc(Math.min(END_BYTES, end));
-    loader.readContent(() => peekContent(loader.content, content, size, end - bytes.length, bytes.length, bytes));
+    try {
+      const shared = loader.readContent(() => sharedStart(loader.content, before.content, now.content));
+      if (before.size - shared > MOST_COMPARED) return false;
+      return this.#bytesOf(before, shared, before.size).equals(this.#bytesOf(now, shared, before.size));
+    } catch (error) {
+      // Contents that cannot be read are other contents.
+      if (error instanceof SynclineError) return false;
+      throw error;
+    }
+  }
+
+  #bytesOf({ content, size }: FileRecord, from: number, to: number): Buffer {
+    const { loader } = this.#objects;
+    const bytes = Buffer.alloc(to - from);
+    loader.readContent(() => peekContent(loader.content, content, size, from, bytes.length, bytes));
     return bytes;
   }
 }

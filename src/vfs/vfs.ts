@@ -198,8 +198,8 @@ export class Vfs implements FileSystem, ContentNames {
     this.#objects.checkWritable(ino);
   }
 
-  watchReaders(readers: Readers): void {
-    this.#objects.replaced.readers = readers;
+  watchReaders(readers: Readers, isTakenOver: boolean): void {
+    this.#objects.replaced.watch(readers, isTakenOver);
   }
 
   holdVersion(ino: Ino): void {

@@ -27,7 +27,7 @@ export class ReadingPrograms implements Readers {
   /** Opens a file, as it is now. */
   async open(ino: Ino): Promise<void> {
     this.#vfs = this.#agent.vfs;
-    this.#vfs.watchReaders(this);
+    this.#vfs.watchReaders(this, false);
     const bytes = await this.read(ino);
     if (bytes !== undefined) this.#seen.set(ino, bytes);
   }

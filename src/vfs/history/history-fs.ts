@@ -234,8 +234,8 @@ export class HistoryFs implements FileSystem, Disposable {
     if (!isPast(ino)) this.#live.closed(ino);
   }
 
-  watchReaders(readers: Readers): void {
-    this.#live.watchReaders(readers);
+  watchReaders(readers: Readers, isTakenOver: boolean): void {
+    this.#live.watchReaders(readers, isTakenOver);
   }
 
   holdVersion(ino: Ino): void {

@@ -1,14 +1,15 @@
 /** A program that reads a file sees one version of it, whatever others do with the file. */
 import { expect, test } from "vitest";
 import type { Ino } from "../../../src/base/ids.ts";
+import type { ChangedObject } from "../../../src/fstree/change-set.ts";
 import { VfsDriver } from "../../../src/simulate/vfs-driver.ts";
 import { ReadingPrograms } from "../../support/reading-programs.ts";
 import type { SimulatedAgent } from "../../support/simulated-agent.ts";
 import { filesOf, type Files, world, write } from "../../support/unit-world.ts";
 
 const [OLD, NEW] = ["old bytes", "new"];
-/** Longer than what is compared to tell whether others only appended. */
-const LONG = "line of a log\n".repeat(20_000);
+/** Many chunks. */
+const LONG = Array.from({ length: 40_000 }, (_, line) => `line ${line} of a log`).join("\n");
 
 test.each(["adopted", "merged"])(
   "a program goes on reading what others replaced, and the name leads to theirs: %s",
@@ -61,13 +62,61 @@ test.each([
   expect((await b.mount.stat("f")).ino).toBe(ino);
 });
 
-test("a longer file with another end is another version", async () => {
+test.each([
+  ["end", `${LONG.slice(0, -1)}, and more\n`],
+  ["beginning", `LINE${LONG.slice(4)}, and more\n`],
+])("a longer file with another %s is another version", async (_, after) => {
   const { a, b, start } = await world();
   await start({ f: LONG });
   const [program, ino] = await reading(b, "f");
-  await saveThere(a, { f: `${LONG.slice(0, -1)}, and more\n` });
+  await saveThere(a, { f: after });
   await b.catchUp();
-  expect(await program.read(ino)).toEqual(Buffer.from(LONG));
+  expect((await program.read(ino))?.equals(Buffer.from(LONG))).toBe(true);
+  expect((await filesOf(b))["f"]).toBe(after);
+});
+
+test("a version whose bytes cannot be read is another version, and keeps nothing else back", async () => {
+  const { a, b, start } = await world();
+  await start({ f: OLD, chunk: LONG.slice(0, 40_000) });
+  const [program, ino] = await reading(b, "f");
+  await a.catchUp();
+  const other = a.vfs.contentName((await a.mount.stat("chunk")).ino).name;
+  const seal = a.vfs.seal.bind(a.vfs);
+  a.vfs.seal = (anew) => {
+    const sealed = seal(anew);
+    const wrong = (object: ChangedObject): ChangedObject =>
+      object.record === undefined || object.names[0]?.name !== "f" || other === undefined
+        ? object
+        : {
+            ...object,
+            record: { ...object.record, size: 100, content: { kind: "chunk", cid: other } },
+            content: { kind: "same" },
+          };
+    return sealed && { ...sealed, objects: sealed.objects.map(wrong) };
+  };
+  await write(a, { f: NEW, later: NEW });
+  await a.flush();
+  await write(b, { mine: NEW });
+  await b.flush();
+  expect([b.trouble, b.vfs.pending().files, await b.mount.list("")]).toEqual([
+    undefined,
+    0,
+    ["chunk", "f", "later", "mine"],
+  ]);
+  expect(await program.read(ino)).toEqual(Buffer.from(OLD));
+});
+
+test("an agent that takes over keeps nothing back from files that its predecessor may have opened to write", async () => {
+  const { a, b, start } = await world();
+  await start({ f: OLD });
+  const { ino } = await b.mount.stat("f");
+  b.vfs.persist();
+  await b.restart();
+  b.vfs.watchReaders({ has: () => true, all: () => [ino] }, true);
+  await saveThere(a, { f: NEW });
+  await b.catchUp();
+  expect((await new VfsDriver(b.vfs).read(ino)).toString()).toBe(NEW);
+  expect((await b.mount.stat("f")).ino).toBe(ino);
 });
 
 test("others' changes of mode, names and times show at once", async () => {
@@ -118,15 +167,16 @@ test("all names of a file lead to what replaced it", async () => {
 
 test("once its writer has closed a file, its readers keep what they see, and the name leads to others' version", async () => {
   const { a, b, start } = await world();
-  await start({ f: OLD });
+  await start({ f: LONG });
   const [program, ino] = await reading(b, "f");
   await new VfsDriver(b.vfs).run((vfs) => vfs.holdVersion(ino));
-  await saveThere(a, { f: NEW });
+  const theirs = `${NEW}${LONG}`;
+  await saveThere(a, { f: theirs });
   await b.catchUp();
-  expect((await filesOf(b))["f"]).toBe(OLD);
+  expect((await filesOf(b))["f"]).toBe(LONG);
   b.vfs.releaseVersion(ino);
-  expect((await filesOf(b))["f"]).toBe(NEW);
-  expect(await program.read(ino)).toEqual(Buffer.from(OLD));
+  expect((await filesOf(b))["f"]).toBe(theirs);
+  expect((await program.read(ino))?.equals(Buffer.from(LONG))).toBe(true);
 });
 
 test("who reads a database that others change goes on reading, while a program writes to it here and after that", async () => {
