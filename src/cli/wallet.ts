@@ -35,7 +35,7 @@ export function askNoMore(call: Call): void {
 const unattended = new WeakSet<object>();
 
 /**
- * Opens the keystore now if its passphrase is in a file that is there. An agent that starts without its bucket may not need the wallet for
+ * Opens the keystore now if its passphrase is in a file that exists. An agent that starts offline may not need the wallet for
  * days, and would say only then that the passphrase is wrong. Throws `key_locked`, `key_invalid`.
  */
 export async function requirePassphrase(call: Call): Promise<void> {

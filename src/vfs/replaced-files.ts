@@ -13,7 +13,7 @@ import { idsOf, type NewBase } from "../fstree/change-set.ts";
 import { whenLoaded } from "../fstree/fs-reader.ts";
 import { sameContent } from "../fstree/merge/objects.ts";
 import type { FileRecord } from "../format/files/record.ts";
-import type { BaseName } from "../overlay/dirty-object.ts";
+import { type BaseName, isUnlinked, recordOf } from "../overlay/dirty-object.ts";
 import type { Link } from "../overlay/links.ts";
 import type { Overlay } from "../overlay/overlay.ts";
 import type { CleanInodes } from "./clean-inodes.ts";
@@ -30,22 +30,27 @@ interface ObjectAccess {
   readonly onOrphan: (ino: Ino) => void;
 }
 
+type ReadFile = Pick<CleanObject, "ino" | "id" | "record" | "place">;
+
 /** A file that programs read, as they have opened it. */
 interface ReplacedFile {
-  readonly object: CleanObject;
-  readonly names: readonly BaseName[];
+  readonly object: ReadFile;
+  readonly names: readonly Link[];
   /** A name of the file in the new base. Undefined: others removed it. */
   readonly place: BaseName | undefined;
 }
 
-/** Files that others only appended to differ from their earlier version in its last chunk at most: less than this. */
+/**
+ * If others only appended, at most the last chunk of the earlier version differs, which is shorter than this. A file that
+ * grows into another class of chunk sizes is cut anew: it then counts as another version.
+ */
 const MOST_COMPARED = 2 * 1024 * 1024;
 /** Answers that are remembered: the bytes that they need may not all fit into memory. */
 const COMPARISONS = 16_384;
 
 export class ReplacedFiles {
   #readers: Readers = { has: () => false, all: () => [] };
-  /** Programs may have files with lower numbers open to write, which `#readers` does not know. */
+  /** Programs may have files with lower numbers open to write since before this process: `#readers` does not know. */
   #leastIno: Ino = ROOT_INO;
   readonly #objects: ObjectAccess;
   /** Whether one content begins with another. */
@@ -80,9 +85,10 @@ export class ReplacedFiles {
       return file === undefined ? [] : [file];
     } catch (error) {
       if (!(error instanceof BlockMiss)) throw error;
-      const object = this.#objects.clean.known(ino);
-      const { place } = object ?? {};
-      return object?.record.type === "file" ? [{ object, names: place === undefined ? [] : [place], place }] : [];
+      const { overlay, clean } = this.#objects;
+      const object = this.#changedHere(ino) ?? clean.known(ino);
+      if (object?.place === undefined || object.record.type !== "file") return [];
+      return [{ object, names: overlay.state.linksOf([object.place]), place: object.place }];
     }
   }
 
@@ -103,7 +109,7 @@ export class ReplacedFiles {
       }
       clean.forget(ino, []);
       onOrphan(ino);
-      return state.linksOf(names);
+      return names;
     });
     if (files.length > 0) overlay.persist();
     return left;
@@ -126,13 +132,23 @@ export class ReplacedFiles {
   /** Undefined: programs may see the file as the new base has it. Throws BlockMiss. */
   #replaced(ino: Ino, tree: Cid): ReplacedFile | undefined {
     const { overlay, clean, held } = this.#objects;
-    // What programs may write to is held, or changed here already.
-    if (overlay.state.object(ino) !== undefined || held.inUse.has(ino)) return undefined;
-    const object = clean.get(ino);
+    const { state } = overlay;
+    if (held.inUse.has(ino)) return undefined;
+    const dirty = state.object(ino);
+    const shown = dirty === undefined ? clean.get(ino) : undefined;
+    const object = shown ?? this.#changedHere(ino);
     if (object?.record.type !== "file") return undefined;
     const now = clean.inTree(ino, tree);
     if (now !== undefined && this.#goesOn(object.record, now.record)) return undefined;
-    return { object, names: clean.namesOf(object), place: now && (now.place ?? object.place) };
+    const names = shown === undefined ? [...(dirty?.links ?? [])] : state.linksOf(clean.namesOf(shown));
+    return { object, names, place: now && (now.place ?? object.place) };
+  }
+
+  /** A file of which only names and attributes were changed here. */
+  #changedHere(ino: Ino): ReadFile | undefined {
+    const dirty = this.#objects.overlay.state.object(ino);
+    if (dirty?.id === undefined || dirty.extents !== undefined || isUnlinked(dirty)) return undefined;
+    return { ino, id: dirty.id, record: recordOf(dirty), place: dirty.baseNames[0] };
   }
 
   /** Whether `now` has the same bytes, or these and more. Throws BlockMiss. */

@@ -208,7 +208,10 @@ export class NumberedRoots {
     return false;
   }
 
-  /** Whether the base of a root created here is still in the bucket. If it is gone, the root is deleted: others would read it as the newest. */
+  /**
+   * Whether the base of a root created here is still in the bucket. If it is gone, the root is deleted: others would read it
+   * as the newest.
+   */
   async #proven(sent: SentRoot): Promise<boolean> {
     const standing = await this.#standing(sent.base);
     const isOver = standing === "there" || (standing === "gone" && (await this.#withdraw(sent)));

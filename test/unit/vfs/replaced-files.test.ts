@@ -2,6 +2,7 @@
 import { expect, test } from "vitest";
 import type { Ino } from "../../../src/base/ids.ts";
 import type { ChangedObject } from "../../../src/fstree/change-set.ts";
+import type { KernelMount } from "../../../src/simulate/kernel-mount.ts";
 import { VfsDriver } from "../../../src/simulate/vfs-driver.ts";
 import { ReadingPrograms } from "../../support/reading-programs.ts";
 import type { SimulatedAgent } from "../../support/simulated-agent.ts";
@@ -131,6 +132,25 @@ test("others' changes of mode, names and times show at once", async () => {
   expect((await b.mount.stat("g")).ino).toBe(ino);
   expect(b.vfs.getAttributes(ino).mode & 0o777).toBe(0o600);
   expect(await program.read(ino)).toEqual(Buffer.from(OLD));
+});
+
+test.each([
+  ["mode", (mount: KernelMount) => mount.chmod("f", 0o600), ["f"]],
+  ["name", (mount: KernelMount) => mount.rename("f", "g"), ["g"]],
+  ["links", (mount: KernelMount) => mount.link("f", "g"), ["f", "g"]],
+])("a program goes on reading what others replaced while its %s changed here", async (_, change, names) => {
+  const { a, b, start, settle } = await world();
+  await start({ f: LONG });
+  const [program, ino] = await reading(b, "f");
+  await change(b.mount);
+  await saveThere(a, { f: NEW });
+  await b.flush();
+  const shown = Object.fromEntries(names.map((name) => [name, NEW]));
+  expect(await filesOf(b)).toEqual(shown);
+  expect((await program.read(ino))?.equals(Buffer.from(LONG))).toBe(true);
+  await write(b, { [names[0] ?? ""]: OLD });
+  await settle();
+  expect(await filesOf(a)).toEqual(Object.fromEntries(names.map((name) => [name, OLD])));
 });
 
 test("an earlier version cannot be written, linked or changed: the name is looked up again", async () => {

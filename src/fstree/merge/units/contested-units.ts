@@ -32,8 +32,8 @@ type Views = Readonly<Record<Role | "base", View>>;
 
 /**
  * The outermost units that both sides changed in different ways: trees before families, each sorted by key, which is the order
- * in which they are resolved; and units that one side alone changed. Units may contain others, at any depth. Outer ones are compared first, since their result mostly
- * settles the inner ones: so each directory is read about once.
+ * in which they are resolved; and the units that one side alone changed. Units may contain others, at any depth. Outer ones
+ * are compared first, since their result mostly settles the inner ones: so each directory is read about once.
  */
 export async function contestedUnits(
   views: Views,
