@@ -1,4 +1,4 @@
-/** Finds how much of two contents is the same from the start on, by their chunk lists alone. */
+/** Compares two contents by their chunk lists, without reading their bytes. */
 import type { Cid } from "../base/ids.ts";
 import { BlockMiss } from "../blocks/block-store.ts";
 import type { ChunkList } from "../format/files/chunk-list.ts";
@@ -7,8 +7,8 @@ import { checkChild, entryStart } from "./list-range.ts";
 import type { ContentSource } from "./source.ts";
 
 /**
- * A number of bytes from the start on that both have alike. There may be more: what follows is in different chunks. Where one
- * only continues the other, few bytes of the shorter one follow. Throws BlockMiss, `format_invalid`.
+ * How many leading bytes are in chunks that both contents share. The true common prefix may be longer. If bytes were only
+ * appended, it is longer by less than a chunk. Throws BlockMiss, `format_invalid`.
  */
 export function sharedStart(source: ContentSource, shorter: Content, longer: Content): number {
   if (shorter.kind !== "list" || longer.kind !== "list") return 0;

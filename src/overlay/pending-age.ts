@@ -1,4 +1,4 @@
-/** How long the oldest change has waited to be published, across restarts. */
+/** How long the oldest unpublished change has waited. It survives restarts. */
 import type { Clock } from "../base/clock.ts";
 import type { FileRecord } from "../format/files/record.ts";
 import { isUnlinked } from "./dirty-object.ts";
@@ -6,7 +6,7 @@ import type { OverlayState } from "./state.ts";
 
 export class PendingAge {
   readonly #clock: Clock;
-  /** When the live epoch and the one in flight got their first change. */
+  /** The times of the first change in the live epoch and in the one in flight. */
   #liveMs: number | undefined;
   #sealedMs: number | undefined;
 

@@ -22,7 +22,7 @@ interface ObjectAccess {
 interface LostFamily {
   /** Where the copy's main file is. */
   readonly main: Link;
-  /** The main name and its suffixed ones: the copy's name, by the lost name. The keys are made by `keyOf`. */
+  /** For the main name and each suffix: the name that was lost, and the copy's. The keys are made by `keyOf`. */
   readonly names: ReadonlyMap<string, { readonly from: Link; readonly to: Link }>;
 }
 
@@ -34,7 +34,7 @@ export class LostFamilies {
     this.#objects = objects;
   }
 
-  /** The name of a copy that a name leads to. Undefined: it leads to none. Throws BlockMiss. */
+  /** The copy's name, if this name leads to a copy. Throws BlockMiss. */
   placeOf(parent: Ino, name: FileName): Link | undefined {
     if (this.#families.length === 0) return undefined;
     const key = keyOf({ parent, name });

@@ -238,7 +238,7 @@ export class NumberedRoots {
     return false;
   }
 
-  /** Deletes a root, unless it is another's or others have built on it. Whether nothing is left to be done later. */
+  /** Deletes our root, unless others have built on it or replaced it. Returns false if this must be tried again later. */
   async #withdraw(sent: SentRoot): Promise<boolean> {
     const { number, bytes } = sent;
     const name = numberedRootName(number);
@@ -252,7 +252,7 @@ export class NumberedRoots {
       await this.#store.delete(name);
       if (!(await isBuiltOn())) return true;
     }
-    // Without it, readers would stop before what others built on it meanwhile. They may still withdraw theirs.
+    // Others built on it while it was deleted. Put it back: readers stop at the first number that is missing.
     const outcome = await this.#store.putNew(name, [bytes]);
     return wasBuiltOn && outcome.kind !== "unknown";
   }

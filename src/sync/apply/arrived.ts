@@ -3,15 +3,14 @@
  * version that others replaced meanwhile would come back.
  */
 import type { FileId, FileName } from "../../base/ids.ts";
-import { failedWith } from "../../base/system-errors.ts";
 import { isGone } from "../../blocks/not-found.ts";
 import { lookup, type TreeObject } from "../../fstree/fs-reader.ts";
 import type { Place } from "../../fstree/object-rows.ts";
 import type { NodeStore } from "../../tree/node-store.ts";
 import type { SyncDatabase } from "../known/database.ts";
-import type { DiskPath, ListedEntry, SyncDisk } from "../disk/disk.ts";
+import type { DiskPath, SyncDisk } from "../disk/disk.ts";
 import { syncDirectories } from "../scan/durable.ts";
-import { lookBelow, NOT_LISTED } from "../scan/walk.ts";
+import { listIfReadable, lookBelow } from "../scan/walk.ts";
 import type { Entry } from "../known/entry.ts";
 import { pathInFolder } from "../known/path-in-folder.ts";
 import { isSameInode, seenOf } from "../known/seen.ts";
@@ -93,21 +92,11 @@ class Listed {
     const above = path.slice(0, -1);
     const directory = above.join("/");
     if (this.#last?.directory !== directory) {
-      const entries = await this.#list(above);
+      const entries = (await listIfReadable(this.#disk, above)) ?? [];
       this.#last = { directory, names: new Map(entries.map(({ name, stat }) => [name, stat.ino])) };
     }
     const name = path.at(-1);
     return name !== undefined && this.#last.names.get(name) === ino;
-  }
-
-  async #list(directory: DiskPath): Promise<readonly ListedEntry[]> {
-    try {
-      return await this.#disk.list(directory);
-    } catch (error) {
-      // A scan cannot list it, either.
-      if (failedWith(error, ...NOT_LISTED)) return [];
-      throw error;
-    }
   }
 }
 

@@ -4,17 +4,16 @@
  */
 import { groupBy } from "../../base/collections.ts";
 import type { FileId } from "../../base/ids.ts";
-import { failedWith } from "../../base/system-errors.ts";
 import type { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
 import { placeText } from "../../fstree/object-rows.ts";
-import { hasStat, type DiskPath, type DiskStat, type ListedEntry, type SyncDisk } from "../disk/disk.ts";
+import { hasStat, type DiskPath, type DiskStat, type SyncDisk } from "../disk/disk.ts";
 import type { SyncDatabase } from "../known/database.ts";
 import type { Entry } from "../known/entry.ts";
 import { directoryIn } from "../known/path-in-folder.ts";
 import { isSameInode, isUntouched, looksSame } from "../known/seen.ts";
 import type { IgnoreRules } from "../scan/ignore-rules.ts";
 import { unitPathsOf } from "../scan/unit-paths.ts";
-import { isMount, lookBelow, NOT_LISTED } from "../scan/walk.ts";
+import { isMount, listIfReadable, lookBelow } from "../scan/walk.ts";
 import type { Plan, Put, Removal } from "./plan.ts";
 
 export interface WholeUnitsContext {
@@ -134,7 +133,7 @@ export class WholeUnits {
 
   async #isDirectoryAsShown(path: DiskPath, above: DiskStat, id: FileId): Promise<boolean> {
     const { db } = this.#context;
-    const entries = await this.#list(path);
+    const entries = await listIfReadable(this.#context.disk, path);
     // To a scan, too, it is unchanged.
     if (entries === undefined) return true;
     const looks = db.looks(id);
@@ -152,15 +151,6 @@ export class WholeUnits {
       else if (!(await this.#isSame(here, entry.stat, id, db.at({ parent: id, name: entry.name })))) return false;
     }
     return true;
-  }
-
-  async #list(path: DiskPath): Promise<readonly ListedEntry[] | undefined> {
-    try {
-      return await this.#context.disk.list(path);
-    } catch (error) {
-      if (failedWith(error, ...NOT_LISTED)) return undefined;
-      throw error;
-    }
   }
 
   async #isSame(path: DiskPath, stat: DiskStat, parent: FileId, entry: Entry | undefined): Promise<boolean> {

@@ -1,12 +1,11 @@
 /**
- * The units (docs/design/merge.md) that an epoch changes, looked at once more before its swap. A program may have changed
- * them during the walk, also where the walk saw nothing new. Then the epoch has files of two versions.
+ * Checks, before an epoch's swap, that the units (docs/design/merge.md) it changes still look as the scan saw them. A program
+ * may have changed a unit during the scan: the epoch would then mix files of two versions.
  */
 import { addAll } from "../../base/collections.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { FileName } from "../../base/ids.ts";
 import { escapeForPrint } from "../../base/names.ts";
-import { failedWith } from "../../base/system-errors.ts";
 import type { UnitRules } from "../../fstree/merge/units/unit-rules.ts";
 import { samePlace } from "../../fstree/object-rows.ts";
 import { hasStat, type DiskPath, type DiskStat, type ListedEntry, type SyncDisk } from "../disk/disk.ts";
@@ -18,7 +17,7 @@ import { isStill } from "../scan/local-content.ts";
 import type { Matching } from "../scan/matching.ts";
 import type { UsedRules } from "../scan/pass-rules.ts";
 import { familyOf } from "../scan/unit-paths.ts";
-import { isMount, lookBelow, NOT_LISTED, type Found } from "../scan/walk.ts";
+import { isMount, listIfReadable, lookBelow, type Found } from "../scan/walk.ts";
 
 export interface StillContext {
   readonly db: Pick<SyncDatabase, "looks">;
@@ -28,13 +27,13 @@ export interface StillContext {
 }
 
 export class StillUnits implements AsyncDisposable {
-  /** Where the epoch changes units that are no longer as the walk saw them. */
+  /** The epoch's changes in units that changed since the scan. */
   readonly changed: DiskPath[] = [];
   readonly #context: StillContext;
   readonly #matching: Matching;
-  /** The epoch's changes in directories that are units, by the outermost. */
+  /** The epoch's changes in units that are directories, by the outermost such directory. */
   readonly #trees = new Map<Found, DiskPath[]>();
-  /** The epoch's changes in files that are units together, by directory and main name. */
+  /** The epoch's changes in families of files, by directory and main name. */
   readonly #families = new Map<Found, Map<FileName, DiskPath[]>>();
   readonly #treeOf = new Map<Found, Found | undefined>();
   #children: ReadonlyMap<Found, Children> | undefined;
@@ -106,7 +105,7 @@ export class StillUnits implements AsyncDisposable {
 
   async #isDirectoryStill(directory: Found): Promise<boolean> {
     if (directory.closed) return true;
-    const entries = await this.#list(directory.path);
+    const entries = await listIfReadable(this.#context.disk, directory.path);
     if (entries === undefined) return false;
     const [children, looks] = [this.#childrenOf(directory), this.#looksIn(directory)];
     const missing = new Set(children.keys());
@@ -162,15 +161,6 @@ export class StillUnits implements AsyncDisposable {
   #childrenOf(directory: Found): Children {
     this.#children ??= childrenIn(this.#matching);
     return this.#children.get(directory) ?? new Map();
-  }
-
-  async #list(path: DiskPath): Promise<readonly ListedEntry[] | undefined> {
-    try {
-      return await this.#context.disk.list(path);
-    } catch (error) {
-      if (failedWith(error, ...NOT_LISTED)) return undefined;
-      throw error;
-    }
   }
 }
 

@@ -132,6 +132,16 @@ export const CLOSED = [
 /** Errors of listing a directory that do not stop a scan. */
 export const NOT_LISTED = [...GONE, ...CLOSED];
 
+/** What a directory holds. Undefined: it is gone, or cannot be read. */
+export async function listIfReadable(disk: SyncDisk, path: DiskPath): Promise<readonly ListedEntry[] | undefined> {
+  try {
+    return await disk.list(path);
+  } catch (error) {
+    if (failedWith(error, ...NOT_LISTED)) return undefined;
+    throw error;
+  }
+}
+
 /** What is at a path; "closed" if a directory above it cannot be read. A scan takes such a path for unchanged. */
 export async function lookBelow(disk: SyncDisk, path: DiskPath): Promise<DiskStat | "closed" | undefined> {
   try {

@@ -31,9 +31,9 @@ export interface ComparedUnits {
 type Views = Readonly<Record<Role | "base", View>>;
 
 /**
- * The outermost units that both sides changed in different ways: trees before families, each sorted by key, which is the order
- * in which they are resolved; and the units that one side alone changed. Units may contain others, at any depth. Outer ones
- * are compared first, since their result mostly settles the inner ones: so each directory is read about once.
+ * Finds the outermost units that both sides changed in different ways, and the units that only one side changed. Contested
+ * ones come in the order in which they are resolved: trees before families, each sorted by key. Units may be nested. Outer
+ * ones are compared first, since that mostly settles the inner ones: each directory is then read about once.
  */
 export async function contestedUnits(
   views: Views,

@@ -65,7 +65,7 @@ export async function resolveUnits(
       settle(id, triple === undefined ? object : triple[staying], now);
     }
   }
-  // An object that is kept in one unit may be gone from another. Outside, it merges as if it had no names in units.
+  // An object gone from this unit may be kept in another. Its names outside units merge as if it had no others.
   for (const { unit, members, keeper, other } of units) {
     const [kept, gone] = [members[keeper], members[other]];
     for (const [id, { object }] of gone) {
@@ -86,7 +86,7 @@ export async function resolveUnits(
     if (gone.size > 0 && !Buffer.from(hash).equals(await unitHash(state.context, kept)))
       state.unitCopies.push({ unit, members: gone, hash, keeper, origin: heads[other] });
   }
-  // A link out of a unit that others alone changed keeps the bytes that it was made for: others' go with others' files.
+  // One side changed a unit's file, and the other made a hard link to it outside the unit: the link keeps the old bytes.
   for (const { unchanged, members } of oneSided) {
     for (const id of members.keys()) {
       const triple = before.get(id);
@@ -171,9 +171,9 @@ async function completeTriples(
 }
 
 /**
- * A file that one side keeps in a unit. Names outside units are a three-way set. If the two versions differ, a new name has the
- * bytes of the side that made it, and an old one those of the side that changed them. The other side's are a file of their own,
- * as is what that side moved out.
+ * Merges a file of a kept unit. Its names outside units are merged as a three-way set. If the two versions differ, a new name
+ * gets the bytes of the side that made it, and an old name those of the side that changed them. Names that get the other
+ * side's bytes, and what that side moved out of the unit, become a separate file.
  */
 async function keepFile(
   state: MergeState,

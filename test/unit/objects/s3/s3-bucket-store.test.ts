@@ -459,7 +459,7 @@ describe("a wrong answer about the base of a new root", () => {
     }
   });
 
-  /** The base is gone. While ours is deleted, another root is built on it. */
+  /** The base is gone, and another writer builds on our root while we delete it. */
   async function builtOnMeanwhile(server: S3Script) {
     const { store, swap } = await begun(server);
     server.objects.delete(`p/${rootName(1)}`);
