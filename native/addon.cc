@@ -27,7 +27,7 @@ NAPI_MODULE_INIT() {
   Define(env, exports, "keepFromChildren", syncline::KeepFromChildren, nullptr);
   Define(env, exports, "unmount", syncline::Unmount, nullptr);
   Define(env, exports, "writeBack", syncline::WriteBack, nullptr);
-  Define(env, exports, "createRequestSlots", syncline::CreateRequestSlots, nullptr);
+  Define(env, exports, "createMountMemory", syncline::MountMemory, nullptr);
   Define(env, exports, "serve", syncline::Serve, nullptr);
   Define(env, exports, "setModified", syncline::SetModified, nullptr);
   Define(env, exports, "freeRange", syncline::FreeRange, nullptr);

@@ -21,6 +21,7 @@
               "page_cache.cc",
               "recovered.cc",
               "replies.cc",
+              "mount_memory.cc",
               "request_slots.cc",
               "requests.cc",
               "session.cc",

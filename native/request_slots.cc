@@ -13,11 +13,6 @@
 namespace syncline {
 namespace {
 
-// More requests than usually wait at a time. Any further ones are not kept.
-constexpr int kSlots = 4096;
-constexpr size_t kHeadBytes = 8192;
-constexpr size_t kSlotsAt = kHeadBytes + kInputBytes;
-constexpr off_t kFileBytes = kSlotsAt + off_t{kSlots} * kMaxRequest;
 // The memory of a larger request is returned to the system.
 constexpr uint32_t kSmall = 16 * 1024;
 
@@ -51,18 +46,9 @@ struct RequestSlots::Head {
   uint8_t isTaken[kSlots];
 };
 
-int RequestSlots::Create() {
-  const int descriptor = memfd_create("syncline-requests", MFD_CLOEXEC);
-  if (descriptor < 0) return -1;
-  // A page takes memory only once it is written to.
-  if (ftruncate(descriptor, kFileBytes) == 0) return descriptor;
-  close(descriptor);
-  return -1;
-}
-
 RequestSlots::~RequestSlots() {
   if (head_) munmap(head_, kHeadBytes);
-  if (slots_) munmap(slots_ - kSlotsAt, kFileBytes);
+  if (slots_) munmap(slots_ - kSlotsAt, kBytes);
 }
 
 char* RequestSlots::Map(int descriptor) {
@@ -70,19 +56,19 @@ char* RequestSlots::Map(int descriptor) {
   constexpr int kBoth = PROT_READ | PROT_WRITE;
   struct stat file;
   if (fstat(descriptor, &file) != 0) return nullptr;
-  if (file.st_size < kFileBytes) {
+  if (file.st_size < kBytes) {
     errno = EINVAL;
     return nullptr;
   }
   // Every mapping begins where the file begins: where its parts begin is no multiple of larger pages, of up to 64 KiB.
   void* const head = mmap(nullptr, kHeadBytes, kBoth, MAP_SHARED | MAP_POPULATE, descriptor, 0);
   void* const input = mmap(nullptr, kSlotsAt, kBoth, MAP_SHARED | MAP_POPULATE, descriptor, 0);
-  void* const slots = mmap(nullptr, kFileBytes, kBoth, MAP_SHARED | MAP_NORESERVE, descriptor, 0);
+  void* const slots = mmap(nullptr, kBytes, kBoth, MAP_SHARED | MAP_NORESERVE, descriptor, 0);
   if (head == MAP_FAILED || input == MAP_FAILED || slots == MAP_FAILED) {
     const int error = errno;
     if (head != MAP_FAILED) munmap(head, kHeadBytes);
     if (input != MAP_FAILED) munmap(input, kSlotsAt);
-    if (slots != MAP_FAILED) munmap(slots, kFileBytes);
+    if (slots != MAP_FAILED) munmap(slots, kBytes);
     errno = error;
     return nullptr;
   }

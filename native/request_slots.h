@@ -2,9 +2,10 @@
 // again.
 //
 // A request is read into the input. It stays there until it is answered, or is moved to a kept slot if its answer takes longer.
-// The memory is a file without a name, which the supervisor hands to the next agent. Whenever this process is killed, each
-// request is in at least one of the two places. If it is in both, its number shows that.
+// Whenever this process is killed, each request is in at least one of the two places. If it is in both, its number shows that.
 #pragma once
+
+#include <sys/types.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -17,8 +18,12 @@ namespace syncline {
 
 class RequestSlots {
  public:
-  // A descriptor of new memory; negative if there is none.
-  static int Create();
+  // More requests than usually wait at a time. Any further ones are not kept.
+  static constexpr int kSlots = 4096;
+  // At the start of the mount's memory (mount_memory.h).
+  static constexpr size_t kHeadBytes = 8192;
+  static constexpr size_t kSlotsAt = kHeadBytes + kInputBytes;
+  static constexpr off_t kBytes = kSlotsAt + off_t{kSlots} * kMaxRequest;
 
   RequestSlots() = default;
   RequestSlots(const RequestSlots&) = delete;

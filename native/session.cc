@@ -36,8 +36,8 @@ bool WantsReply(uint32_t opcode) {
 
 }  // namespace
 
-Session::Session(napi_env env, int device, int slots, const ReplySettings& settings, uint64_t spinNs)
-    : env_(env), device_(device), slotsFile_(slots), settings_(settings), spinner_(spinNs) {}
+Session::Session(napi_env env, int device, int mountMemory, const ReplySettings& settings, uint64_t spinNs)
+    : env_(env), device_(device), mountMemory_(mountMemory), settings_(settings), spinner_(spinNs) {}
 
 void Session::OnReadable(uv_poll_t* poll, int, int) {
   auto* session = static_cast<Session*>(poll->data);

@@ -18,20 +18,21 @@
 #include "notifier.h"
 #include "recovered.h"
 #include "replies.h"
+#include "mount_memory.h"
 #include "request_slots.h"
 #include "requests.h"
 #include "spinner.h"
 
 namespace syncline {
 
-// createRequestSlots(): a descriptor of memory for requests (request_slots.h), for serve().
-napi_value CreateRequestSlots(napi_env env, napi_callback_info info);
-// serve(device, slots, settings, handlers): the object described in src/fuse/addon.ts. The device then belongs to it.
+// createMountMemory(): a descriptor of memory (mount_memory.h), for serve().
+napi_value MountMemory(napi_env env, napi_callback_info info);
+// serve(device, memory, settings, handlers): the object described in src/fuse/addon.ts. The device then belongs to it.
 napi_value Serve(napi_env env, napi_callback_info info);
 
 class Session {
  public:
-  Session(napi_env env, int device, int slots, const ReplySettings& settings, uint64_t spinNs);
+  Session(napi_env env, int device, int mountMemory, const ReplySettings& settings, uint64_t spinNs);
 
   // The functions that JavaScript gave.
   struct Handlers {
@@ -114,7 +115,7 @@ class Session {
 
   napi_env env_;
   int device_;
-  int slotsFile_;
+  int mountMemory_;
   ReplySettings settings_;
   Spinner spinner_;
 

@@ -29,6 +29,8 @@ char* ResidentMemory(size_t bytes) {
 
 void FreeInput(napi_env, void* memory, void*) { RequestSlots::Unmap(static_cast<char*>(memory)); }
 
+void FreeOpens(napi_env, void* memory, void*) { UnmapOpens(static_cast<char*>(memory)); }
+
 void FreeOutput(napi_env, void* memory, void*) { munmap(memory, kOutputBytes); }
 
 // Takes over the memory, if there is any.
@@ -183,15 +185,15 @@ napi_value CloseMethod(napi_env env, napi_callback_info info) {
 
 }  // namespace
 
-napi_value CreateRequestSlots(napi_env env, napi_callback_info) {
-  const int descriptor = RequestSlots::Create();
-  return descriptor >= 0 ? Number(env, descriptor) : ThrowErrno(env, "request slots", errno);
+napi_value MountMemory(napi_env env, napi_callback_info) {
+  const int descriptor = CreateMountMemory();
+  return descriptor >= 0 ? Number(env, descriptor) : ThrowErrno(env, "a mount's memory", errno);
 }
 
 napi_value Serve(napi_env env, napi_callback_info info) {
   Arguments arguments(env, info, "serve");
   const int device = arguments.Descriptor(0);
-  const int slots = arguments.Descriptor(1);
+  const int memory = arguments.Descriptor(1);
   const auto timeout = [&](const char* name) {
     return static_cast<uint64_t>(arguments.Property(2, name, 0, kMostTimeoutS) * 1e9);
   };
@@ -208,7 +210,7 @@ napi_value Serve(napi_env env, napi_callback_info info) {
       arguments.Function(3, "onEnd"),
   };
   if (arguments.Threw()) return nullptr;
-  auto session = std::make_unique<Session>(env, device, slots, settings, spinNs);
+  auto session = std::make_unique<Session>(env, device, memory, settings, spinNs);
   const napi_value object = session->Start(handlers);
   // From here on it belongs to the JavaScript object.
   if (object != nullptr) session.release();
@@ -229,9 +231,10 @@ napi_value Session::Start(const Handlers& handlers) {
   napi_create_buffer(env_, kEntryNamesBytes, &memory, &names);
   entryNames_ = static_cast<char*>(memory);
   napi_set_named_property(env_, object, "entryNames", names);
-  input_ = DefineBuffer(env_, object, "input", slots_.Map(slotsFile_), kInputBytes, FreeInput);
+  input_ = DefineBuffer(env_, object, "input", slots_.Map(mountMemory_), kInputBytes, FreeInput);
   output_ = DefineBuffer(env_, object, "output", ResidentMemory(kOutputBytes), kOutputBytes, FreeOutput);
   if (!input_ || !output_) return ThrowErrno(env_, "serve: request buffers", errno);
+  DefineBuffer(env_, object, "opens", MapOpens(mountMemory_), kOpensBytes, FreeOpens);
 
   Define(env_, object, "flush", FlushMethod, nullptr);
   Define(env_, object, "answer", AnswerMethod, nullptr);

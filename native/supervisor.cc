@@ -17,7 +17,7 @@
 // orderly end.
 //
 // Started by an agent: standard input is the lifeline, descriptor 3 the connection's abort file (mounting.cc), 4 the device, 5
-// memory for requests (request_slots.h). The arguments are the log, the working directory and the command of an agent. "." is the
+// the mount's memory (mount_memory.h). The arguments are the log, the working directory and the command of an agent. "." is the
 // directory that the supervisor is started in: the mount covers it, so a path would lead into the mount, and wait for an agent.
 //
 // As a service: the arguments are --service and the command of an agent. The supervisor also starts the first agent, which sends
@@ -48,9 +48,7 @@
 namespace {
 
 // Descriptors of an agent that it starts.
-constexpr int kAgentDevice = 3, kAgentLifeline = 4, kAgentSlots = 5;
-// A bit of FLAGS2: the kernel sends requests again (FUSE_HAS_RESEND).
-constexpr unsigned long kHasResend = 1ul << 7;
+constexpr int kAgentDevice = 3, kAgentLifeline = 4, kAgentMemory = 5;
 constexpr int kMostFailures = 5;
 constexpr useconds_t kPauseUs = 200'000;
 // An agent that dies within kBriefMs of serving is brief. After kFewBrief such agents in a row, the supervisor waits before it starts
@@ -137,22 +135,17 @@ State StateOf(pid_t process) {
   return {letter == 'T', parent, user + system};
 }
 
-bool NeedsSlots(const std::string& agreed) {
-  const size_t second = agreed.find(' ');
-  return second != std::string::npos && (std::strtoul(agreed.c_str() + second, nullptr, 10) & kHasResend) == 0;
-}
-
 class Supervisor {
  public:
   // Started by an agent. `command` ends with a null. It is empty if no agent can be started again.
   Supervisor(const char* log, std::string directory, int here, char** command)
-      : log_(log), directory_(std::move(directory)), here_(here), command_(command), abort_(3), device_(4), slots_(5), agent_(getppid()) {
+      : log_(log), directory_(std::move(directory)), here_(here), command_(command), abort_(3), device_(4), memory_(5), agent_(getppid()) {
     if (directory_ != ".") {
       close(here_);
       here_ = -1;
     }
     for (const int ignored : kIgnored) std::signal(ignored, SIG_IGN);
-    for (const int kept : {abort_, device_, slots_}) fcntl(kept, F_SETFD, FD_CLOEXEC);
+    for (const int kept : {abort_, device_, memory_}) fcntl(kept, F_SETFD, FD_CLOEXEC);
   }
 
   // A service: agents write to the output of this process.
@@ -276,7 +269,7 @@ class Supervisor {
   // The mount has ended, but the agent may publish for long. As long as any process holds the device, programs in the detached mount
   // wait instead of getting an error.
   void LetGo() {
-    for (int* const held : {&abort_, &device_, &slots_}) {
+    for (int* const held : {&abort_, &device_, &memory_}) {
       if (*held >= 0) close(*held);
       *held = -1;
     }
@@ -298,7 +291,7 @@ class Supervisor {
       std::memcpy(sent, CMSG_DATA(head), sizeof sent);
       abort_ = sent[0];
       device_ = sent[1];
-      slots_ = sent[2];
+      memory_ = sent[2];
     }
     return count;
   }
@@ -358,11 +351,11 @@ class Supervisor {
     const int nothing = open("/dev/null", O_RDONLY);
     dup2(nothing, STDIN_FILENO);
     if (nothing > STDERR_FILENO) close(nothing);
-    const int slots = NeedsSlots(told) ? fcntl(slots_, F_DUPFD, 16) : -1;
+    const int memory = fcntl(memory_, F_DUPFD, 16);
     dup2(device, kAgentDevice);
     dup2(own, kAgentLifeline);
-    if (slots >= 0) dup2(slots, kAgentSlots);
-    for (const int copied : {device, own, slots}) close(copied);
+    if (memory >= 0) dup2(memory, kAgentMemory);
+    for (const int copied : {device, own, memory}) close(copied);
     setenv("SYNCLINE_HANDOFF", told.c_str(), 1);
     setenv("SYNCLINE_PLACE", place_.c_str(), 1);
     execv(command_[0], command_);
@@ -392,7 +385,7 @@ class Supervisor {
   // The same directory, open. Negative: the path is enough, and an open descriptor would keep the directory in use.
   int here_ = -1;
   char** command_;
-  int abort_ = -1, device_ = -1, slots_ = -1, lifeline_ = -1;
+  int abort_ = -1, device_ = -1, memory_ = -1, lifeline_ = -1;
   pid_t agent_ = -1;
   // Whether this process started the agent. Otherwise the agent started this process.
   bool isChild_ = false;

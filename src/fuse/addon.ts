@@ -32,10 +32,10 @@ export interface FuseAddon extends ProcessAddon {
    * Resolves to 0 or an errno.
    */
   writeBack(target: string): Promise<number>;
-  /** Returns a descriptor of memory for requests, which outlives this process; for `serve`. */
-  createRequestSlots(): number;
-  /** Serves `device` on this thread's event loop until `close`. The caller keeps `slots`, and may close it after this call. */
-  serve(device: number, slots: number, settings: SessionSettings, handlers: SessionHandlers): Session;
+  /** Returns a descriptor of memory that outlives this process (native/mount_memory.h), for `serve`. */
+  createMountMemory(): number;
+  /** Serves `device` on this thread's event loop until `close`. The caller keeps `memory`, and may close it after this call. */
+  serve(device: number, memory: number, settings: SessionSettings, handlers: SessionHandlers): Session;
   /** utimensat(2): sets the mtime, of a symlink its own, to whole seconds and nanoseconds beyond them. */
   setModified(path: string, seconds: number, nanoseconds: number): void;
 }
@@ -73,6 +73,8 @@ export interface Session {
   readonly output: Buffer;
   /** The names of directory entries, one after the other. */
   readonly entryNames: Buffer;
+  /** The memory of the open files (open-table.ts). Undefined if an agent of an older version made the mount's memory. */
+  readonly opens?: Buffer;
   /** Sends the replies of this batch that are ready. To be called once their changes are in the journal. */
   flush(): void;
   /** Sends the solo row as the reply to a deferred request; false if that request is not waiting. */

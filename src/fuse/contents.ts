@@ -5,19 +5,19 @@ import { FsError } from "../vfs/filesystem.ts";
 import { dropCapabilities, dropSetIds, hasCapabilities } from "./attributes.ts";
 import { addsBytes, type Handler, type HandlerEntry, mutates, reads } from "./handler.ts";
 import { MAX_WRITE_BYTES, OPCODE, WRITE_CACHE, WRITE_KILL_SUIDGID } from "./protocol.ts";
-import { counted, isAppend, isForWriting, used, useOf } from "./writes.ts";
+import { counted, isAppend, isForWriting, used } from "./writes.ts";
 
 const open: Handler = (fs, exchange, openFiles) => {
   // A removed file answers ESTALE here, where the kernel looks its name up again, and not at the first read.
   fs.getAttributes(exchange.node);
   const flags = exchange.argument(0);
   if (isForWriting(flags)) fs.checkWritable?.(exchange.node);
-  exchange.opened(openFiles.open(exchange.node, used(fs, exchange.node, flags)));
+  exchange.opened(openFiles.open(exchange.unique, exchange.node, used(fs, exchange.node, flags)));
 };
 
 const release: Handler = (fs, exchange, openFiles) => {
   const flags = exchange.argument(0);
-  if (openFiles.release(exchange.node, exchange.argument(1), useOf(flags))) fs.releaseVersion(exchange.node);
+  if (openFiles.release(exchange.node, exchange.argument(1))) fs.releaseVersion(exchange.node);
   if (isForWriting(flags)) fs.closed(exchange.node);
   exchange.done();
 };
@@ -40,7 +40,7 @@ const write: Handler = (fs, exchange, openFiles) => {
   // The kernel appends at the end that it knows; others may have moved the end, and their bytes stay.
   const offset = isAppend(exchange) ? fs.getAttributes(ino).size : asked;
   fs.write(ino, offset, exchange.payload(exchange.argument(3), length));
-  if (openFiles.isFromEarlier(ino, exchange.argument(5))) fs.holdVersion(ino);
+  if (openFiles.isUnlisted(ino, exchange.argument(5))) fs.holdVersion(ino);
   // Only now: a request counts as executed from its first change on, and a write may have to wait for room.
   if (dropsCapabilities) dropCapabilities(fs, ino);
   if (offset !== asked) openFiles.misplaced(ino);

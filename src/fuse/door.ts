@@ -21,6 +21,7 @@ import { negotiate, offersAcls } from "./negotiation.ts";
 import { IndexPrograms } from "./index-programs.ts";
 import { Invalidator } from "./invalidation.ts";
 import { OpenFiles } from "./open-files.ts";
+import { OpenTable } from "./open-table.ts";
 import { Orphans } from "./orphans.ts";
 import { HANDLERS, inodesOf, operationName } from "./operations.ts";
 import { type ChosenOptions, sessionSettings } from "./options.ts";
@@ -42,7 +43,7 @@ export interface DoorEvents {
 export class Door {
   readonly #session: Session;
   readonly #pageBytes: number;
-  readonly #openFiles = new OpenFiles();
+  readonly #openFiles: OpenFiles;
   readonly #invalidator: Invalidator;
   readonly #fs: FileSystem;
   readonly #log: Log;
@@ -61,19 +62,27 @@ export class Door {
   #announce: (() => void) | undefined;
   #isReplaceable = false;
 
-  constructor(addon: FuseAddon, { device, slots }: Held, fs: FileSystem, options: ChosenOptions, events: DoorEvents) {
+  constructor(
+    addon: FuseAddon,
+    { device, memory, isNewMemory }: Held,
+    fs: FileSystem,
+    options: ChosenOptions,
+    events: DoorEvents,
+  ) {
     this.#fs = fs;
     this.#log = options.log;
     this.#options = options;
     this.#events = events;
     this.#pageBytes = addon.pageBytes;
-    this.#session = addon.serve(device, slots, sessionSettings(options), {
+    this.#session = addon.serve(device, memory, sessionSettings(options), {
       onBatch: (count, ...names) => this.#serve(count, names),
-      onForgotten: (inodes) => this.#forget(inodes as Ino[]),
+      onForgotten: (inodes) => this.#orphans.forget(inodes as Ino[]),
       onEnd: (errno) => events.ended(errno),
     });
+    const opens = new OpenTable(this.#session.opens, isNewMemory);
+    this.#openFiles = new OpenFiles(opens);
     this.#exchange = new Exchange(this.#session, new Owners(options.owners), options.birthTimes);
-    this.#orphans = new Orphans(this.#session);
+    this.#orphans = new Orphans(this.#session, fs, options.log);
     this.#replay = new Replay(fs, this.#openFiles, this.#orphans, options.log);
     this.#indexing = new IndexPrograms(options.indexing, options.clock, options.log);
     this.#waiting = new WaitingRequests(options.clock, THREADS);
@@ -83,7 +92,8 @@ export class Door {
     });
     const { handoff } = options.supervision ?? {};
     if (handoff !== undefined) this.#replay.begin();
-    fs.watchReaders(this.#openFiles.readers, handoff !== undefined);
+    const { held, readers } = this.#openFiles;
+    fs.watchReaders(readers, handoff && { held, isComplete: opens.isComplete });
     fs.watchOrphans((ino) => {
       if (this.#serving && this.#exchange.opcode === OPCODE.UNLINK)
         this.#openFiles.passing.removed(ino, this.#exchange.node, this.#exchange.name());
@@ -133,7 +143,7 @@ export class Door {
     this.#invalidator[Symbol.dispose]();
     this.#session.close();
     this.#fs.watchOrphans(() => {});
-    this.#forget(this.#orphans.all);
+    this.#orphans.forget(this.#orphans.all);
   }
 
   #serve(count: number, names: readonly string[]): void {
@@ -329,19 +339,6 @@ export class Door {
       path: shownPath(this.#fs, node),
       error: describeError(error),
     });
-  }
-
-  #forget(inodes: readonly Ino[]): void {
-    try {
-      for (const ino of inodes) {
-        this.#orphans.delete(ino);
-        this.#fs.forget(ino);
-      }
-      this.#fs.persist();
-    } catch (error) {
-      // They stay as orphans until the next mount.
-      this.#log.warn("removed files could not be cleaned up", { error: describeError(error) });
-    }
   }
 }
 

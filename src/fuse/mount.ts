@@ -12,14 +12,7 @@ import { mountByHelper, needsHelper } from "./helper.ts";
 import { detachCommand, MNT_DETACH, pathBytes, unmountAt } from "./mount-point.ts";
 import { deviceServed, isOnTop, MOUNT_TYPE, placeOf, readMountTable } from "./mount-table.ts";
 import { type ChosenOptions, chooseOptions, type FuseOptions } from "./options.ts";
-import {
-  type Agreed,
-  HANDOFF_DEVICE,
-  inheritedLifeline,
-  inheritedSlots,
-  type Lifeline,
-  superviseMount,
-} from "./supervisor.ts";
+import { type Agreed, type Held, inherited, inheritedLifeline, type Lifeline, superviseMount } from "./supervisor.ts";
 
 export type MountEnd = "unmounted" | "aborted";
 
@@ -54,25 +47,16 @@ export function serveFuse(fs: FileSystem, given: FuseOptions): FuseMount {
   const addon = loadAddon();
   const mountPoint = pathBytes(resolve(options.mountPoint));
   if (options.supervision?.handoff !== undefined) {
-    addon.keepFromChildren(HANDOFF_DEVICE);
-    const slots = inheritedSlots(options.supervision.handoff) ?? addon.createRequestSlots();
-    return new ServedMount(
-      addon,
-      HANDOFF_DEVICE,
-      slots,
-      mountPoint,
-      fs,
-      options,
-      inheritedLifeline(addon, options.supervision),
-    );
+    const lifeline = inheritedLifeline(addon, options.supervision);
+    return new ServedMount(addon, inherited(addon), mountPoint, fs, options, lifeline);
   }
   const device = needsHelper()
     ? mountByHelper(addon, { ...options, mountPoint: resolve(options.mountPoint) })
     : mountHere(addon, mountPoint, options);
   try {
-    const slots = addon.createRequestSlots();
-    const lifeline = superviseMount(addon, { device, slots }, mountPoint, options.supervision, options.log);
-    return new ServedMount(addon, device, slots, mountPoint, fs, options, lifeline);
+    const held = { device, memory: addon.createMountMemory() };
+    const lifeline = superviseMount(addon, held, mountPoint, options.supervision, options.log);
+    return new ServedMount(addon, held, mountPoint, fs, options, lifeline);
   } catch (error) {
     void unmountAt(addon, mountPoint, MNT_DETACH);
     throw error;
@@ -108,28 +92,27 @@ class ServedMount implements FuseMount {
 
   constructor(
     addon: FuseAddon,
-    device: number,
-    slots: number,
+    held: Held,
     mountPoint: string,
     fs: FileSystem,
     options: ChosenOptions,
     lifeline: Lifeline,
   ) {
     this.#addon = addon;
-    this.#descriptor = device;
+    this.#descriptor = held.device;
     this.#mountPoint = Buffer.from(mountPoint, "latin1").toString("utf8");
     this.#options = options;
     this.#lifeline = lifeline;
     // A caller may wait for `ended` alone.
     this.#ready.promise.catch(() => {});
-    this.#door = new Door(addon, { device, slots }, fs, options, {
+    this.#door = new Door(addon, held, fs, options, {
       ready: (agreed) => {
         if (this.#door.isReplaceable) this.#supervise(agreed);
         void this.#begin();
       },
       ended: (errno, reason) => this.#end(errno, reason),
     });
-    addon.close(slots);
+    addon.close(held.memory);
   }
 
   get isReplaceable(): boolean {

@@ -19,7 +19,10 @@ const create: Handler = (fs, exchange, openFiles) => {
   try {
     const name = exchange.name();
     const made = fs.makeNode(node, name, S_IFREG | (exchange.argument(0) & PERMISSIONS), 0, maker);
-    exchange.created(made, openFiles.create(made.ino, node, name, used(fs, made.ino, exchange.argument(1))));
+    exchange.created(
+      made,
+      openFiles.create(exchange.unique, made.ino, node, name, used(fs, made.ino, exchange.argument(1))),
+    );
   } catch (error) {
     const exclusive = (exchange.argument(1) & constants.O_EXCL) !== 0;
     if (exclusive || !(error instanceof FsError) || error.errno !== ERRNO.EEXIST) throw error;
@@ -30,7 +33,7 @@ const create: Handler = (fs, exchange, openFiles) => {
 
 const createUnnamed: Handler = (fs, exchange, openFiles) => {
   const made = fs.makeUnnamed(exchange.node, S_IFREG | (exchange.argument(0) & PERMISSIONS), exchange.maker);
-  exchange.created(made, openFiles.open(made.ino, used(fs, made.ino, exchange.argument(1))));
+  exchange.created(made, openFiles.open(exchange.unique, made.ino, used(fs, made.ino, exchange.argument(1))));
 };
 
 const rename: Handler = (fs, exchange) => {

@@ -1,14 +1,12 @@
 /**
  * Which files are open through the kernel. Decides whether the kernel keeps a file's cached pages across an open, and how
- * long a file's version is held. This is a hint in memory: a handle says only which agent gave it out, so it outlives that.
+ * long a file's version is held.
  */
 import type { FileName, Ino } from "../base/ids.ts";
 import type { Readers } from "../vfs/filesystem.ts";
+import type { OpenTable, Use } from "./open-table.ts";
 import { PassingFiles } from "./passing-files.ts";
 import { FOPEN } from "./protocol.ts";
-
-/** What a program may do with a file that it opens. `hold`: write in place, on top of the version that it opens. */
-export type Use = "read" | "append" | "hold";
 
 /** The answer to an open. */
 export interface Opened {
@@ -20,35 +18,35 @@ export class OpenFiles {
   readonly passing = new PassingFiles();
   /** How many writes came from the page cache. */
   writeBacks = 0;
-  readonly #generation: number;
+  readonly #table: OpenTable;
   readonly #opens = new Map<Ino, number>();
   /** How many of the opens are to append. */
   readonly #appends = new Map<Ino, number>();
-  /** How many of this agent's open handles hold each file's version. */
+  /** How many of the opens hold each file's version. */
   readonly #holders = new Map<Ino, number>();
-  /** Files that were written through an earlier agent's handle. The first release of such a handle takes them out. */
-  readonly #earlier = new Set<Ino>();
+  /** Files that were written through a handle that is not in the table. The first release of such a handle takes them out. */
+  readonly #unlisted = new Set<Ino>();
   /** Files with bytes that the kernel caches at the wrong offset. */
   readonly #misplaced = new Set<Ino>();
   /** Files opened since everything changed: their pages are valid again. Undefined: the kernel caches no old pages. */
   #revalidated: Set<Ino> | undefined;
 
-  /** `generation`: a number that distinguishes this agent's handles from those of earlier agents. */
-  constructor(generation = process.pid) {
-    this.#generation = generation;
+  constructor(table: OpenTable) {
+    this.#table = table;
+    for (const { ino, use } of table.files()) this.#count(ino, use);
   }
 
-  /** Counts an open, and returns the answer to it. */
-  open(ino: Ino, use: Use): Opened {
-    this.#opens.set(ino, (this.#opens.get(ino) ?? 0) + 1);
-    return { flags: this.#flags(ino), handle: this.#handle(ino, use) };
+  /** Counts an open, and returns the answer to it. `handle`: the number of its request. */
+  open(handle: number, ino: Ino, use: Use): Opened {
+    if (this.#table.add(handle, ino, use)) this.#count(ino, use);
+    return { flags: this.#flags(ino), handle };
   }
 
   /** As `open`, for a file created by opening this name. */
-  create(ino: Ino, parent: Ino, name: FileName, use: Use): Opened {
-    if (!this.passing.made(ino, parent, name)) return this.open(ino, use);
-    this.#opens.set(ino, 1);
-    return { flags: FOPEN.DIRECT_IO | FOPEN.NOFLUSH, handle: this.#handle(ino, use) };
+  create(handle: number, ino: Ino, parent: Ino, name: FileName, use: Use): Opened {
+    if (!this.passing.made(ino, parent, name)) return this.open(handle, ino, use);
+    if (this.#table.add(handle, ino, use)) this.#count(ino, use);
+    return { flags: FOPEN.DIRECT_IO | FOPEN.NOFLUSH, handle };
   }
 
   #flags(ino: Ino): number {
@@ -59,26 +57,31 @@ export class OpenFiles {
     return current ? FOPEN.KEEP_CACHE | FOPEN.NOFLUSH : FOPEN.NOFLUSH;
   }
 
-  #handle(ino: Ino, use: Use): number {
-    if (use === "append") this.#appends.set(ino, (this.#appends.get(ino) ?? 0) + 1);
-    if (use !== "hold") return NO_HANDLE;
-    this.#holders.set(ino, (this.#holders.get(ino) ?? 0) + 1);
-    return this.#generation;
+  #count(ino: Ino, use: Use): void {
+    countUp(this.#opens, ino);
+    if (use === "append") countUp(this.#appends, ino);
+    if (use === "hold") countUp(this.#holders, ino);
   }
 
-  /** Counts a release. `use`: as at the open. Returns whether nothing holds the file's version any more. */
-  release(ino: Ino, handle: number, use: Use): boolean {
+  /** Counts a release. Returns whether nothing holds the file's version any more. */
+  release(ino: Ino, handle: number): boolean {
+    const use = this.#table.delete(handle)?.use;
+    if (use === undefined) return this.#unlisted.delete(ino) && !this.#holders.has(ino);
     if (countDown(this.#opens, ino) === 0) this.passing.closed(ino);
     if (use === "append") countDown(this.#appends, ino);
-    if (handle !== this.#generation) return this.#earlier.delete(ino) && !this.#holders.has(ino);
-    return countDown(this.#holders, ino) === 0 && !this.#earlier.has(ino);
+    return use === "hold" && countDown(this.#holders, ino) === 0 && !this.#unlisted.has(ino);
   }
 
-  /** Notes a write. Returns true for the first write through an earlier agent's handle: the version is not held yet. */
-  isFromEarlier(ino: Ino, handle: number): boolean {
-    if (handle === NO_HANDLE || handle === this.#generation || this.#earlier.has(ino)) return false;
-    this.#earlier.add(ino);
+  /** Notes a write. Returns true for the first write through a handle that is not in the table: the version is not held yet. */
+  isUnlisted(ino: Ino, handle: number): boolean {
+    if (handle === NO_HANDLE || this.#table.has(handle) || this.#unlisted.has(ino)) return false;
+    this.#unlisted.add(ino);
     return true;
+  }
+
+  /** The files whose versions programs hold. */
+  get held(): Ino[] {
+    return [...this.#holders.keys()];
   }
 
   /** Files that are open and that no program appends to. Those that programs hold are among them. */
@@ -122,6 +125,10 @@ export class OpenFiles {
   }
 }
 
+function countUp(counts: Map<Ino, number>, ino: Ino): void {
+  counts.set(ino, (counts.get(ino) ?? 0) + 1);
+}
+
 /** Counts one less. Returns the count, at least 0. */
 function countDown(counts: Map<Ino, number>, ino: Ino): number {
   const left = (counts.get(ino) ?? 0) - 1;
@@ -130,6 +137,6 @@ function countDown(counts: Map<Ino, number>, ino: Ino): number {
   return Math.max(left, 0);
 }
 
-/** The handle of opens that hold no version. */
+/** The handle that agents of older versions gave to opens that hold no version. */
 const NO_HANDLE = 0;
 const NONE: Ino[] = [];

@@ -1,15 +1,21 @@
 /** Inodes that have lost their last name. They stay until the kernel has forgotten them. */
 import type { Ino } from "../base/ids.ts";
+import { describeError, type Log } from "../base/log.ts";
+import type { FileSystem } from "../vfs/filesystem.ts";
 import type { Session } from "./addon.ts";
 
 export class Orphans {
   readonly #session: Session;
+  readonly #fs: FileSystem;
+  readonly #log: Log;
   readonly #inodes = new Set<Ino>();
   /** The kernel has yet to be asked whether it knows these. */
   readonly #unasked = new Set<Ino>();
 
-  constructor(session: Session) {
+  constructor(session: Session, fs: FileSystem, log: Log) {
     this.#session = session;
+    this.#fs = fs;
+    this.#log = log;
   }
 
   get all(): Ino[] {
@@ -40,7 +46,17 @@ export class Orphans {
     this.#unasked.clear();
   }
 
-  delete(ino: Ino): void {
-    this.#inodes.delete(ino);
+  /** The kernel has forgotten these. */
+  forget(inodes: readonly Ino[]): void {
+    try {
+      for (const ino of inodes) {
+        this.#inodes.delete(ino);
+        this.#fs.forget(ino);
+      }
+      this.#fs.persist();
+    } catch (error) {
+      // They stay until the next mount.
+      this.#log.warn("removed files could not be cleaned up", { error: describeError(error) });
+    }
   }
 }

@@ -107,7 +107,10 @@ export class Replay {
     try {
       const attributes = this.#fs.getAttributes(made);
       if (CREATING.has(opcode))
-        exchange.created(attributes, this.#openFiles.open(made, used(this.#fs, made, exchange.argument(1))));
+        exchange.created(
+          attributes,
+          this.#openFiles.open(exchange.unique, made, used(this.#fs, made, exchange.argument(1))),
+        );
       else exchange.entry(attributes);
       this.#orphans.told(made);
     } catch (error) {

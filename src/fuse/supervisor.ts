@@ -3,13 +3,12 @@
  * serving one dies; see docs/design/fuse.md.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { openSync, readFileSync, writeSync } from "node:fs";
+import { openSync, readFileSync, readlinkSync, writeSync } from "node:fs";
 import { createRequire } from "node:module";
 import { describeError, type Log } from "../base/log.ts";
 import { copyNiceness, serveFirst } from "../runtime/priority.ts";
 import type { FuseAddon } from "./addon.ts";
 import { MOUNT_TYPE, parseMountTable } from "./mount-table.ts";
-import { INIT2 } from "./protocol.ts";
 
 /** How an agent is started again, and what it takes over. */
 export interface Supervision {
@@ -68,9 +67,9 @@ export interface Lifeline extends Disposable {
 /** The environment variable in which a new agent finds the mount's place. */
 export const PLACE = "SYNCLINE_PLACE";
 /** Descriptors of an agent that a supervisor started (native/supervisor.cc). The first agent has no device yet. */
-export const HANDOFF_DEVICE = 3;
+const HANDOFF_DEVICE = 3;
 const HANDOFF_LIFELINE = 4;
-const HANDOFF_SLOTS = 5;
+const HANDOFF_MEMORY = 5;
 
 export function parseHandoff(text: string): Agreed | undefined {
   // Agents of older versions did not say the flags, and agreed on no access control lists.
@@ -114,7 +113,7 @@ export function superviseMount(
     const abort = openAbort(addon, mountPoint);
     try {
       if (supervision?.isInherited !== true) return run(addon, held, abort, supervision, missing);
-      addon.sendDescriptors(HANDOFF_LIFELINE, abort, held.device, held.slots);
+      addon.sendDescriptors(HANDOFF_LIFELINE, abort, held.device, held.memory);
       return inheritedLifeline(addon, supervision);
     } finally {
       addon.close(abort);
@@ -128,13 +127,28 @@ export function superviseMount(
 /** Descriptors that outlive an agent. */
 export interface Held {
   readonly device: number;
-  /** Memory for requests (native/request_slots.h). */
-  readonly slots: number;
+  /** The mount's memory (native/mount_memory.h). */
+  readonly memory: number;
+  /** Whether programs had files open before there was this memory. */
+  readonly isNewMemory?: boolean;
 }
 
-/** The memory of requests that the agent before this one did not answer; undefined where the kernel sends them again. */
-export function inheritedSlots({ flags2 }: Agreed): number | undefined {
-  return (flags2 & INIT2.HAS_RESEND) === 0 ? HANDOFF_SLOTS : undefined;
+/**
+ * What the supervisor handed to this process. Supervisors of older versions hand on memory only where the kernel does not send
+ * requests again: there is new memory then.
+ */
+export function inherited(addon: FuseAddon): Held {
+  addon.keepFromChildren(HANDOFF_DEVICE);
+  const isNewMemory = !isMemory(HANDOFF_MEMORY);
+  return { device: HANDOFF_DEVICE, memory: isNewMemory ? addon.createMountMemory() : HANDOFF_MEMORY, isNewMemory };
+}
+
+function isMemory(descriptor: number): boolean {
+  try {
+    return readlinkSync(`/proc/self/fd/${descriptor}`).startsWith("/memfd:syncline-");
+  } catch {
+    return false;
+  }
 }
 
 /**
@@ -184,7 +198,7 @@ function say(lifeline: number, line: string): void {
 
 function run(
   addon: FuseAddon,
-  { device, slots }: Held,
+  { device, memory }: Held,
   abort: number,
   supervision: Supervision | undefined,
   missing: (error: unknown) => void,
@@ -198,7 +212,7 @@ function run(
   let supervisor: ChildProcess;
   try {
     supervisor = spawn(supervisorPath(), command.length === 0 ? [] : [log, isCovered ? HERE : cwd, ...command], {
-      stdio: [input, "ignore", "ignore", abort, device, slots],
+      stdio: [input, "ignore", "ignore", abort, device, memory],
       env: { ...process.env, ...env },
       // A terminal's Ctrl-C must not reach it.
       detached: true,

@@ -4,7 +4,7 @@ import type { Ino } from "../base/ids.ts";
 import type { FileSystem } from "../vfs/filesystem.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Later } from "./handler.ts";
-import type { Use } from "./open-files.ts";
+import type { Use } from "./open-table.ts";
 import { OPCODE, WRITE_CACHE } from "./protocol.ts";
 
 /** `flags`: those of open(2). */
@@ -15,7 +15,7 @@ export function isForWriting(flags: number): boolean {
 const ACCESS_MODE = constants.O_RDONLY | constants.O_WRONLY | constants.O_RDWR;
 
 /** `flags`: those of open(2). Appended bytes do not depend on what comes before them. */
-export function useOf(flags: number): Use {
+function useOf(flags: number): Use {
   if (!isForWriting(flags)) return "read";
   return (flags & constants.O_APPEND) === 0 ? "hold" : "append";
 }

@@ -32,6 +32,9 @@ export function applyRecord(state: OverlayState, record: JournalRecord): void {
       return rename(state, record);
     case "replaced":
       return replaced(state, record);
+    case "inUse":
+      state.inUse = record.inUse;
+      return;
     case "forget":
       return forget(state, record.ino);
     case "seal":

@@ -22,8 +22,10 @@ import { DataFiles } from "./data/data-files.ts";
 import { findLost, type LostBytes } from "./data/lost-bytes.ts";
 import { growthOf } from "./growth.ts";
 import { Housekeeping } from "./housekeeping.ts";
+import type { InUse } from "./in-use.ts";
 import { Inodes } from "./inodes.ts";
 import { Journal } from "./journal/journal.ts";
+import { isSameUse } from "./journal/in-use-codec.ts";
 import { writeJournalRecord } from "./journal/journal-codec.ts";
 import type { JournalRecord } from "./journal/journal-record.ts";
 import { Checkpointer } from "./journal/checkpointer.ts";
@@ -266,20 +268,23 @@ export class Overlay {
     return this.#pacing.pauseMs(this.state.live, this.state.held);
   }
 
-  /** The epoch in flight is in the bucket; `result.base` is the overlay's new base. */
+  /** The epoch in flight is in the bucket; `result.base` is the overlay's new base. Call `persist` afterwards. */
   published(result: PublishedEpoch): Joining {
     const { records, stale } = publicationOf(this.state, result, result.epoch === this.#foundEpoch);
     for (const record of records) this.execute([record], { urgent: true });
     this.#age.published();
     this.#pacing.arrived();
-    this.persist();
     return stale;
   }
 
-  /** Adopts a root that others published. */
+  /** Adopts a root that others published. Call `persist` afterwards. */
   adopt(base: NewBase): void {
     this.execute([{ kind: "adopt", base: rootOf(base) }], { urgent: true });
-    this.persist();
+  }
+
+  /** Notes what programs have in use. Throws `disk_full`, `store_failed`. */
+  noteInUse(inUse: InUse): void {
+    if (!isSameUse(this.state.inUse, inUse)) this.execute([{ kind: "inUse", inUse }], { urgent: true });
   }
 
   pending(): Pending {

@@ -9,6 +9,7 @@ import type { ChangedObject, ChangeSet } from "../fstree/change-set.ts";
 import { type FileId, type FileName, type Ino, ROOT_ID, ROOT_INO } from "../base/ids.ts";
 import { corruptState } from "./data/bytes.ts";
 import { type BaseName, type DirtyObject, isUnlinked } from "./dirty-object.ts";
+import { NOTHING_IN_USE } from "./in-use.ts";
 import type { Inodes } from "./inodes.ts";
 import type { Link } from "./links.ts";
 import { KEPT_UNITS, unitsOf } from "./long-values.ts";
@@ -30,6 +31,7 @@ export class OverlayState {
   /** Rows of the epoch in flight, as far as they were reported. */
   readonly publishedRows = new Map<Ino, PublishedRow>();
   readonly followed: FollowedObject[] = [];
+  inUse = NOTHING_IN_USE;
   /** Whether the live epoch has changes, and how many objects it changed. */
   changed = false;
   live = 0;

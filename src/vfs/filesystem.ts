@@ -163,10 +163,10 @@ export interface FileSystem {
   /** A handle that wrote was closed: a flush may start. */
   closed(ino: Ino): void;
   /**
-   * A door tells which files programs read through it. There is one such door: a later one replaces it. `isTakenOver`: an
-   * earlier process opened files, too, which `readers` does not know.
+   * A door tells which files programs read through it. There is one such door: a later one replaces it. `earlier`: what
+   * programs have open since before this process.
    */
-  watchReaders(readers: Readers, isTakenOver: boolean): void;
+  watchReaders(readers: Readers, earlier?: EarlierOpens): void;
   /**
    * A program opens a file to write in place. The file then stays as it is here: others' changes show only after
    * `releaseVersion`, and what is written meanwhile is merged as a change of what the program saw. Throws BlockMiss.
@@ -199,6 +199,14 @@ export interface FileSystem {
 export interface Readers {
   has(ino: Ino): boolean;
   all(): Iterable<Ino>;
+}
+
+/** Files that programs have open since before this process. */
+export interface EarlierOpens {
+  /** Those whose versions are held. */
+  readonly held: Iterable<Ino>;
+  /** Whether `held` and the readers are all. */
+  readonly isComplete: boolean;
 }
 
 /** What others changed since the watch began. */

@@ -1,8 +1,7 @@
 /**
  * Databases in use. If others change a database while a program here has one of its files open to write in place, all its
  * names stay as the program saw them until its last file is closed. The first local change makes all of the database local
- * changes on top of what the program saw: the merge then sees that both sides changed it. Like the versions of single files
- * (held-versions.ts), this is kept in memory only.
+ * changes on top of what the program saw: the merge then sees that both sides changed it.
  */
 import type { Clock } from "../base/clock.ts";
 import { BlockMiss } from "../blocks/block-store.ts";
@@ -11,15 +10,15 @@ import type { BaseChange, NewBase } from "../fstree/change-set.ts";
 import { peekDentry, peekSelf } from "../fstree/fs-reader.ts";
 import { UnitRules } from "../fstree/merge/units/unit-rules.ts";
 import type { Units } from "../format/commits/policy.ts";
-import type { FileRecord } from "../format/files/record.ts";
 import { type Dentry, dentryId } from "../format/files/rows.ts";
+import type { AddedFile, HeldFamily, HeldFile } from "../overlay/in-use.ts";
 import type { Overlay } from "../overlay/overlay.ts";
 import type { JournalRecord } from "../overlay/journal/journal-record.ts";
 import type { Link } from "../overlay/links.ts";
 import { neverSeen } from "../overlay/unit-keeping.ts";
 import type { CleanInodes } from "./clean-inodes.ts";
 import type { CleanObject } from "./clean-object.ts";
-import type { HeldVersions } from "./held-versions.ts";
+import { heldObject, type HeldVersions } from "./held-versions.ts";
 import type { Loader } from "./loader.ts";
 
 interface ObjectAccess {
@@ -47,12 +46,14 @@ interface HeldUnit extends Family {
   readonly added: Added[];
 }
 
-interface Added {
-  readonly name: FileName;
-  readonly dentry: Dentry;
-  readonly record: FileRecord;
+/** A file of the epoch in flight, as it will be once published. */
+export type OwnVersion = (ino: Ino) => CleanObject | undefined;
+
+interface Added extends AddedFile {
   /** Set by `hold`: by the time of a change, its records may contain the next free numbers already. */
-  ino?: Ino;
+  ino: Ino | undefined;
+  /** Undefined: an earlier process has found the file. */
+  readonly dentry: Dentry | undefined;
 }
 
 export class HeldUnits {
@@ -82,6 +83,33 @@ export class HeldUnits {
     return units.flatMap(({ names }) => [...names].flatMap(([name, object]) => (object === undefined ? [] : [name])));
   }
 
+  stored(): HeldFamily[] {
+    return [...this.#units.values()].map(({ parent, parentId, main, names, added }) => {
+      const files: HeldFile[] = [];
+      const free: FileName[] = [];
+      for (const [name, object] of names) {
+        if (object === undefined) free.push(name);
+        else files.push({ ino: object.ino, id: object.id, record: object.record, names: [{ parent: parentId, name }] });
+      }
+      return { parent, parentId, main, files, free, added };
+    });
+  }
+
+  /** Goes on with what an earlier process had stored. Returns the files. */
+  restore(families: readonly HeldFamily[]): Ino[] {
+    const { held } = this.#objects;
+    // The first change of a file made the whole unit local changes.
+    const kept = families.filter(({ files }) => files.every((file) => held.isUnchanged(file)));
+    this.hold(
+      kept.map(({ parent, parentId, main, files, free, added }) => {
+        const names = new Map<FileName, CleanObject | undefined>(free.map((name) => [name, undefined]));
+        for (const file of files) names.set(file.names[0]?.name ?? main, heldObject(file));
+        return { parent, parentId, main, names, added: added.map((each) => ({ ...each, dentry: undefined })) };
+      }),
+    );
+    return kept.flatMap(({ files }) => files.map(({ ino }) => ino));
+  }
+
   /** The inode numbers of held objects, of the files that others created, and of their directories. */
   *inodes(): Generator<Ino> {
     for (const { parent, names, added } of this.#units.values()) {
@@ -91,21 +119,20 @@ export class HeldUnits {
     }
   }
 
-  /** The families in use that `base` changes, as shown now. Call before the overlay moves to it. Throws BlockMiss. */
-  seen({ tree, changes }: NewBase, units: Units): HeldUnit[] {
+  /**
+   * The families in use that `base` changes, as shown now. Call before the overlay moves to it. `own`: what the epoch in flight
+   * publishes of a file; undefined if the file will have unpublished changes. Throws BlockMiss.
+   */
+  seen({ tree, changes }: NewBase, units: Units, own: OwnVersion): HeldUnit[] {
     const { inUse } = this.#objects.held;
     if (inUse.size === 0) return [];
     const rules = new UnitRules(units);
     const places = changes?.filter((change) => change.kind === "dentry" && rules.mainsOf(change.name).length > 0);
     if (places?.length === 0) return [];
     const touched = places && new Set(places.flatMap((place) => (place.kind === "dentry" ? [place.parent] : [])));
-    const families = new Map<string, Family>();
-    for (const ino of inUse)
-      for (const family of this.#familiesOf(ino, rules, touched))
-        families.set(keyOf(family.parent, family.main), family);
     const found: HeldUnit[] = [];
-    for (const [key, family] of families) {
-      const names = this.#units.get(key)?.names ?? this.#shown(family, rules);
+    for (const [key, family] of this.#families(rules, touched)) {
+      const names = this.#units.get(key)?.names ?? this.#shown(family, rules, own);
       if (names === undefined || !(places?.some((change) => touches(change, family, names)) ?? true)) continue;
       found.push({ ...family, names, added: this.#added(family, names, tree) });
     }
@@ -113,13 +140,33 @@ export class HeldUnits {
   }
 
   /** As `seen`, but returns none if blocks are missing. */
-  seenNow(base: NewBase, units: Units | undefined): HeldUnit[] {
-    try {
-      return units === undefined ? [] : this.seen(base, units);
-    } catch (error) {
-      if (error instanceof BlockMiss) return [];
-      throw error;
-    }
+  seenNow(base: NewBase, units: Units | undefined, own: OwnVersion = () => undefined): HeldUnit[] {
+    return units === undefined ? [] : noneIfMissing(() => this.seen(base, units, own));
+  }
+
+  /** The files of families in use of which the epoch in flight changes attributes alone. */
+  attributesChanged(units: Units | undefined): Ino[] {
+    const { overlay, held } = this.#objects;
+    const { inFlight } = overlay.state;
+    if (units === undefined || inFlight === undefined || held.inUse.size === 0) return [];
+    const rules = new UnitRules(units);
+    return noneIfMissing(() =>
+      [...this.#families(rules).values()].flatMap(({ parent, main }) =>
+        namesOf(main, rules).flatMap((name) => {
+          const ino = this.#objects.child(parent, name);
+          return ino !== undefined && inFlight.objects.get(ino)?.content.kind === "same" ? [ino] : [];
+        }),
+      ),
+    );
+  }
+
+  /** By `keyOf`. `within`: only those in these directories. */
+  #families(rules: UnitRules, within?: ReadonlySet<FileId>): Map<string, Family> {
+    const families = new Map<string, Family>();
+    for (const ino of this.#objects.held.inUse)
+      for (const family of this.#familiesOf(ino, rules, within))
+        families.set(keyOf(family.parent, family.main), family);
+    return families;
   }
 
   /** Holds what `seen` returned. Call this once the overlay is on the new base. */
@@ -127,10 +174,9 @@ export class HeldUnits {
     const { held, clean } = this.#objects;
     for (const unit of units) {
       const { parent, parentId, main, names } = unit;
-      for (const added of unit.added) {
-        const ino = clean.found(parent, parentId, added.name, added.dentry);
-        if (ino !== undefined) added.ino = ino;
-      }
+      for (const added of unit.added)
+        if (added.dentry !== undefined)
+          added.ino = clean.found(parent, parentId, added.name, added.dentry) ?? added.ino;
       this.#units.set(keyOf(parent, main), unit);
       for (const [name, object] of names) {
         this.#byName.set(keyOf(parent, name), unit);
@@ -191,8 +237,7 @@ export class HeldUnits {
   /** Hides a file that others created. The merge must not read that as its removal. */
   #hide({ parent, parentId }: HeldUnit, added: Added, kept: JournalRecord[], hidden: JournalRecord[]): void {
     const { clock, overlay } = this.#objects;
-    const { name, dentry, record, ino } = added;
-    const id = dentryId(parentId, name, dentry);
+    const { name, id, record, ino } = added;
     if (ino === undefined || overlay.state.object(ino) !== undefined) return;
     kept.push({
       kind: "keep",
@@ -233,16 +278,16 @@ export class HeldUnits {
     });
   }
 
-  /** Undefined: the family cannot be held, since it has local changes or hard links. */
-  #shown({ parent, parentId, main }: Family, rules: UnitRules): HeldUnit["names"] | undefined {
+  /** Undefined: the family cannot be held, since it will have unpublished changes or has hard links. */
+  #shown({ parent, parentId, main }: Family, rules: UnitRules, own: OwnVersion): HeldUnit["names"] | undefined {
     const { overlay, clean } = this.#objects;
     const names = new Map<FileName, CleanObject | undefined>();
-    for (const suffix of ["", ...rules.suffixesOf(main)]) {
-      const name = (main + suffix) as FileName;
-      if (overlay.state.hides(parentId, name)) return undefined;
+    for (const name of namesOf(main, rules)) {
       const ino = this.#objects.child(parent, name);
-      if (ino !== undefined && overlay.state.object(ino) !== undefined) return undefined;
-      const object = ino === undefined ? undefined : clean.get(ino);
+      const isChanged = ino !== undefined && overlay.state.object(ino) !== undefined;
+      if (!isChanged && overlay.state.hides(parentId, name)) return undefined;
+      const object = ino === undefined ? undefined : isChanged ? own(ino) : clean.get(ino);
+      if (isChanged && object === undefined) return undefined;
       if (object !== undefined && (object.record.type !== "file" || object.names > 1)) return undefined;
       names.set(name, object);
     }
@@ -260,9 +305,22 @@ export class HeldUnits {
       // It is one of the family's own files: others have moved it.
       if ([...names.values()].some((held) => held?.id === id)) continue;
       const record = dentry.kind === "record" ? dentry.record : peekSelf(nodes, tree, id)?.record;
-      if (record?.type === "file") added.push({ name, dentry, record });
+      if (record?.type === "file") added.push({ name, id, record, ino: undefined, dentry });
     }
     return added;
+  }
+}
+
+function namesOf(main: FileName, rules: UnitRules): FileName[] {
+  return ["", ...rules.suffixesOf(main)].map((suffix) => (main + suffix) as FileName);
+}
+
+function noneIfMissing<Item>(find: () => Item[]): Item[] {
+  try {
+    return find();
+  } catch (error) {
+    if (error instanceof BlockMiss) return [];
+    throw error;
   }
 }
 

@@ -1,8 +1,7 @@
 /**
  * Versions of files that programs have open to write in place. Until it is closed, such a file stays as it was when
  * it was opened or last published from here, whatever others change. What the program writes next is merged as a change of
- * that version, so it never mixes with theirs. This is kept in memory only: after a restart, the agent notices a file that
- * was already open once it is written to.
+ * that version, so it never mixes with theirs.
  */
 import type { FileId, Ino } from "../base/ids.ts";
 import { idsOf, type NewBase, type PublishedEpoch } from "../fstree/change-set.ts";
@@ -11,6 +10,7 @@ import { changedSince } from "../overlay/settle.ts";
 import { contentInUse, type ContentInUse } from "../overlay/contents-in-use.ts";
 import type { BaseName } from "../overlay/dirty-object.ts";
 import { partsOfUnits } from "../overlay/dirty-units.ts";
+import type { HeldFile } from "../overlay/in-use.ts";
 import type { OverlayState } from "../overlay/state.ts";
 import { cleanFile, type CleanObject } from "./clean-object.ts";
 
@@ -29,6 +29,8 @@ export class HeldVersions {
   /** The versions of held files that have no unpublished changes. */
   readonly #versions = new Map<Ino, HeldVersion>();
   readonly #byId = new Map<FileId, HeldVersion>();
+  /** Files held since before this process, of which the version is not known yet: it is the base's. */
+  #unread = new Set<Ino>();
 
   constructor(state: OverlayState) {
     this.#state = state;
@@ -65,9 +67,46 @@ export class HeldVersions {
     this.put({ object: now, names: [now.place], isOld: false, isWhole: false });
   }
 
+  /** As `hold`, since before this process. Call `readEarlier` before the base moves. */
+  heldEarlier(ino: Ino): void {
+    if (this.#inos.has(ino)) return;
+    this.#inos.add(ino);
+    this.#unread.add(ino);
+  }
+
+  /** `read` returns the current version; undefined if the file has unpublished changes or is gone. Rejects as `read`. */
+  async readEarlier(read: (ino: Ino) => Promise<CleanObject | undefined>): Promise<void> {
+    for (const ino of this.#unread) {
+      const now = await read(ino);
+      if (this.#unread.delete(ino)) this.hold(ino, now);
+    }
+  }
+
   /** The file need not be held any more. */
   closed(ino: Ino): void {
     this.#inos.delete(ino);
+    this.#unread.delete(ino);
+  }
+
+  /** The files that are held alone, and were changed by others. */
+  stored(): HeldFile[] {
+    return [...this.#versions.values()].flatMap(({ object: { ino, id, record }, names, isOld, isWhole }) =>
+      isOld && !isWhole ? [{ ino, id, record, names }] : [],
+    );
+  }
+
+  /** Goes on with what an earlier process had stored. */
+  restore(files: readonly HeldFile[]): void {
+    for (const file of files) {
+      if (!this.isUnchanged(file)) continue;
+      this.#inos.add(file.ino);
+      this.put({ object: heldObject(file), names: file.names, isOld: true, isWhole: false });
+    }
+  }
+
+  /** Whether the number still stands for this file, without unpublished changes. */
+  isUnchanged({ ino, id }: Pick<HeldFile, "ino" | "id">): boolean {
+    return this.#state.object(ino) === undefined && this.#state.inodes.row(ino)?.id === id;
   }
 
   /** Forgets and returns the held version: the file has local changes now, or shows the base. */
@@ -79,11 +118,14 @@ export class HeldVersions {
     return version;
   }
 
-  /** The versions of held files that this epoch publishes, unless they changed again. Call before the overlay settles it. */
-  publishedBy({ epoch, objects }: PublishedEpoch): HeldVersion[] {
+  /**
+   * The versions of held files, and of `more`, that this epoch publishes, unless they changed again. Call before the overlay
+   * settles it.
+   */
+  publishedBy({ epoch, objects }: PublishedEpoch, more: readonly Ino[]): HeldVersion[] {
     const found: HeldVersion[] = [];
     const { inFlight } = this.#state;
-    const wanted = new Set([...this.#inos].filter((ino) => inFlight?.objects.has(ino)));
+    const wanted = new Set([...this.#inos, ...more].filter((ino) => inFlight?.objects.has(ino)));
     for (const [ino, { id, record, names }] of wanted.size === 0 ? [] : objects) {
       if (!wanted.delete(ino) || record.type !== "file" || changedSince(this.#state, ino, epoch)) continue;
       const object = cleanFile(ino, id, record, names[0], names.length);
@@ -108,10 +150,8 @@ export class HeldVersions {
       const id = this.of(ino)?.object.id;
       if (id !== undefined && (inodes.row(ino)?.id ?? id) !== id) this.drop(ino);
     }
-    for (const version of versions) {
-      const { ino, id } = version.object;
-      if (this.#state.object(ino) === undefined && inodes.row(ino)?.id === id) this.put(version);
-    }
+    for (const version of versions)
+      if (this.#inos.has(version.object.ino) && this.isUnchanged(version.object)) this.put(version);
   }
 
   /** Notes which held files others changed. Those in `units` that are not held as a whole are let go: they show the base. */
@@ -137,6 +177,11 @@ export class HeldVersions {
     this.#versions.set(version.object.ino, version);
     this.#byId.set(version.object.id, version);
   }
+}
+
+/** A held file as an object. */
+export function heldObject({ ino, id, record, names }: HeldFile): CleanObject {
+  return cleanFile(ino, id, record, names[0], names.length);
 }
 
 const NO_UNITS: Units = { trees: [], families: [] };

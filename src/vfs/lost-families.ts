@@ -1,7 +1,7 @@
 /**
  * Databases that lost a conflict while a program here has one of their files open to write. The program knows them by the
  * names that it opened: it will create, look for and remove a journal there. So on this mount those names lead to the copy
- * until the last such file is closed, also for names that nothing has yet. This is kept in memory only.
+ * until the last such file is closed, also for names that nothing has yet.
  */
 import { BlockMiss } from "../blocks/block-store.ts";
 import { type FileId, type FileName, type Ino, ROOT_ID, ROOT_INO } from "../base/ids.ts";
@@ -9,6 +9,7 @@ import { MAX_NAME_BYTES } from "../base/limits.ts";
 import type { PublishedEpoch } from "../fstree/change-set.ts";
 import { UnitRules } from "../fstree/merge/units/unit-rules.ts";
 import type { Link } from "../overlay/links.ts";
+import type { LostFamily as StoredFamily } from "../overlay/in-use.ts";
 import type { OverlayState } from "../overlay/state.ts";
 import type { HeldVersions } from "./held-versions.ts";
 
@@ -97,6 +98,18 @@ export class LostFamilies {
     }
     this.#families = this.#families.filter((family) => !gone.includes(family));
     return namesOf([...gone, ...unknown]);
+  }
+
+  stored(): StoredFamily[] {
+    return this.#families.map(({ main, names }) => ({ main, names: [...names.values()] }));
+  }
+
+  /** Goes on with what an earlier process had stored. */
+  restore(families: readonly StoredFamily[]): void {
+    this.#families = families.map(({ main, names }) => ({
+      main,
+      names: new Map(names.map((each) => [keyOf(each.from), each])),
+    }));
   }
 
   /** As far as inode rows tell where unchanged files are. */

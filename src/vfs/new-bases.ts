@@ -1,11 +1,15 @@
 /** Moves the filesystem to a new base: publishes an epoch or adopts a root, and tells doors what they must forget. */
 import type { FileName, Ino } from "../base/ids.ts";
+import { hasCode } from "../base/errors.ts";
 import { BlockMiss } from "../blocks/block-store.ts";
 import type { NewBase, PublishedEpoch } from "../fstree/change-set.ts";
 import type { Units } from "../format/commits/policy.ts";
 import { whenLoaded } from "../fstree/fs-reader.ts";
+import { isNothing } from "../overlay/in-use.ts";
 import { isDirtyIn } from "../overlay/dirty-units.ts";
 import type { Link } from "../overlay/links.ts";
+import { recordOf } from "../overlay/dirty-object.ts";
+import { cleanFile } from "./clean-object.ts";
 import type { Invalidations } from "./filesystem.ts";
 import { invalidate, recountedBy } from "./invalidation.ts";
 import type { Objects } from "./objects.ts";
@@ -26,11 +30,14 @@ export class NewBases {
   /** The sealed epoch is in the bucket. */
   published(result: PublishedEpoch): void {
     const { overlay, clean, dirty, held, heldUnits, lostFamilies, replaced } = this.#objects;
-    const seen = heldUnits.seenNow(result.base, result.units);
+    const changed = heldUnits.attributesChanged(result.units);
+    const versions = held.publishedBy(result, changed);
+    const own = (ino: Ino) =>
+      changed.includes(ino) ? versions.find(({ object }) => object.ino === ino)?.object : undefined;
+    const seen = heldUnits.seenNow(result.base, result.units, own);
     const read = replaced.seen(result.base);
     const recounted = recountedBy(this.#objects);
     const seeds = seedPublished(this.#objects, result);
-    const versions = held.publishedBy(result);
     const { inodes, names } = overlay.published(result);
     for (const { object, links } of seeds) clean.seed(object, links);
     held.add(versions, inodes);
@@ -38,6 +45,7 @@ export class NewBases {
     lostFamilies.note(result);
     const left = [...names, ...replaced.leave(read)];
     this.#rebased(result.base, result.units, [...recounted, ...inodes], left);
+    this.#noteInUse();
     // Changes made while the epoch was in flight may have been reported before that flush began.
     dirty.reset();
     if (overlay.state.changed) dirty.tellAgain(overlay.isFull);
@@ -55,7 +63,31 @@ export class NewBases {
     overlay.adopt(base);
     heldUnits.hold(seen);
     this.#rebased(base, policy, [], replaced.leave(read));
+    this.#noteInUse();
     return true;
+  }
+
+  /** `goesOn`: goes on showing programs what an earlier process of this mount showed them. */
+  begin(goesOn: boolean): void {
+    const { overlay, held, heldUnits, lostFamilies } = this.#objects;
+    const { files, families, lost } = overlay.state.inUse;
+    if (isNothing(overlay.state.inUse)) return;
+    if (!goesOn) return this.#noteInUse();
+    held.restore(files);
+    for (const ino of heldUnits.restore(families)) held.heldEarlier(ino);
+    lostFamilies.restore(lost);
+  }
+
+  /** Programs hold the versions of these files since before this process, and of no others. */
+  onlyHeld(inodes: Iterable<Ino>): void {
+    const { held } = this.#objects;
+    const earlier = new Set(held.inUse);
+    for (const ino of inodes) {
+      held.heldEarlier(ino);
+      earlier.delete(ino);
+    }
+    for (const ino of earlier) this.released(ino);
+    this.#noteInUse();
   }
 
   /** These names were renamed here. The kernel may not know yet that they lead elsewhere, and would take one for the other. */
@@ -86,9 +118,27 @@ export class NewBases {
 
   /** Loads the blocks that `published` and `adopt` need. Rejects as reading does. */
   async prepare(base: NewBase, units: Units | "any" | undefined): Promise<void> {
-    const { heldUnits, loader, replaced } = this.#objects;
-    if (units !== undefined && units !== "any") await whenLoaded(loader, () => heldUnits.seen(base, units));
+    const { clean, held, heldUnits, loader, overlay, replaced } = this.#objects;
+    await held.readEarlier(async (ino) =>
+      overlay.state.object(ino) === undefined ? whenLoaded(loader, () => clean.get(ino)) : undefined,
+    );
+    const own = (ino: Ino) => {
+      const dirty = overlay.state.object(ino);
+      return dirty?.id && cleanFile(ino, dirty.id, recordOf(dirty), dirty.baseNames[0], dirty.links.size);
+    };
+    if (units !== undefined && units !== "any") await whenLoaded(loader, () => heldUnits.seen(base, units, own));
     await replaced.prepare(base);
+  }
+
+  /** So that the next process goes on with it. If there is no room, it is known to this one only. */
+  #noteInUse(): void {
+    const { overlay, held, heldUnits, lostFamilies } = this.#objects;
+    try {
+      overlay.noteInUse({ files: held.stored(), families: heldUnits.stored(), lost: lostFamilies.stored() });
+    } catch (error) {
+      if (!hasCode(error, "disk_full")) throw error;
+    }
+    overlay.persist();
   }
 
   #letGo(): void {

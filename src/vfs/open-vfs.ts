@@ -12,6 +12,11 @@ export interface VfsOptions extends Omit<OverlayOptions, "limits"> {
   /** All blocks of the bucket, verified. */
   readonly blocks: BlockReader;
   readonly limits?: Partial<VfsLimits>;
+  /**
+   * Whether programs that use the filesystem have done so since before this process, as in a mount whose agent was replaced.
+   * What they hold goes on. False: nothing is open.
+   */
+  readonly goesOn?: boolean;
   /** Called with the bytes in data files after they changed, if `limits` bounds them. */
   readonly onUnpublished?: (bytes: number) => void;
 }
@@ -33,10 +38,8 @@ export function openVfs(options: VfsOptions): Vfs {
 }
 
 /** As `openVfs`; also returns the parts of the filesystem. */
-export function openWithObjects({ storage, blocks, base, clock, log, limits, onUnpublished, random }: VfsOptions): {
-  readonly vfs: Vfs;
-  readonly objects: Objects;
-} {
+export function openWithObjects(options: VfsOptions): { readonly vfs: Vfs; readonly objects: Objects } {
+  const { storage, blocks, base, clock, log, limits, onUnpublished, random, goesOn = false } = options;
   const overlay = new Overlay({ storage, base, clock, log, ...(limits && { limits }), ...(random && { random }) });
   if (onUnpublished !== undefined) overlay.room.onHeld = onUnpublished;
   overlay.room.changed();
@@ -48,5 +51,5 @@ export function openWithObjects({ storage, blocks, base, clock, log, limits, onU
     timeoutMs: limits?.readTimeoutMs ?? READ_TIMEOUT_MS,
   });
   const objects = new Objects(overlay, loader, clock, limits?.cleanInodes ?? CLEAN_INODES);
-  return { vfs: new Vfs(objects), objects };
+  return { vfs: new Vfs(objects, goesOn), objects };
 }

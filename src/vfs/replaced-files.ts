@@ -60,10 +60,10 @@ export class ReplacedFiles {
     this.#objects = objects;
   }
 
-  /** As FileSystem.watchReaders. */
-  watch(readers: Readers, isTakenOver: boolean): void {
+  /** As FileSystem.watchReaders. `isPartial`: programs may have other files open, too, since before this process. */
+  watch(readers: Readers, isPartial: boolean): void {
     this.#readers = readers;
-    if (isTakenOver) this.#leastIno = this.#objects.overlay.state.inodes.next;
+    if (isPartial) this.#leastIno = this.#objects.overlay.state.inodes.next;
   }
 
   /** Loads what `seen` reads. Never rejects: if blocks of a file cannot be had, its readers keep their version. */

@@ -20,6 +20,7 @@ import type {
   Attributes,
   Caller,
   DirectoryEntry,
+  EarlierOpens,
   FileSystem,
   Invalidations,
   Listing,
@@ -48,7 +49,7 @@ export class Vfs implements FileSystem, ContentNames {
   readonly watchOthers: Objects["watchOthers"];
 
   /** Use `openVfs`. */
-  constructor(objects: Objects) {
+  constructor(objects: Objects, goesOn: boolean) {
     this.answers = objects.overlay.answers;
     this.publishState = objects.publishState;
     this.watchOthers = objects.watchOthers;
@@ -60,6 +61,7 @@ export class Vfs implements FileSystem, ContentNames {
     this.#listings = new Listings(objects);
     this.#bases = new NewBases(objects);
     this.#lost = objects.lostFamilies;
+    this.#bases.begin(goesOn);
   }
 
   lookup(parent: Ino, name: FileName): Attributes | undefined {
@@ -198,8 +200,9 @@ export class Vfs implements FileSystem, ContentNames {
     this.#objects.checkWritable(ino);
   }
 
-  watchReaders(readers: Readers, isTakenOver: boolean): void {
-    this.#objects.replaced.watch(readers, isTakenOver);
+  watchReaders(readers: Readers, earlier?: EarlierOpens): void {
+    this.#objects.replaced.watch(readers, earlier?.isComplete === false);
+    if (earlier !== undefined) this.#bases.onlyHeld(earlier.held);
   }
 
   holdVersion(ino: Ino): void {
@@ -276,10 +279,7 @@ export class Vfs implements FileSystem, ContentNames {
     return this.#overlay.sending(epoch, sent);
   }
 
-  /**
-   * Loads the blocks that `published` and `adopt` need: for files that programs read, and to hold databases in use, if units
-   * are given. Rejects as reading does.
-   */
+  /** Loads the blocks that `published` and `adopt` need for what programs have open. Rejects as reading does. */
   prepare(base: NewBase, units: Units | "any" | undefined): Promise<void> {
     return this.#bases.prepare(base, units);
   }

@@ -27,11 +27,12 @@ const ROUNDS = 12;
 
 /**
  * "begin": a flush that is not awaited; "tidy": a checkpoint that is not awaited; "hold": programs keep all files open for
- * writing, until "release"; "read": programs have all unchanged files open for reading until their agent changes something.
+ * writing, until "release"; "read": programs have all unchanged files open for reading until their agent changes something; "replace":
+ * the agent is killed, and the next one goes on under the programs.
  */
 const EVENTS = [
   ...(["flush", "begin", "begin", "begin", "catchUp", "restart", "checkpoint", "away", "back"] as const),
-  ...(["unseen", "lost", "forget", "tidy", "hold", "release", "read"] as const),
+  ...(["unseen", "lost", "forget", "tidy", "hold", "release", "read", "replace"] as const),
 ];
 type Event = (typeof EVENTS)[number];
 export interface Step {
@@ -150,6 +151,9 @@ export class World {
       case "restart":
         this.remote.unreachable = false;
         return agent.restart();
+      case "replace":
+        this.remote.unreachable = false;
+        return this.#readers(agent).replaceAgent();
       case "checkpoint":
         return agent.vfs.checkpoint();
       case "tidy":

@@ -82,6 +82,7 @@ import {
 } from "../../src/overlay/journal/checkpoint.ts";
 import { keptObject } from "../../src/overlay/dirty-object.ts";
 import { Extents } from "../../src/overlay/data/extents.ts";
+import { type InUse, NOTHING_IN_USE } from "../../src/overlay/in-use.ts";
 import { readJournalRecord, writeJournalRecord } from "../../src/overlay/journal/journal-codec.ts";
 import {
   alignedFrameBytes,
@@ -486,6 +487,23 @@ function packDecoders(): Decoder[] {
   ];
 }
 
+const inUse: InUse = {
+  files: [{ ino: 9 as Ino, id, record: file, names: [{ parent, name }] }],
+  families: [
+    {
+      parent: 8 as Ino,
+      parentId: parent,
+      main: name,
+      files: [{ ino: 9 as Ino, id, record: file, names: [{ parent, name }] }],
+      free: [name],
+      added: [undefined, 7 as Ino].map((ino) => ({ name, id, record: file, ino })),
+    },
+  ],
+  lost: [
+    { main: { parent: 8 as Ino, name }, names: [{ from: { parent: 8 as Ino, name }, to: { parent: 9 as Ino, name } }] },
+  ],
+};
+
 function overlayDecoders(): Decoder[] {
   const base = { commit: link, tree: link, seq: 7 as Lamport };
   const ino = 9 as Ino;
@@ -511,8 +529,10 @@ function overlayDecoders(): Decoder[] {
   }));
   const published: [Ino, PublishedObject][] = records.map((record) => [ino, { id, record, names: [{ parent, name }] }]);
   const flight = { epoch: 4, reference: link, lamport: 8 as Lamport, directories: new Map([[ino, id]]) };
-  const heads = [undefined, flight, { ...flight, sent: [{ commit: link, seq: 8 as Lamport }] }].map((each) =>
-    encodeHead({ frame: 3, epoch: 4, nextIno: 10, base, isWhole: each === undefined, flight: each }),
+  const heads = [undefined, flight, { ...flight, sent: [{ commit: link, seq: 8 as Lamport }] }].flatMap((each) =>
+    [inUse, NOTHING_IN_USE].map((used) =>
+      encodeHead({ frame: 3, epoch: 4, nextIno: 10, base, isWhole: each === undefined, flight: each, inUse: used }),
+    ),
   );
   const journal = journalRecords().map(encodeRecordOfJournal);
   return [
@@ -834,6 +854,8 @@ function journalRecords(): JournalRecord[] {
     { kind: "written", ino, offset: 0, bytes: Buffer.from("bytes"), timeNs },
     { kind: "resize", ino, size: 5, timeNs },
     { kind: "xattrs", ino, xattrs: file.xattrs, timeNs },
+    { kind: "replaced", ino, record: file, next: row },
+    { kind: "inUse", inUse },
     { kind: "forget", ino },
     { kind: "seal", epoch: 4 },
     { kind: "sent", epoch: 4, sent: { commit: link, seq: 8 as Lamport } },

@@ -16,7 +16,7 @@ if (fate !== undefined && isMainThread) {
 function serve(tell) {
   const addon = createRequire(import.meta.url)("#fuse-addon");
   const settings = { attributeTimeoutS: 1, entryTimeoutS: 1, negativeTimeoutS: 1, blockSize: 4096, spinUs: 0 };
-  const session = addon.serve(3, addon.createRequestSlots(), settings, {
+  const session = addon.serve(3, addon.createMountMemory(), settings, {
     onBatch(count, ...names) {
       const requests = Array.from({ length: count }, (_, row) => {
         const at = row * ROW_CELLS;

@@ -27,7 +27,7 @@ export class ReadingPrograms implements Readers {
   /** Opens a file, as it is now. */
   async open(ino: Ino): Promise<void> {
     this.#vfs = this.#agent.vfs;
-    this.#vfs.watchReaders(this, false);
+    this.#vfs.watchReaders(this);
     const bytes = await this.read(ino);
     if (bytes !== undefined) this.#seen.set(ino, bytes);
   }
@@ -56,6 +56,13 @@ export class ReadingPrograms implements Readers {
 
   closeAll(): void {
     for (const ino of this.all()) this.close(ino);
+  }
+
+  /** The agent is killed and replaced under the programs. */
+  async replaceAgent(): Promise<void> {
+    if (this.isStale()) this.#seen.clear();
+    await this.#agent.replace(this);
+    this.#vfs = this.#agent.vfs;
   }
 
   /** A restarted agent does not know what is open. */

@@ -13,6 +13,7 @@ import { encodeChanged, EncodedObjects, decodeChanged } from "../../src/overlay/
 import type { ContentsInUse } from "../../src/overlay/contents-in-use.ts";
 import { openWithObjects } from "../../src/vfs/open-vfs.ts";
 import type { VfsLimits } from "../../src/vfs/open-vfs.ts";
+import type { Readers } from "../../src/vfs/filesystem.ts";
 import type { Vfs } from "../../src/vfs/vfs.ts";
 import { KernelMount } from "../../src/simulate/kernel-mount.ts";
 import { SimulatedDisk } from "../../src/simulate/disks/simulated-disk.ts";
@@ -73,6 +74,13 @@ export class SimulatedAgent {
     await this.restartOn(this.image());
   }
 
+  /** Killed and replaced, while programs go on: they have the same files open as before. */
+  async replace(readers: Readers = NO_READERS): Promise<void> {
+    const held = [...this.#objects.held.inUse];
+    await this.restartOn(this.image(), true);
+    this.vfs.watchReaders(readers, { held, isComplete: true });
+  }
+
   /** As `restart`; writes that were not synced are lost or torn. */
   async cutPower(seed: number): Promise<void> {
     await this.restartOn(this.#disk.afterPowerLoss(seededStream(seed)));
@@ -83,10 +91,10 @@ export class SimulatedAgent {
     return this.#disk.afterKill();
   }
 
-  async restartOn(disk: SimulatedDisk): Promise<void> {
+  async restartOn(disk: SimulatedDisk, goesOn = false): Promise<void> {
     this.#generation++;
     this.#disk = disk;
-    ({ vfs: this.vfs, objects: this.#objects } = await open(this.#bucket, this.#disk, this.#clock));
+    ({ vfs: this.vfs, objects: this.#objects } = await open(this.#bucket, this.#disk, this.#clock, goesOn));
     this.mount = new KernelMount(this.vfs);
     this.#publisher = this.#publish();
   }
@@ -184,10 +192,12 @@ export class SimulatedAgent {
   }
 }
 
-async function open(bucket: Bucket, storage: SimulatedDisk, clock: Clock): Promise<Opened> {
+const NO_READERS: Readers = { has: () => false, all: () => [] };
+
+async function open(bucket: Bucket, storage: SimulatedDisk, clock: Clock, goesOn = false): Promise<Opened> {
   const current = await bucket.current();
   if (current === undefined) throw new Error("the bucket has no root");
   const { cid: commit, body } = current.commit;
   const base = { commit, tree: body.tree, seq: body.seq };
-  return openWithObjects({ storage, blocks: bucket.blocks, base, clock, log: silentLog, limits: LIMITS });
+  return openWithObjects({ storage, blocks: bucket.blocks, base, clock, log: silentLog, limits: LIMITS, goesOn });
 }

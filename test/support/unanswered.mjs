@@ -13,10 +13,10 @@ const COUNT = 102;
 const settings = { attributeTimeoutS: 1, entryTimeoutS: 1, negativeTimeoutS: 1, blockSize: 4096, spinUs: 0 };
 
 /** Serves until all requests have come; returns what they are. `kind`: of each answer. */
-function serve(device, slots, kind) {
+function serve(device, memory, kind) {
   const shown = [];
   return new Promise((resolve) => {
-    const session = addon.serve(device, slots, settings, {
+    const session = addon.serve(device, memory, settings, {
       onBatch(count) {
         for (let at = 0; at < count * ROW_CELLS; at += ROW_CELLS) {
           const [opcode, offset] = [session.cells[at], session.cells[at + 7]];
@@ -34,7 +34,7 @@ function serve(device, slots, kind) {
   });
 }
 
-const slots = addon.createRequestSlots();
-let shown = await serve(3, slots, process.argv[2] === "resend" ? ERROR : DEFERRED);
-if (process.argv[2] !== "resend") shown = await serve(4, slots, ERROR);
+const memory = addon.createMountMemory();
+let shown = await serve(3, memory, process.argv[2] === "resend" ? ERROR : DEFERRED);
+if (process.argv[2] !== "resend") shown = await serve(4, memory, ERROR);
 process.stdout.write(JSON.stringify(shown), () => process.exit());

@@ -196,6 +196,7 @@ async function openFilesystem(
   const opened = await openBucket({ address, ...reading, ...ports });
   const { vfs, objects } = openWithObjects({
     storage: new DiskStorage(stateDir),
+    goesOn: setup.supervision?.handoff !== undefined,
     blocks: releasingReader(opened.blocks, idleRelease),
     base,
     clock: systemClock,

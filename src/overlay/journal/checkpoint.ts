@@ -11,9 +11,11 @@ import { ByteReader, ByteWriter } from "../data/bytes.ts";
 import { type DirtyObject, keptObject, recordOf } from "../dirty-object.ts";
 import type { Content } from "../../format/files/record.ts";
 import { Extents } from "../data/extents.ts";
+import { type InUse, isNothing, NOTHING_IN_USE } from "../in-use.ts";
 import { Links } from "../links.ts";
 import { contentOf, withValuesOf } from "../long-values.ts";
 import { readBaseRoot, writeBaseRoot } from "./journal-codec.ts";
+import { readInUse, writeInUse } from "./in-use-codec.ts";
 import type { BaseRoot } from "./journal-record.ts";
 import * as stored from "./stored-record.ts";
 
@@ -36,6 +38,7 @@ export interface CheckpointHead {
   readonly isWhole: boolean;
   /** The epoch in flight without its objects. */
   readonly flight: Omit<ChangeSet, "objects"> | undefined;
+  readonly inUse: InUse;
 }
 
 export function encodeHead(head: CheckpointHead): Uint8Array {
@@ -55,11 +58,13 @@ export function encodeHead(head: CheckpointHead): Uint8Array {
       writer.int(ino);
       writer.id(id);
     }
-    // Earlier versions ignore the rest.
-    const { sent = [] } = head.flight;
-    if (sent.length > 0) writer.u32(sent.length);
-    for (const each of sent) stored.writeSent(writer, each);
   }
+  // Earlier versions ignore what they do not know at the end.
+  const { sent = [] } = head.flight ?? {};
+  if (sent.length === 0 && isNothing(head.inUse)) return writer.bytes.slice();
+  writer.u32(sent.length);
+  for (const each of sent) stored.writeSent(writer, each);
+  writeInUse(writer, head.inUse);
   return writer.bytes.slice();
 }
 
@@ -68,13 +73,18 @@ export function decodeHead(bytes: Uint8Array): CheckpointHead {
   const reader = new ByteReader(bytes);
   const version = reader.u32();
   if (!CHECKPOINT_VERSIONS.includes(version)) throw otherVersion(version);
+  const [frame, epoch, nextIno, base] = [reader.int(), reader.int(), reader.int(), readBaseRoot(reader)];
+  const flight = reader.u8() === 0 ? undefined : readFlight(reader);
+  const sent = reader.atEnd ? [] : reader.list(() => stored.readSent(reader));
+  const inUse = reader.atEnd ? NOTHING_IN_USE : readInUse(reader);
   return {
-    frame: reader.int(),
-    epoch: reader.int(),
-    nextIno: reader.int(),
-    base: readBaseRoot(reader),
+    frame,
+    epoch,
+    nextIno,
+    base,
     isWhole: version === WHOLE_VERSION,
-    flight: reader.u8() === 0 ? undefined : readFlight(reader),
+    flight: flight && sent.length > 0 ? { ...flight, sent } : flight,
+    inUse,
   };
 }
 
@@ -182,8 +192,7 @@ function readFlight(reader: ByteReader): Omit<ChangeSet, "objects"> {
   const reference = stored.readCid(reader);
   const lamport = reader.int() as Lamport;
   const directories = new Map(reader.list(() => [reader.ino(), reader.id()] as const));
-  const flight = { epoch, reference, lamport, directories };
-  return reader.atEnd ? flight : { ...flight, sent: reader.list(() => stored.readSent(reader)) };
+  return { epoch, reference, lamport, directories };
 }
 
 function writeOptionalRecord(writer: ByteWriter, record: ChangedObject["record"]): void {

@@ -183,7 +183,7 @@ export class Checkpointer {
 
   /** The head records numbers that are not given out yet as used, so that a full disk cannot make a later start reuse them. */
   #head(frame: number): CheckpointHead {
-    const { epoch, base, inodes, inFlight } = this.#state;
+    const { epoch, base, inodes, inFlight, inUse } = this.#state;
     return {
       frame,
       epoch,
@@ -191,6 +191,7 @@ export class Checkpointer {
       nextIno: inodes.next + RESERVED_INODES,
       isWhole: inFlight === undefined,
       flight: inFlight?.changes,
+      inUse,
     };
   }
 }

@@ -4,6 +4,7 @@ import { type ByteReader, type ByteWriter, corruptState } from "../data/bytes.ts
 import type { KeptObject, NewObject } from "../dirty-object.ts";
 import type { BaseRoot, FollowedObject, JournalRecord, PublishedRow, Renaming } from "./journal-record.ts";
 import type { InodeRow } from "../disk/storage.ts";
+import { readInUse, writeInUse } from "./in-use-codec.ts";
 import * as stored from "./stored-record.ts";
 
 /** Numbers of the kinds: never change them. */
@@ -30,6 +31,7 @@ export const KINDS = {
   connected: 20,
   sent: 21,
   replaced: 22,
+  inUse: 23,
 } as const satisfies Record<JournalRecord["kind"], number>;
 
 const KIND_NAMES: ReadonlyMap<number, JournalRecord["kind"]> = new Map(
@@ -86,6 +88,8 @@ export function writeJournalRecord(writer: ByteWriter, record: JournalRecord): v
       stored.writeRecord(writer, record.record);
       writer.u8(record.next === undefined ? 0 : 1);
       return record.next && writeInodeRow(writer, record.next);
+    case "inUse":
+      return writeInUse(writer, record.inUse);
     case "forget":
       return writer.int(record.ino);
     case "seal":
@@ -153,6 +157,8 @@ export function readJournalRecord(reader: ByteReader): JournalRecord {
       const [ino, record] = [reader.ino(), stored.readRecord(reader)];
       return { kind, ino, record, next: reader.u8() === 0 ? undefined : readInodeRow(reader) };
     }
+    case "inUse":
+      return { kind, inUse: readInUse(reader) };
     case "forget":
       return { kind, ino: reader.ino() };
     case "seal":

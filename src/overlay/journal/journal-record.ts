@@ -8,6 +8,7 @@ import type { NewBase } from "../../fstree/change-set.ts";
 import type { SentCommit } from "../../fstree/change-set.ts";
 import type { BaseName, KeptObject, NewObject } from "../dirty-object.ts";
 import type { InodeRow } from "../disk/storage.ts";
+import type { InUse } from "../in-use.ts";
 import type { Link } from "../links.ts";
 
 export type BaseRoot = Omit<NewBase, "changes">;
@@ -97,6 +98,8 @@ export type JournalRecord =
    * which has no name, and `next` for the file. `next` is undefined if they removed it.
    */
   | { readonly kind: "replaced"; readonly ino: Ino; readonly record: FileRecord; readonly next: InodeRow | undefined }
+  /** What programs have in use from now on, besides what the base and the other records say. */
+  | { readonly kind: "inUse"; readonly inUse: InUse }
   /** This unlinked object is no longer open. */
   | { readonly kind: "forget"; readonly ino: Ino }
   | { readonly kind: "seal"; readonly epoch: number }

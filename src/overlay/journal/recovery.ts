@@ -26,6 +26,7 @@ export function loadState(
     const head = decodeHead(stored);
     const state = new OverlayState(inodes, head.base);
     state.epoch = head.epoch;
+    state.inUse = head.inUse;
     inodes.useBelow(head.nextIno);
     const objects = Array.from(tables.objects(), decodeObject);
     if (head.flight !== undefined)

@@ -11,6 +11,7 @@ import type {
   Attributes,
   Caller,
   DirectoryEntry,
+  EarlierOpens,
   FileSystem,
   Invalidations,
   Listing,
@@ -234,8 +235,9 @@ export class HistoryFs implements FileSystem, Disposable {
     if (!isPast(ino)) this.#live.closed(ino);
   }
 
-  watchReaders(readers: Readers, isTakenOver: boolean): void {
-    this.#live.watchReaders(readers, isTakenOver);
+  watchReaders(readers: Readers, earlier?: EarlierOpens): void {
+    const held = [...(earlier?.held ?? [])].filter((ino) => !isPast(ino));
+    this.#live.watchReaders(readers, earlier && { ...earlier, held });
   }
 
   holdVersion(ino: Ino): void {

@@ -9,7 +9,10 @@ import { PATIENCE_MS, runs } from "../../support/law-suite.ts";
 import { actions, BASE, type Action, Side } from "../../support/unit-side.ts";
 import { filesOf, inOrder, type Files, sorted, whileSwapping, world, write } from "../../support/unit-world.ts";
 
-const rounds = fc.array(fc.record({ theirs: actions, merges: fc.boolean() }), { minLength: 1, maxLength: 3 });
+const rounds = fc.array(fc.record({ theirs: actions, merges: fc.boolean(), kills: fc.boolean() }), {
+  minLength: 1,
+  maxLength: 3,
+});
 const history = fc.record({
   opened: fc.subarray(["app.db", "app.db-wal", "app.db-shm"], { minLength: 1 }),
   rounds,
@@ -29,11 +32,12 @@ test(
         for (const path of opened) inos.push((await b.mount.stat(path)).ino);
         for (const ino of inos) await new VfsDriver(b.vfs).run((vfs) => vfs.holdVersion(ino));
         let count = 0;
-        for (const { theirs, merges } of all) {
+        for (const { theirs, merges, kills } of all) {
           await sideA.play([MAIN, ...theirs.filter(isDatabase)]);
           await a.flush();
           if (merges) await write(b, { unrelated: `b ${++count}` });
           await (merges ? b.flush() : b.catchUp());
+          if (kills) await b.replace();
           expect(database(await filesOf(b))).toEqual(database(BASE));
           expect(b.trouble).toBeUndefined();
         }
@@ -52,7 +56,12 @@ test(
 );
 
 const turns = fc.array(
-  fc.record({ theirs: actions, ours: actions, when: fc.constantFrom("before", "meanwhile", "after") }),
+  fc.record({
+    theirs: actions,
+    ours: actions,
+    when: fc.constantFrom("before", "meanwhile", "after"),
+    kills: fc.boolean(),
+  }),
   { minLength: 1, maxLength: 4 },
 );
 
@@ -68,7 +77,7 @@ test(
         await new VfsDriver(b.vfs).run((vfs) => vfs.holdVersion(ino));
         let current: readonly Action[] = [];
         const act = () => sideB.play(current);
-        for (const [turn, { theirs, ours, when }] of all.entries()) {
+        for (const [turn, { theirs, ours, when, kills }] of all.entries()) {
           current = [
             ...(turn === 0 ? [MAIN] : []),
             ...ours.filter((action) => isDatabase(action) && isInPlace(action)),
@@ -80,6 +89,7 @@ test(
           else await write(b, { unrelated: `b ${turn}` });
           if (when === "meanwhile") await whileSwapping(remote, b, act);
           else await b.flush();
+          if (kills) await b.replace();
           if (when === "after") await act();
           expect(database(await filesOf(b))).toEqual(database(sideB.files));
           expect(b.trouble).toBeUndefined();

@@ -274,23 +274,24 @@ describe.skipIf(!isThere)("serve", () => {
   const settings = { attributeTimeoutS: 1, entryTimeoutS: 1, negativeTimeoutS: 1, blockSize: 4096, spinUs: 0 };
   const handlers = { onBatch() {}, onForgotten() {}, onEnd() {} };
   type Session = Record<string, (this: unknown, ...values: unknown[]) => unknown>;
-  let slots: unknown;
+  let memory: unknown;
   beforeAll(() => {
-    slots = addon["createRequestSlots"]?.();
+    memory = addon["createMountMemory"]?.();
   });
 
   test.each(Object.keys(settings))("refuses an invalid value for %s", (key) => {
-    const serve = (value: unknown) => () => addon["serve"]?.(directory, slots, { ...settings, [key]: value }, handlers);
+    const serve = (value: unknown) => () =>
+      addon["serve"]?.(directory, memory, { ...settings, [key]: value }, handlers);
     for (const value of [undefined, null, "1", {}]) expect(serve(value)).toThrow(TypeError);
     for (const value of [-1, Number.NaN, Number.POSITIVE_INFINITY, 1e300]) expect(serve(value)).toThrow(RangeError);
   });
 
   test("refuses handlers that are not functions, and settings that are not an object", () => {
     for (const key of Object.keys(handlers)) {
-      expect(() => addon["serve"]?.(directory, slots, settings, { ...handlers, [key]: 7 })).toThrow(TypeError);
+      expect(() => addon["serve"]?.(directory, memory, settings, { ...handlers, [key]: 7 })).toThrow(TypeError);
     }
-    expect(() => addon["serve"]?.(directory, slots, undefined, handlers)).toThrow(TypeError);
-    expect(() => addon["serve"]?.(directory, slots, settings, undefined)).toThrow(TypeError);
+    expect(() => addon["serve"]?.(directory, memory, undefined, handlers)).toThrow(TypeError);
+    expect(() => addon["serve"]?.(directory, memory, settings, undefined)).toThrow(TypeError);
   });
 
   test("refuses a descriptor that is not memory for requests", () => {
@@ -302,13 +303,13 @@ describe.skipIf(!isThere)("serve", () => {
 
   test("refuses a descriptor that cannot be polled", () => {
     const file = openSync(join(folder, "file"), "r");
-    expect(() => addon["serve"]?.(file, slots, settings, handlers)).toThrow("serve: ");
+    expect(() => addon["serve"]?.(file, memory, settings, handlers)).toThrow("serve: ");
     closeSync(file);
-    expect(() => addon["serve"]?.(2 ** 20, slots, settings, handlers)).toThrow("serve: ");
+    expect(() => addon["serve"]?.(2 ** 20, memory, settings, handlers)).toThrow("serve: ");
   });
 
   test("returns a session whose methods refuse invalid arguments and any other receiver", () => {
-    const session = addon["serve"]?.(addon["openDevice"]?.(), slots, settings, handlers) as Session;
+    const session = addon["serve"]?.(addon["openDevice"]?.(), memory, settings, handlers) as Session;
     const refused = (error: typeof RangeError, method: string, ...values: unknown[]) =>
       expect(() => session[method]?.(...values), `${method} ${inspect(values)}`).toThrow(error);
     for (const value of [Number.NaN, -1, 0.5, 1e300]) {
@@ -342,7 +343,7 @@ describe.skipIf(!isThere)("serve", () => {
   });
 
   test("refuses to pack names from outside their memory", () => {
-    const session = addon["serve"]?.(addon["openDevice"]?.(), slots, settings, handlers) as Session;
+    const session = addon["serve"]?.(addon["openDevice"]?.(), memory, settings, handlers) as Session;
     const cells = session["cells"] as unknown as Float64Array;
     const [entriesAt, entryCells, nameLength] = [65 * 32, 16, 12];
     for (const length of [-1, Number.NaN, 1e300, 256 * 1024 + 1]) {

@@ -26,7 +26,7 @@ test("appends to a file stay in order while back-pressure holds up one of them",
   };
   const session = new FakeSession();
   const options = chooseOptions({ mountPoint: "", source: "", log: silentLog, clock: fs.clock });
-  void new Door(session.addon, { device: 3, slots: 4 }, fs.vfs, options, { ready: () => {}, ended: () => {} });
+  void new Door(session.addon, { device: 3, memory: 4 }, fs.vfs, options, { ready: () => {}, ended: () => {} });
   const append = (node: number, length: number) => {
     session.send({ opcode: "WRITE", unique: 8, node, arguments: [0, length, 0, 0, constants.O_APPEND] });
   };

@@ -17,7 +17,7 @@ test("a long copy_file_range is answered in parts, so that other requests are se
   await fs.run((vfs) => vfs.setAttributes(from, { size: 20 * MiB }));
   const session = new FakeSession();
   const options = chooseOptions({ mountPoint: "", source: "", log: silentLog, clock: fs.clock });
-  void new Door(session.addon, { device: 3, slots: 4 }, fs.vfs, options, { ready: () => {}, ended: () => {} });
+  void new Door(session.addon, { device: 3, memory: 4 }, fs.vfs, options, { ready: () => {}, ended: () => {} });
   const sizes = [8, 16, 20].map(() => {
     const { size } = fs.vfs.getAttributes(to);
     session.send({ opcode: "COPY_FILE_RANGE", unique: 8, node: from, arguments: [size, to, size, 64 * MiB] });
@@ -34,7 +34,7 @@ test("whether a caller is root does not depend on the owners that the mount show
   const session = new FakeSession();
   const owners = parseOwnerMap("uid 0 1000\nuid 1000 0");
   const options = chooseOptions({ mountPoint: "", source: "", log: silentLog, clock: fs.clock, owners });
-  void new Door(session.addon, { device: 3, slots: 4 }, fs.vfs, options, { ready: () => {}, ended: () => {} });
+  void new Door(session.addon, { device: 3, memory: 4 }, fs.vfs, options, { ready: () => {}, ended: () => {} });
   const seen = (uid: number) => {
     for (const ino of [file, to]) fs.vfs.setAttributes(ino, { mode: 0o4755 });
     session.send({ opcode: "FALLOCATE", unique: 8, node: file, uid, arguments: [0, 0, 4_096] });

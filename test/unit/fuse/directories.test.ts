@@ -27,7 +27,7 @@ test.each([
 function serve({ clock }: VfsHarness, vfs: FileSystem): FakeSession {
   const session = new FakeSession();
   const options = chooseOptions({ mountPoint: "", source: "", log: silentLog, clock });
-  void new Door(session.addon, { device: 3, slots: 4 }, vfs, options, { ready: () => {}, ended: () => {} });
+  void new Door(session.addon, { device: 3, memory: 4 }, vfs, options, { ready: () => {}, ended: () => {} });
   return session;
 }
 

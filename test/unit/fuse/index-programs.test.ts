@@ -39,7 +39,7 @@ test.runIf(process.platform === "linux").each([128 * KiB, MiB])(
       dropAhead: () => loader.dropAhead(),
     };
     const options = chooseOptions({ mountPoint: "", source: "", log: silentLog, clock, indexing });
-    void new Door(session.addon, { device: 3, slots: 4 }, vfs, options, { ready: () => {}, ended: () => {} });
+    void new Door(session.addon, { device: 3, memory: 4 }, vfs, options, { ready: () => {}, ended: () => {} });
     const read = async (thread: number, at: number) => {
       session.send({ opcode: "READ", unique: 2, node: ino, thread, arguments: [at, each] });
       await expect.poll(() => session.done.length).toBe(1);

@@ -6,6 +6,7 @@ import { nameFromText } from "../../../src/base/names.ts";
 import type { Session } from "../../../src/fuse/addon.ts";
 import { Invalidator } from "../../../src/fuse/invalidation.ts";
 import { OpenFiles } from "../../../src/fuse/open-files.ts";
+import { OpenTable } from "../../../src/fuse/open-table.ts";
 import { FOPEN, MINOR_WITH_EPOCH } from "../../../src/fuse/protocol.ts";
 import type { FileSystem } from "../../../src/vfs/filesystem.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
@@ -22,12 +23,13 @@ function world(minor: number, unlistedNames: readonly FileName[] = []) {
   };
   const known = [2, 3, 4] as Ino[];
   const fs = { unlistedNames, knownInodes: () => known, list: () => ({ entries: [], next: undefined }) };
-  const openFiles = new OpenFiles();
+  const openFiles = new OpenFiles(new OpenTable());
+  let opens = 0;
   const options = { clock, log: silentLog, used: async () => undefined };
   const [ofKernel, files] = [session as unknown as Session, fs as unknown as FileSystem];
   const invalidator = new Invalidator(ofKernel, openFiles, files, options);
   invalidator.minor = minor;
-  const keeps = (ino: number) => (openFiles.open(ino as Ino, "read").flags & FOPEN.KEEP_CACHE) !== 0;
+  const keeps = (ino: number) => (openFiles.open(++opens, ino as Ino, "read").flags & FOPEN.KEEP_CACHE) !== 0;
   return { invalidator, told, clock, keeps };
 }
 

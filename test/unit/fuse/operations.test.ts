@@ -14,7 +14,7 @@ test("messages are held for what a waiting request removes, moves or replaces, a
   fs.vfs.throttle = () => new Promise<void>((resolve) => (resume = resolve));
   const session = new FakeSession();
   const options = chooseOptions({ mountPoint: "", source: "", log: silentLog, clock: fs.clock });
-  void new Door(session.addon, { device: 3, slots: 4 }, fs.vfs, options, { ready: () => {}, ended: () => {} });
+  void new Door(session.addon, { device: 3, memory: 4 }, fs.vfs, options, { ready: () => {}, ended: () => {} });
   const rename = { opcode: "RENAME2", unique: 8, arguments: [ROOT_INO], name: "file", secondName: "other" } as const;
   session.send(rename);
   expect(session.held).toEqual([ROOT_INO, ROOT_INO, file, other]);

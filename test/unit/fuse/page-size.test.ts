@@ -18,8 +18,8 @@ describe.skipIf(whyNoAddon() !== undefined)("the addon", () => {
 
   test("maps the memory for requests where pages of any size begin", () => {
     const handlers = { onBatch() {}, onForgotten() {}, onEnd() {} };
-    const session = addon.serve(addon.openDevice(), addon.createRequestSlots(), SETTINGS, handlers);
-    const mappings = readFileSync("/proc/self/maps", "utf8").matchAll(/^\S+ \S+ (\S+) .*syncline-requests/gm);
+    const session = addon.serve(addon.openDevice(), addon.createMountMemory(), SETTINGS, handlers);
+    const mappings = readFileSync("/proc/self/maps", "utf8").matchAll(/^\S+ \S+ (\S+) .*syncline-mount/gm);
     const offsets = [...mappings].map(([, offset = ""]) => Number.parseInt(offset, 16));
     expect(offsets.length).toBeGreaterThan(0);
     expect(offsets.filter((offset) => offset % LARGEST_PAGE_BYTES !== 0)).toEqual([]);

@@ -11,6 +11,7 @@ import { errnoOf } from "../../../src/fuse/failure.ts";
 import { isOnTop, parseMountTable, placeOf } from "../../../src/fuse/mount-table.ts";
 import { agree } from "../../../src/fuse/negotiation.ts";
 import { OpenFiles } from "../../../src/fuse/open-files.ts";
+import { OpenTable } from "../../../src/fuse/open-table.ts";
 import {
   ATTRIBUTE,
   CELL,
@@ -131,41 +132,42 @@ describe("open files", () => {
   const [a, b] = [10 as Ino, 11 as Ino];
 
   test("keep their cached pages until everything may have changed; then each is reread once", () => {
-    const files = new OpenFiles();
-    expect(files.open(a, "read").flags & FOPEN.KEEP_CACHE).not.toBe(0);
-    files.open(a, "read");
-    files.release(a, 0, "read");
+    const files = new OpenFiles(new OpenTable());
+    expect(files.open(1, a, "read").flags & FOPEN.KEEP_CACHE).not.toBe(0);
+    files.open(2, a, "read");
+    files.release(a, 1);
     expect(files.distrust()).toEqual([a]);
-    files.release(a, 0, "read");
+    files.release(a, 2);
     expect(files.distrust()).toEqual([]);
-    expect(files.open(b, "read").flags & FOPEN.KEEP_CACHE).toBe(0);
-    expect(files.open(b, "read").flags & FOPEN.KEEP_CACHE).not.toBe(0);
+    expect(files.open(3, b, "read").flags & FOPEN.KEEP_CACHE).toBe(0);
+    expect(files.open(4, b, "read").flags & FOPEN.KEEP_CACHE).not.toBe(0);
   });
 
   test("are read unless a program may append to them", () => {
-    const files = new OpenFiles();
+    const files = new OpenFiles(new OpenTable());
     const { readers } = files;
-    files.open(a, "append");
-    files.open(a, "read");
-    files.open(b, "read");
+    files.open(1, a, "append");
+    files.open(2, a, "read");
+    files.open(3, b, "read");
     expect([readers.has(a), readers.has(b), readers.all()]).toEqual([false, true, [b]]);
-    files.release(a, 0, "append");
-    files.release(b, 0, "read");
+    files.release(a, 1);
+    files.release(b, 3);
     expect([readers.has(a), readers.has(b), readers.all()]).toEqual([true, false, [a]]);
   });
 
   describe("that are repeatedly created, synced and removed under one name", () => {
     const [directory, other] = [1 as Ino, 2 as Ino];
     const [name, another] = ["journal" as FileName, "text" as FileName];
+    /** The inode of each file, and the handle of its first open. */
     let lastIno = 100;
 
     /** Whether a file that is made under the name now is opened past the page cache. */
     function make(files: OpenFiles, at: Ino = directory, as = name): { ino: Ino; isDirect: boolean } {
       const ino = ++lastIno as Ino;
-      return { ino, isDirect: (files.create(ino, at, as, "hold").flags & FOPEN.DIRECT_IO) !== 0 };
+      return { ino, isDirect: (files.create(ino, ino, at, as, "hold").flags & FOPEN.DIRECT_IO) !== 0 };
     }
     function end(files: OpenFiles, ino: Ino, as = name): void {
-      files.release(ino, 0, "read");
+      files.release(ino, ino);
       files.passing.removed(ino, directory, as);
     }
     /** Whether each of them was opened past the page cache. */
@@ -178,7 +180,7 @@ describe("open files", () => {
       });
     }
     function openFiles(allowed = true): OpenFiles {
-      const files = new OpenFiles();
+      const files = new OpenFiles(new OpenTable());
       files.passing.allowed = allowed;
       return files;
     }
@@ -199,29 +201,24 @@ describe("open files", () => {
       const files = openFiles();
       pass(files, 3);
       const { ino, isDirect } = make(files);
-      expect([isDirect, (files.open(ino, "read").flags & FOPEN.DIRECT_IO) !== 0]).toEqual([true, true]);
-      files.release(ino, 0, "read");
-      expect(files.open(ino, "read").flags & FOPEN.DIRECT_IO).not.toBe(0);
-      files.release(ino, 0, "read");
+      expect([isDirect, (files.open(1, ino, "read").flags & FOPEN.DIRECT_IO) !== 0]).toEqual([true, true]);
+      files.release(ino, 1);
+      expect(files.open(2, ino, "read").flags & FOPEN.DIRECT_IO).not.toBe(0);
+      files.release(ino, 2);
       files.passing.synced(ino);
       end(files, ino);
-      expect(files.open(ino, "read").flags & FOPEN.DIRECT_IO).toBe(0);
+      expect(files.open(3, ino, "read").flags & FOPEN.DIRECT_IO).toBe(0);
       expect(pass(files, 10)).not.toContain(true);
     });
 
-    test("that an earlier agent saw opened stay in use while others open and close them", () => {
-      const [earlier, files] = [new OpenFiles(1), new OpenFiles(2)];
-      const ino = 100 as Ino;
-      const { handle: old } = earlier.open(ino, "hold");
-      const { handle } = files.open(ino, "hold");
-      expect([files.isFromEarlier(ino, handle), files.isFromEarlier(ino, old)]).toEqual([false, true]);
-      expect([files.release(ino, handle, "hold"), files.release(ino, old, "hold")]).toEqual([false, true]);
-      const { handle: later } = files.open(ino, "hold");
-      expect([
-        files.release(ino, old, "hold"),
-        files.release(ino, 0, "read"),
-        files.release(ino, later, "hold"),
-      ]).toEqual([false, false, true]);
+    test("that are not in the table stay in use while others open and close them", () => {
+      const files = openFiles();
+      const [ino, old, handle, later] = [100 as Ino, 1, 2, 3];
+      files.open(handle, ino, "hold");
+      expect([files.isUnlisted(ino, handle), files.isUnlisted(ino, old)]).toEqual([false, true]);
+      expect([files.release(ino, handle), files.release(ino, old)]).toEqual([false, true]);
+      files.open(later, ino, "hold");
+      expect([files.release(ino, old), files.release(ino, 0), files.release(ino, later)]).toEqual([false, false, true]);
     });
 
     test("stop bypassing the page cache after one was read a lot", () => {

@@ -59,7 +59,7 @@ function doorOf(fs: Served, handoff?: Agreed): { session: FakeSession; door: Doo
   const supervision = { ...SUPERVISION, handoff };
   const options = chooseOptions({ mountPoint: "", source: "", log: silentLog, clock: fs.clock, supervision });
   const events = { ready: () => {}, ended: () => {} };
-  return { session, door: new Door(session.addon, { device: 3, slots: 4 }, fs.vfs, options, events) };
+  return { session, door: new Door(session.addon, { device: 3, memory: 4 }, fs.vfs, options, events) };
 }
 
 test("a door drops the listings of all directories, since programs may have them open, once everything changed", async () => {

@@ -7,6 +7,7 @@ import type { Session } from "../../../src/fuse/addon.ts";
 import { Invalidator } from "../../../src/fuse/invalidation.ts";
 import { parseMountTable } from "../../../src/fuse/mount-table.ts";
 import { OpenFiles } from "../../../src/fuse/open-files.ts";
+import { OpenTable } from "../../../src/fuse/open-table.ts";
 import { MINOR_WITH_EPOCH, MINOR_WITH_EXPIRY } from "../../../src/fuse/protocol.ts";
 import { type Used, usedBelow, usedOf } from "../../../src/fuse/used-inside.ts";
 import { FsError } from "../../../src/vfs/filesystem.ts";
@@ -76,7 +77,7 @@ async function told(used: Used | undefined, minor = MINOR_WITH_EPOCH, unlisted?:
     incrementEpoch: () => void messages.push("drop all"),
   } as unknown as Session;
   const options = { clock: fs.clock, log: silentLog, used: async () => used };
-  const invalidator = new Invalidator(session, new OpenFiles(), fs.vfs, options);
+  const invalidator = new Invalidator(session, new OpenFiles(new OpenTable()), fs.vfs, options);
   invalidator.minor = minor;
   invalidator.invalidate({ entries: [], inodes: [], all: true });
   await fs.advance(1_000);

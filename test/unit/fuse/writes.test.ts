@@ -35,7 +35,7 @@ function serve(fs: { readonly vfs: FileSystem; readonly clock: Clock }, isRepeat
   const handoff = { minor: MINOR_WITH_EPOCH, flags: 0, flags2: 0 };
   const taken = isRepeated ? { supervision: { ...SUPERVISION, handoff } } : {};
   const options = chooseOptions({ mountPoint: "", source: "", log: silentLog, clock: fs.clock, ...taken });
-  void new Door(session.addon, { device: 3, slots: 4 }, fs.vfs, options, { ready: () => {}, ended: () => {} });
+  void new Door(session.addon, { device: 3, memory: 4 }, fs.vfs, options, { ready: () => {}, ended: () => {} });
   return session;
 }
 

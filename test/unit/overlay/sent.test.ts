@@ -1,9 +1,11 @@
 /** Notes of swaps of the epoch in flight: after a crash they tell an own commit from a commit of a copy of this state. */
 import { describe, expect, test } from "vitest";
-import type { Lamport } from "../../../src/base/ids.ts";
+import { type Lamport, ROOT_INO } from "../../../src/base/ids.ts";
 import { SENT_COMMITS } from "../../../src/base/limits.ts";
+import { nameFromText } from "../../../src/base/names.ts";
 import type { SentCommit } from "../../../src/fstree/change-set.ts";
 import { cidOf } from "../../../src/format/blocks/cid.ts";
+import { NOTHING_IN_USE } from "../../../src/overlay/in-use.ts";
 import { decodeHead, encodeHead } from "../../../src/overlay/journal/checkpoint.ts";
 import { seededStream } from "../../support/test-bucket.ts";
 import { VfsHarness } from "../../support/vfs-harness.ts";
@@ -68,11 +70,17 @@ test("a checkpoint without notes is as earlier versions wrote it", async () => {
   if (changes === undefined) throw new Error("nothing is sealed");
   const { epoch: number, reference, lamport, directories } = changes;
   const flight = { epoch: number, reference, lamport, directories };
-  const head = { frame: 3, epoch: epoch + 1, nextIno: 10, base, isWhole: true };
+  const head = { frame: 3, epoch: epoch + 1, nextIno: 10, base, isWhole: true, inUse: NOTHING_IN_USE };
   const before = encodeHead({ ...head, flight });
   const noted = encodeHead({ ...head, flight: { ...flight, sent: [commit(1)] } });
   expect(decodeHead(before).flight).toEqual(flight);
   expect(decodeHead(noted).flight).toEqual({ ...flight, sent: [commit(1)] });
   // Earlier versions read that much, and ignore the rest.
   expect(noted.subarray(0, before.length)).toEqual(before);
+  const inUse = { ...NOTHING_IN_USE, lost: [{ main: { parent: ROOT_INO, name: nameFromText("copy") }, names: [] }] };
+  for (const each of [flight, undefined]) {
+    const [without, used] = [encodeHead({ ...head, flight: each }), encodeHead({ ...head, flight: each, inUse })];
+    expect([used.subarray(0, without.length), decodeHead(used).inUse]).toEqual([without, inUse]);
+    expect(decodeHead(used).flight).toEqual(each);
+  }
 });

@@ -293,6 +293,30 @@ test("a database in use that others rename is at its old name alone until it is 
   expect(await filesOf(b)).toEqual({ "there.app.db": "aaaa", "there.app.db-wal": "0000" });
 });
 
+test.each(["mode", "time", "attribute", "mode of its log"])(
+  "a database in use of which only the %s changed here stays as its program saw it",
+  async (what) => {
+    const { a, b, start, settle } = await world();
+    await start({ "app.db": "old old old", "app.db-wal": "log" });
+    const open = await openToWrite(b, "app.db");
+    if (what === "mode") await b.mount.chmod("app.db", 0o600);
+    if (what === "time") b.vfs.setAttributes(open.ino, { mtimeNs: 5n });
+    if (what === "attribute") b.vfs.setXattr(open.ino, "user.x", Buffer.from("1"), 0);
+    if (what === "mode of its log") await b.mount.chmod("app.db-wal", 0o600);
+    b.vfs.persist();
+    await saveThere(a, { "app.db": "theirs is new" });
+    await b.flush();
+    await b.catchUp();
+    expect([await open.read(), (await filesOf(b))["app.db"]]).toEqual(["old old old", "old old old"]);
+    await open.write(0, "mine");
+    await settle();
+    expect(await open.read()).toBe("mineold old");
+    open.close();
+    const { databases } = await settle();
+    expect(databases.map((files) => files[""])).toEqual(["mineold old", "theirs is new"]);
+  },
+);
+
 test("a database in use with a hard link keeps that", async () => {
   const { a, b, start, settle } = await world();
   await start(FAMILY);

@@ -113,7 +113,7 @@ test("an agent that takes over keeps nothing back from files that its predecesso
   const { ino } = await b.mount.stat("f");
   b.vfs.persist();
   await b.restart();
-  b.vfs.watchReaders({ has: () => true, all: () => [ino] }, true);
+  b.vfs.watchReaders({ has: () => true, all: () => [ino] }, { held: [], isComplete: false });
   await saveThere(a, { f: NEW });
   await b.catchUp();
   expect((await new VfsDriver(b.vfs).read(ino)).toString()).toBe(NEW);
