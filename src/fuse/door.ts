@@ -18,6 +18,7 @@ import { type Cause, isPassing, over, pauseOf } from "./causes.ts";
 import type { HandlerEntry, Later } from "./handler.ts";
 import { THREADS } from "./dying-thread.ts";
 import { negotiate, offersAcls } from "./negotiation.ts";
+import { lockedFiles } from "./locked-files.ts";
 import { IndexPrograms } from "./index-programs.ts";
 import { Invalidator } from "./invalidation.ts";
 import { OpenFiles } from "./open-files.ts";
@@ -25,7 +26,7 @@ import { OpenTable } from "./open-table.ts";
 import { Orphans } from "./orphans.ts";
 import { HANDLERS, inodesOf, operationName } from "./operations.ts";
 import { type ChosenOptions, sessionSettings } from "./options.ts";
-import { INIT2, MAX_WRITE_BYTES, OPCODE } from "./protocol.ts";
+import { INIT2, MAX_WRITE_BYTES, OPCODE, WRITE_CACHE } from "./protocol.ts";
 import { Replay } from "./replay.ts";
 import type { Agreed, Held } from "./supervisor.ts";
 import { Owners } from "./owners.ts";
@@ -60,7 +61,10 @@ export class Door {
   #journalFails = false;
   /** Called once this batch's replies have left. */
   #announce: (() => void) | undefined;
-  #isReplaceable = false;
+  /** Whether another process could take over. Known once the door is ready. */
+  isReplaceable = false;
+  /** The mount's, as in the mount table; undefined: not known yet. */
+  device: string | undefined;
 
   constructor(
     addon: FuseAddon,
@@ -93,7 +97,8 @@ export class Door {
     const { handoff } = options.supervision ?? {};
     if (handoff !== undefined) this.#replay.begin();
     const { held, readers } = this.#openFiles;
-    fs.watchReaders(readers, handoff && { held, isComplete: opens.isComplete });
+    const locked = () => lockedFiles(this.device);
+    fs.watchReaders({ ...readers, locked }, handoff && { held, isComplete: opens.isComplete });
     fs.watchOrphans((ino) => {
       if (this.#serving && this.#exchange.opcode === OPCODE.UNLINK)
         this.#openFiles.passing.removed(ino, this.#exchange.node, this.#exchange.name());
@@ -115,15 +120,10 @@ export class Door {
     this.#exchange.hasAcls = offersAcls(flags);
     this.#openFiles.passing.allowed = (flags2 & INIT2.DIRECT_IO_ALLOW_MMAP) !== 0;
     this.#invalidator.minor = minor;
-    this.#isReplaceable = mayRepeat && this.#options.supervision !== undefined;
-    if (!this.#isReplaceable) return;
+    this.isReplaceable = mayRepeat && this.#options.supervision !== undefined;
+    if (!this.isReplaceable) return;
     if ((flags2 & INIT2.HAS_RESEND) === 0) this.#session.keepRequests();
     this.#session.leaveToSupervisor();
-  }
-
-  /** Whether another process could take over. Known once the door is ready. */
-  get isReplaceable(): boolean {
-    return this.#isReplaceable;
   }
 
   /** How many writes from the page cache have come. */
@@ -217,7 +217,6 @@ export class Door {
       if (later !== undefined) this.#defer(handler, later);
     } catch (error) {
       if (isPassing(error)) this.#defer(handler, error);
-      else if (error instanceof FsError) exchange.error(error.errno);
       else this.#fail(exchange.opcode, exchange.node, error);
     }
   }
@@ -295,7 +294,6 @@ export class Door {
       // An append that waits for its sync has already written its bytes: repeated, it would append them twice.
       if (signal.aborted && waitFor instanceof Promise && isAppend(exchange)) exchange.count(exchange.argument(1));
       else if (signal.aborted) exchange.error(ERRNO.EINTR);
-      else if (error instanceof FsError) exchange.error(error.errno);
       else this.#fail(held.opcode, held.node, error);
     }
     this.#session.answer(held.ticket);
@@ -332,8 +330,12 @@ export class Door {
   }
 
   #fail(opcode: number, node: Ino, error: unknown): void {
-    const errno = errnoOf(error);
-    this.#exchange.error(errno);
+    const exchange = this.#exchange;
+    // Programs do not wait for this write: without it, pages would show bytes that are stored nowhere.
+    const isStore = opcode === OPCODE.WRITE && (exchange.argument(2) & WRITE_CACHE) !== 0;
+    if (isStore) this.#openFiles.misplaced(node);
+    exchange.error(errnoOf(error));
+    if (error instanceof FsError && !isStore) return;
     this.#log.error("a filesystem call failed", {
       operation: operationName(opcode),
       path: shownPath(this.#fs, node),

@@ -191,6 +191,7 @@ class ServedMount implements FuseMount {
   async #begin(): Promise<void> {
     try {
       this.#device = (await deviceServed(this.#descriptor)) ?? (await this.#topDevice());
+      this.#door.device = this.#device;
       if (this.#device !== undefined && !needsHelper()) await setReadAhead(this.#device, this.#options.readAheadBytes);
     } catch (error) {
       this.#options.log.warn("read-ahead stays at the kernel's default", { error: describeError(error) });

@@ -199,6 +199,8 @@ export interface FileSystem {
 export interface Readers {
   has(ino: Ino): boolean;
   all(): Iterable<Ino>;
+  /** Files that programs have locked: who locks the name next must meet them. */
+  locked?(): ReadonlySet<Ino>;
 }
 
 /** Files that programs have open since before this process. */

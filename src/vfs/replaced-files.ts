@@ -1,7 +1,8 @@
 /**
  * Files that others replace or remove while programs here read them. As on a local disk, such a program goes on reading the
  * version that it opened: the inode number stands for that version from then on, as a file of the overlay without a name,
- * and the file gets another number. A file that only became longer keeps its number, so that programs can follow a log.
+ * and the file gets another number. A file that only became longer keeps its number, so that programs can follow a log; a
+ * locked file does, since its locks belong to the number.
  */
 import { BoundedMap } from "../base/bounded-map.ts";
 import { hasCode, SynclineError } from "../base/errors.ts";
@@ -48,11 +49,15 @@ const MOST_COMPARED = 2 * 1024 * 1024;
 /** Answers that are remembered: the bytes that they need may not all fit into memory. */
 const COMPARISONS = 16_384;
 
+const NONE: ReadonlySet<Ino> = new Set();
+
 export class ReplacedFiles {
   #readers: Readers = { has: () => false, all: () => [] };
   /** Programs may have files with lower numbers open to write since before this process: `#readers` does not know. */
   #leastIno: Ino = ROOT_INO;
   readonly #objects: ObjectAccess;
+  /** As of the last `seen`. */
+  #locked: ReadonlySet<Ino> | undefined;
   /** Whether one content begins with another. */
   readonly #compared = new BoundedMap<string, boolean>(COMPARISONS);
 
@@ -75,6 +80,7 @@ export class ReplacedFiles {
 
   /** The open files that this base replaces or removes. Call before the overlay moves to it. */
   seen(base: NewBase): ReplacedFile[] {
+    this.#locked = undefined;
     return [...this.#changed(base)].flatMap((ino) => this.seenOf(ino, base.tree));
   }
 
@@ -87,7 +93,7 @@ export class ReplacedFiles {
       if (!(error instanceof BlockMiss)) throw error;
       const { overlay, clean } = this.#objects;
       const object = this.#changedHere(ino) ?? clean.known(ino);
-      if (object?.place === undefined || object.record.type !== "file") return [];
+      if (object?.place === undefined || object.record.type !== "file" || this.#isLocked(ino)) return [];
       return [{ object, names: overlay.state.linksOf([object.place]), place: object.place }];
     }
   }
@@ -139,9 +145,14 @@ export class ReplacedFiles {
     const object = shown ?? this.#changedHere(ino);
     if (object?.record.type !== "file") return undefined;
     const now = clean.inTree(ino, tree);
-    if (now !== undefined && this.#goesOn(object.record, now.record)) return undefined;
+    if (now !== undefined && (this.#goesOn(object.record, now.record) || this.#isLocked(ino))) return undefined;
     const names = shown === undefined ? [...(dirty?.links ?? [])] : state.linksOf(clean.namesOf(shown));
     return { object, names, place: now && (now.place ?? object.place) };
+  }
+
+  #isLocked(ino: Ino): boolean {
+    this.#locked ??= this.#readers.locked?.() ?? NONE;
+    return this.#locked.has(ino);
   }
 
   /** A file of which only names and attributes were changed here. */

@@ -528,26 +528,28 @@ time.sleep(600)`;
       },
     );
 
-    test("a file opened before its agent was killed shows a change of others that comes with 10,000 more", async () => {
-      space.do("put", writtenFile("old"), `${url}/f`);
+    test("files opened before their agent was killed show what others append, and keep their version if others replace it, among 10,000 more changes", async () => {
+      for (const name of ["log", "f"]) space.do("put", writtenFile("old"), `${url}/${name}`);
       const pid = space.mount(url, dir);
-      const open = openSync(file("f"), "r");
-      const shown = () => {
-        const bytes = Buffer.alloc(3);
-        readSync(open, bytes, 0, 3, 0);
-        return bytes.toString();
-      };
-      expect(shown()).toBe("old");
+      const open = ["log", "f"].map((name) => openSync(file(name), "r"));
+      const shown = () =>
+        open.map((each) => {
+          const bytes = Buffer.alloc(10);
+          return bytes.toString("utf8", 0, readSync(each, bytes, 0, bytes.length, 0));
+        });
+      expect(shown()).toEqual(["old", "old"]);
       process.kill(pid, "SIGKILL");
       await ended(pid);
       space.do("pause", dir);
       mkdirSync(space.at("many"));
       for (let index = 0; index <= 10_000; index++) writeFileSync(space.at("many", String(index)), "");
       space.do("put", "--recursive", space.at("many"), `${url}/many`);
+      space.do("put", writtenFile("old, new"), `${url}/log`);
       space.do("put", writtenFile("new"), `${url}/f`);
       space.do("resume", dir);
-      await expect.poll(shown, { timeout: 10_000 }).toBe("new");
-      closeSync(open);
+      await expect.poll(shown, { timeout: 10_000 }).toEqual(["old, new", "old"]);
+      expect(readFileSync(file("f"), "utf8")).toBe("new");
+      for (const each of open) closeSync(each);
       space.do("unmount", dir);
     });
 

@@ -8,8 +8,8 @@ import { silentLog } from "../../../src/base/log.ts";
 import { Door } from "../../../src/fuse/door.ts";
 import { chooseOptions } from "../../../src/fuse/options.ts";
 import { PassingFiles } from "../../../src/fuse/passing-files.ts";
-import { MINOR_WITH_EPOCH, REPLY } from "../../../src/fuse/protocol.ts";
-import { type FileSystem, NoRoomYet } from "../../../src/vfs/filesystem.ts";
+import { MINOR_WITH_EPOCH, REPLY, WRITE_CACHE } from "../../../src/fuse/protocol.ts";
+import { type FileSystem, FsError, NoRoomYet } from "../../../src/vfs/filesystem.ts";
 import { overriding } from "../../../src/vfs/overriding.ts";
 import { FakeSession, SUPERVISION } from "../../support/fake-session.ts";
 import { VfsHarness } from "../../support/vfs-harness.ts";
@@ -91,6 +91,26 @@ test("a write without O_DSYNC is answered before it is durable", async () => {
   expect(session.done).toContain(ANSWER);
   expect(await sizeAfterPowerCut(fs)).toBe(0);
 });
+
+test.each([
+  ["a store through a mapping", WRITE_CACHE, ["drop pages of"]],
+  ["a write", 0, []],
+])(
+  "if %s finds no room, pages that the kernel counts as written are dropped, once it is answered",
+  async (_, flags, dropped) => {
+    const { fs, ino } = await emptyFile();
+    const refuse = () => {
+      throw new FsError(ERRNO.ENOSPC, "no room");
+    };
+    const session = serve({ vfs: overriding(fs.vfs, { write: refuse }), clock: fs.clock });
+    session.send({ opcode: "WRITE", unique: 8, node: ino, arguments: [0, BYTES, flags, 0, constants.O_RDWR] });
+    const answer = `answer WRITE error ${ERRNO.ENOSPC}`;
+    expect(session.done.slice(session.done.indexOf(answer))).toEqual([
+      answer,
+      ...dropped.map((text) => `${text} ${ino}`),
+    ]);
+  },
+);
 
 test("an O_DSYNC append that the agent before executed is durable when it is answered", async () => {
   const { fs, ino } = await appendedFile();

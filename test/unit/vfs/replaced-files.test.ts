@@ -107,6 +107,21 @@ test("a version whose bytes cannot be read is another version, and keeps nothing
   expect(await program.read(ino)).toEqual(Buffer.from(OLD));
 });
 
+test("a locked file keeps its number while others write to it, so that who locks its name next meets the lock", async () => {
+  const { a, b, start } = await world();
+  await start({ lock: OLD, data: OLD });
+  const inos = [(await b.mount.stat("lock")).ino, (await b.mount.stat("data")).ino];
+  b.vfs.watchReaders({ has: (ino) => inos.includes(ino), all: () => inos, locked: () => new Set(inos.slice(0, 1)) });
+  await saveThere(a, { lock: NEW, data: NEW });
+  await b.catchUp();
+  expect((await b.mount.stat("lock")).ino).toBe(inos[0]);
+  expect((await b.mount.stat("data")).ino).not.toBe(inos[1]);
+  await a.mount.unlink("lock");
+  await a.flush();
+  await b.catchUp();
+  expect(b.vfs.getAttributes(inos[0] as Ino).nlink).toBe(0);
+});
+
 test("an agent that takes over keeps nothing back from files that its predecessor may have opened to write", async () => {
   const { a, b, start } = await world();
   await start({ f: OLD });
