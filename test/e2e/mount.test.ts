@@ -529,15 +529,16 @@ time.sleep(600)`;
     );
 
     test("files opened before their agent was killed show what others append, and keep their version if others replace it, among 10,000 more changes", async () => {
-      for (const name of ["log", "f"]) space.do("put", writtenFile("old"), `${url}/${name}`);
+      for (const name of ["log", "f", "held"]) space.do("put", writtenFile("old"), `${url}/${name}`);
       const pid = space.mount(url, dir);
       const open = ["log", "f"].map((name) => openSync(file(name), "r"));
+      open.push(openSync(file("held"), "r+"));
       const shown = () =>
         open.map((each) => {
           const bytes = Buffer.alloc(10);
           return bytes.toString("utf8", 0, readSync(each, bytes, 0, bytes.length, 0));
         });
-      expect(shown()).toEqual(["old", "old"]);
+      expect(shown()).toEqual(["old", "old", "old"]);
       process.kill(pid, "SIGKILL");
       await ended(pid);
       space.do("pause", dir);
@@ -545,11 +546,13 @@ time.sleep(600)`;
       for (let index = 0; index <= 10_000; index++) writeFileSync(space.at("many", String(index)), "");
       space.do("put", "--recursive", space.at("many"), `${url}/many`);
       space.do("put", writtenFile("old, new"), `${url}/log`);
-      space.do("put", writtenFile("new"), `${url}/f`);
+      for (const name of ["f", "held"]) space.do("put", writtenFile("new"), `${url}/${name}`);
       space.do("resume", dir);
-      await expect.poll(shown, { timeout: 10_000 }).toEqual(["old, new", "old"]);
-      expect(readFileSync(file("f"), "utf8")).toBe("new");
+      await expect.poll(shown, { timeout: 10_000 }).toEqual(["old, new", "old", "old"]);
+      const named = () => ["f", "held"].map((name) => readFileSync(file(name), "utf8"));
+      expect(named()).toEqual(["new", "old"]);
       for (const each of open) closeSync(each);
+      await expect.poll(named, { timeout: 10_000 }).toEqual(["new", "new"]);
       space.do("unmount", dir);
     });
 
