@@ -38,14 +38,14 @@ export class OpenFiles {
 
   /** Counts an open, and returns the answer to it. `handle`: the number of its request. */
   open(handle: number, ino: Ino, use: Use): Opened {
-    if (this.#table.add(handle, ino, use)) this.#count(ino, use);
+    this.#add(handle, ino, use);
     return { flags: this.#flags(ino), handle };
   }
 
   /** As `open`, for a file created by opening this name. */
   create(handle: number, ino: Ino, parent: Ino, name: FileName, use: Use): Opened {
     if (!this.passing.made(ino, parent, name)) return this.open(handle, ino, use);
-    if (this.#table.add(handle, ino, use)) this.#count(ino, use);
+    this.#add(handle, ino, use);
     return { flags: FOPEN.DIRECT_IO | FOPEN.NOFLUSH, handle };
   }
 
@@ -55,6 +55,15 @@ export class OpenFiles {
     this.#revalidated?.add(ino);
     // NOFLUSH: close(2) then needs no round trip; written bytes are here already, and RELEASE reports the close.
     return current ? FOPEN.KEEP_CACHE | FOPEN.NOFLUSH : FOPEN.NOFLUSH;
+  }
+
+  #add(handle: number, ino: Ino, use: Use): void {
+    const known = this.#table.get(handle);
+    if (known?.ino === ino && known.use === use) return;
+    // An agent was killed before its journal had the file that it made: that number may stand for another one now.
+    if (known !== undefined) this.release(known.ino, handle);
+    this.#table.add(handle, ino, use);
+    this.#count(ino, use);
   }
 
   #count(ino: Ino, use: Use): void {
@@ -74,7 +83,7 @@ export class OpenFiles {
 
   /** Notes a write. Returns true for the first write through a handle that is not in the table: the version is not held yet. */
   isUnlisted(ino: Ino, handle: number): boolean {
-    if (handle === NO_HANDLE || this.#table.has(handle) || this.#unlisted.has(ino)) return false;
+    if (handle === NO_HANDLE || this.#table.get(handle) !== undefined || this.#unlisted.has(ino)) return false;
     this.#unlisted.add(ino);
     return true;
   }

@@ -54,21 +54,19 @@ export class OpenTable {
     return this.#rows.values();
   }
 
-  has(handle: number): boolean {
-    return this.#rows.has(handle);
+  get(handle: number): OpenedFile | undefined {
+    return this.#rows.get(handle);
   }
 
-  /** False: this open was counted already. */
-  add(handle: number, ino: Ino, use: Use): boolean {
-    if (this.#rows.has(handle)) return false;
+  /** The handle must not be in use. */
+  add(handle: number, ino: Ino, use: Use): void {
     const at = this.#place();
     this.#rows.set(handle, { ino, use, at });
-    if (this.#cells === undefined || at === 0) return true;
+    if (this.#cells === undefined || at === 0) return;
     this.#cells[at + 1] = ino;
     this.#cells[at + 2] = USES.indexOf(use);
     // Last: this process may be killed in between.
     this.#cells[at] = handle;
-    return true;
   }
 
   /** Undefined: the open is unknown, or was released already. */

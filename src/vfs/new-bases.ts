@@ -15,6 +15,9 @@ import { invalidate, recountedBy } from "./invalidation.ts";
 import type { Objects } from "./objects.ts";
 import { seedPublished } from "./seeding.ts";
 
+/** Files, and families, that outlive this process. */
+const MOST_NOTED = 1_000;
+
 export class NewBases {
   readonly #objects: Objects;
   /** Called with what doors must forget. */
@@ -134,7 +137,8 @@ export class NewBases {
   #noteInUse(): void {
     const { overlay, held, heldUnits, lostFamilies } = this.#objects;
     try {
-      overlay.noteInUse({ files: held.stored(), families: heldUnits.stored(), lost: lostFamilies.stored() });
+      const files = held.stored().slice(0, MOST_NOTED);
+      overlay.noteInUse({ files, families: heldUnits.stored().slice(0, MOST_NOTED), lost: lostFamilies.stored() });
     } catch (error) {
       if (!hasCode(error, "disk_full")) throw error;
     }

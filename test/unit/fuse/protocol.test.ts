@@ -143,6 +143,23 @@ describe("open files", () => {
     expect(files.open(4, b, "read").flags & FOPEN.KEEP_CACHE).not.toBe(0);
   });
 
+  test("are counted once, although the agent before executed the request, too, maybe with another number", () => {
+    const memory = Buffer.from(new ArrayBuffer(1024));
+    const before = new OpenFiles(new OpenTable(memory));
+    before.open(1, a, "hold");
+    before.open(2, a, "hold");
+    const files = new OpenFiles(new OpenTable(memory));
+    files.open(1, a, "hold");
+    files.open(2, b, "hold");
+    expect(files.held).toEqual([a, b]);
+    expect([files.release(a, 1), files.release(a, 1), files.release(b, 2), files.held]).toEqual([
+      true,
+      false,
+      true,
+      [],
+    ]);
+  });
+
   test("are read unless a program may append to them", () => {
     const files = new OpenFiles(new OpenTable());
     const { readers } = files;
