@@ -3,9 +3,9 @@
  * programs set, in the kernel's encoding.
  *
  * The mode is the truth. Of a stored access list, only the entries that a mode lacks count: named users and groups, and the
- * owning group beside a mask. `underMode` puts the mode's bits into the others. So another door, an older version or a merge
- * may change the mode without knowing of lists: the list need not change, and cannot contradict the mode. A merge may combine
- * one side's mode with the other's list; nobody then gets more than the mask allows. A damaged list gives EIO, not access.
+ * owning group beside a mask. `underMode` puts the mode's bits into the others. So another door or an older version may change
+ * the mode without knowing of lists: the list need not change, and cannot contradict the mode. A damaged list gives EIO, not
+ * access.
  */
 import { ERRNO } from "../base/errno.ts";
 import { ACCESS_ACL, type Acl, ACL_TAG, ACL_VERSION, decodeAcl, DEFAULT_ACL, encodeAcl } from "../format/files/acl.ts";

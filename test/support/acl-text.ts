@@ -13,6 +13,11 @@ export function acl(text: string): Buffer {
   return encodeAcl(entries);
 }
 
+/** As text that survives UTF-8: unnamed entries have the id 0, which nobody reads. Named ids must be below 128. */
+export function asciiAcl(text: string): string {
+  return acl(text).toString("latin1").replaceAll("\xff", "\0");
+}
+
 export function aclText(value: Uint8Array): string {
   return (parseAcl(value) ?? []).map(entryText).join(" ");
 }

@@ -1,6 +1,8 @@
 /** Generated histories: operations chosen by what exists, nasty ones more often, with few names so that they meet. */
 import * as fc from "fast-check";
 import type { Operation } from "../../src/simulate/scenarios/scenario.ts";
+import { ACCESS_ACL } from "../../src/format/files/acl.ts";
+import { asciiAcl } from "./acl-text.ts";
 import type { ModelFilesystem, ModelInode } from "./model-filesystem.ts";
 
 /** An operation before its paths are known: numbers that pick from the paths of that moment. */
@@ -41,6 +43,9 @@ const WEIGHTS = {
   home: 2,
   goHome: 2,
   chmod: 1,
+  chown: 1,
+  privilege: 2,
+  list: 2,
   symlink: 2,
   commit: 1,
 };
@@ -62,6 +67,22 @@ export interface Setting {
 
 const NAMES = ["a", "a", "b", "b", "c", "n.bin", "n.bin", "t.txt", "l.log"];
 
+/** Access lists: the first ones have a mask, the last ones say what a mode says. */
+const LISTS = [
+  "u::rw- u:5:r-- g::--- m::r-- o::---",
+  "u::rwx u:5:rwx g::r-x g:6:--- m::rwx o::--x",
+  "u::rwx u:7:-w- g::rw- m::-w- o::r--",
+  "u::rw- g::--- o::---",
+  "u::rwx g::r-x o::r-x",
+] as const;
+
+const setList = (path: string, list: string): Operation => {
+  return { op: "setxattr", path, name: ACCESS_ACL, value: asciiAcl(list) };
+};
+const setCapability = (path: string, value: string): Operation => {
+  return { op: "setxattr", path, name: "security.capability", value };
+};
+
 /** The start of histories: directories to move, hard links, equal bytes, and files away from their birthplaces. */
 const SKELETON: readonly Operation[] = skeleton();
 
@@ -77,6 +98,9 @@ function skeleton(): Operation[] {
     written.map(([path, content]): Operation => ({ op: "write", path, content })),
     { op: "link", path: "a/n.bin", to: "b/l" } as const,
     { op: "symlink", path: "b/s", target: "old" } as const,
+    { op: "chmod", path: "b/c/t.txt", mode: 0o6755 } as const,
+    setList("n.bin", LISTS[0]),
+    setList("a/c", LISTS[1]),
     { op: "commit" } as const,
     { op: "rename", path: "home/1", to: "a/1" } as const,
     { op: "rename", path: "home/2", to: "b/c/2" } as const,
@@ -161,6 +185,20 @@ const ACTIONS: readonly (readonly Operation[])[] = [
     { op: "chmod", path: "a/n.bin", mode: 0o600 },
     { op: "chmod", path: "a", mode: 0o700 },
   ],
+  [
+    { op: "chmod", path: "a/n.bin", mode: 0o4755 },
+    { op: "chmod", path: "a/t.txt", mode: 0o2755 },
+    { op: "chmod", path: "n.bin", mode: 0o740 },
+    { op: "chmod", path: "a/c", mode: 0o2770 },
+  ],
+  [setCapability("a/n.bin", "A"), setCapability("n.bin", "A"), setCapability("a/t.txt", "A")],
+  [
+    { op: "chown", path: "a/n.bin", uid: 5, gid: 0 },
+    { op: "chown", path: "n.bin", uid: 5, gid: 6 },
+    { op: "chown", path: "b/c/t.txt", uid: 5, gid: 0 },
+  ],
+  [setList("a/n.bin", LISTS[0]), setList("a/t.txt", LISTS[2])],
+  [setList("n.bin", LISTS[3]), setList("a/c", LISTS[4])],
   [
     { op: "rmtree", path: "a" },
     { op: "mkdir", path: "a" },
@@ -315,7 +353,14 @@ export class HistoryPlayer {
       case "symlink":
         return [{ op: "symlink", path: fresh, target: this.#unique() }];
       case "chmod":
-        return [{ op: "chmod", path, mode: 0o600 + (b % 64) }];
+        return [{ op: "chmod", path, mode: 0o600 + ((b * 7) % 64) }];
+      case "chown":
+        return [{ op: "chown", path, uid: b % 2, gid: a % 3 }];
+      case "privilege":
+        if (b % 3 === 0) return [setCapability(file, `${a % 2}`)];
+        return [{ op: "chmod", path: file, mode: b % 3 === 1 ? 0o4755 : 0o6750 }];
+      case "list":
+        return [setList(path, LISTS[b % LISTS.length] ?? LISTS[0])];
       case "commit":
         return [{ op: "commit" }];
     }

@@ -10,6 +10,7 @@ import { BlockMap } from "./block-map.ts";
 import { createMergeContext, writerId } from "./merge-context.ts";
 import { HistoryPlayer, PLAIN } from "./merge-history.ts";
 import type { Intent, Theme } from "./merge-history.ts";
+import { gainedPrivileges, gainedRights } from "./access-laws.ts";
 import { brokenIntentions, excessCopies, lostSurvivors, lostVersions, resurrections, survey } from "./merge-laws.ts";
 import type { Surveyed } from "./merge-laws.ts";
 import { ModelFilesystem } from "./model-filesystem.ts";
@@ -104,6 +105,7 @@ export class MergeWorld {
         ...brokenIntentions(before, side, other, after, merged.conflicts, except),
       );
     }
+    this.faults.push(...gainedRights(sides, after), ...gainedPrivileges(sides, after));
     this.faults.push(...excessCopies(merged.conflicts));
     return merged;
   }

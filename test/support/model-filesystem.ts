@@ -4,8 +4,10 @@
  */
 import type { FileId } from "../../src/base/ids.ts";
 import { ROOT_ID } from "../../src/base/ids.ts";
+import { ACCESS_ACL } from "../../src/format/files/acl.ts";
 import type { FileRecord } from "../../src/format/files/record.ts";
 import type { Operation } from "../../src/simulate/scenarios/scenario.ts";
+import { impliedMode, parseAcl } from "../../src/vfs/acl.ts";
 
 export interface ModelInode {
   readonly type: "file" | "directory" | "symlink";
@@ -55,7 +57,7 @@ export class ModelFilesystem {
       case "utimes":
         return this.#change(operation.path, { mtime: operation.mtime * 1e9 });
       case "setxattr":
-        return this.at(operation.path)?.xattrs.set(operation.name, operation.value) !== undefined;
+        return this.#setXattr(operation.path, operation.name, operation.value);
       case "link":
         return this.#link(operation.path, operation.to);
       case "rename":
@@ -108,6 +110,18 @@ export class ModelFilesystem {
     const found = this.at(path);
     if (found === undefined) return false;
     Object.assign(found, fields);
+    return true;
+  }
+
+  /** An access list sets the mode, too, and is not kept if the mode says as much. */
+  #setXattr(path: string, name: string, value: string): boolean {
+    const found = this.at(path);
+    const list = name === ACCESS_ACL ? parseAcl(Buffer.from(value)) : undefined;
+    if (found === undefined || (list !== undefined && found.type === "symlink")) return false;
+    const implied = list && impliedMode(list, found.mode);
+    found.mode = implied?.mode ?? found.mode;
+    if (implied?.isWhole === true) found.xattrs.delete(name);
+    else found.xattrs.set(name, value);
     return true;
   }
 

@@ -21,6 +21,7 @@ import { readDentry, readObject } from "../fs-reader.ts";
 import { fileNames } from "../merge/conflict-names.ts";
 import type { MergeContext } from "../merge/context.ts";
 import { sameContent } from "../merge/objects.ts";
+import { withEarnedPrivileges } from "../merge/privileges.ts";
 
 /** Where contents are read from and stored. */
 export type EpochStores = Omit<MergeContext, "treeConfig" | "policy" | "gone">;
@@ -202,7 +203,8 @@ class Replacing {
     if (theirs === undefined) return this.#drop(object);
     const { content, size } = theirs;
     const base = object.base && { ...object.base, content, size };
-    return { ...object, base, record: { ...record, content, size } };
+    const replaced = await withEarnedPrivileges(this.#context.blocks, { ...record, content, size }, [theirs]);
+    return { ...object, base, record: replaced };
   }
 
   async #edited(object: ChangedObject, record: FileRecord): Promise<ChangedObject> {

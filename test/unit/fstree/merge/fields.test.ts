@@ -76,12 +76,7 @@ describe("extended attributes", () => {
 
   test("are read from their blocks when both sides changed long ones", async () => {
     const [base, winner, loser] = [{ a: "1" }, { a: "1", w: "w".repeat(600) }, { a: "1", l: "l".repeat(600) }].map(
-      (xattrs) =>
-        linkLongValues(withXattrs(xattrs), (bytes) => {
-          const cid = cidOf("dag-cbor", bytes);
-          blocks.put({ cid, bytes });
-          return cid;
-        }),
+      (xattrs) => linkLongValues(withXattrs(xattrs), link),
     );
     const merged = await merge(base, winner ?? plain, loser ?? plain);
     expect(merged).toEqual(withXattrs({ a: "1", l: "l".repeat(600), w: "w".repeat(600) }));
@@ -91,6 +86,96 @@ describe("extended attributes", () => {
   test("are all the winner's when both sides' together would not fit", async () => {
     const winner = withXattrs({ w: "w".repeat(MAX_XATTR_BYTES - 100) });
     expect(await merge(plain, winner, withXattrs({ l: "l".repeat(200) }))).toEqual(winner);
+  });
+});
+
+describe("mode and access list", () => {
+  const MASKED = { "system.posix_acl_access": "masked" };
+
+  test("are one field: the winner's if both sides changed either", async () => {
+    const base = { ...withXattrs({ ...MASKED, a: "1" }), mode: 0o640 };
+    const chmod = { ...base, mode: 0o740 };
+    const removed = { ...withXattrs({ a: "1" }), mode: 0o600 };
+    const relisted = { ...withXattrs({ "system.posix_acl_access": "other", a: "1" }), mode: 0o640 };
+    for (const [winner, loser] of [
+      [chmod, removed],
+      [removed, chmod],
+      [relisted, chmod],
+      [chmod, relisted],
+    ] as const)
+      expect(await merge(base, winner, loser)).toEqual(winner);
+  });
+
+  test("of the side that changed them stand beside the other side's attributes", async () => {
+    const base = { ...withXattrs(MASKED), mode: 0o640 };
+    const attributed = { ...withXattrs({ ...MASKED, a: "1" }), mode: 0o640 };
+    const removed = { ...plain, mode: 0o600 };
+    const merged = { ...withXattrs({ a: "1" }), mode: 0o600 };
+    expect(await merge(base, attributed, removed)).toEqual(merged);
+    expect(await merge(base, removed, attributed)).toEqual(merged);
+    expect(await merge(plain, withXattrs({ a: "1" }), { ...plain, mode: 0o600 })).toEqual(merged);
+  });
+
+  test("are the winner's if both sides made the file", async () => {
+    const winner = { ...plain, mode: 0o660 };
+    expect(await merge(undefined, winner, { ...withXattrs(MASKED), mode: 0o660 })).toEqual(winner);
+  });
+
+  test("are both the winner's if attributes do not fit, unless the list is the same", async () => {
+    const long = { w: "w".repeat(MAX_XATTR_BYTES - 100) };
+    const loser = withXattrs({ l: "l".repeat(200), ...MASKED });
+    expect(await merge(plain, withXattrs(long), { ...loser, mode: 0o660 })).toEqual(withXattrs(long));
+    const listed = withXattrs({ ...long, ...MASKED });
+    const merged = await merge(withXattrs(MASKED), listed, { ...loser, mode: 0o660 });
+    expect(merged).toEqual({ ...listed, mode: 0o660 });
+  });
+});
+
+describe("privileges", () => {
+  const privileged = { ...withXattrs({ "security.capability": "net" }), mode: 0o6755 };
+  const bare = { ...plain, mode: 0o755 };
+  const written = (record: FileRecord): FileRecord => ({ ...record, size: 1 });
+
+  test("stay off content of a side that had none, whichever wins", async () => {
+    expect(await mergeContent(bare, privileged, written(bare), "loser")).toEqual(written(bare));
+    expect(await mergeContent(bare, written(bare), privileged, "winner")).toEqual(written(bare));
+  });
+
+  test("stay on content of a side that had them", async () => {
+    const merged = await mergeContent(privileged, written(privileged), { ...privileged, mode: 0o6711 }, "winner");
+    expect(merged).toEqual({ ...written(privileged), mode: 0o6711 });
+  });
+
+  test("go when the other side gave the file to another owner or group", async () => {
+    for (const owner of [{ uid: 2 }, { gid: 2 }])
+      expect(await merge(bare, { ...bare, ...owner }, privileged)).toEqual({ ...bare, ...owner });
+  });
+
+  test("stay with an owner that a side gave them to", async () => {
+    const given = { ...privileged, uid: 2 };
+    expect(await merge(bare, given, bare)).toEqual(given);
+  });
+
+  test("that an older version let through stay: merging its result again changes nothing", async () => {
+    const older = written(privileged);
+    for (const base of [bare, privileged, written(bare)]) {
+      expect(await mergeContent(base, older, base, "winner")).toEqual(older);
+      expect(await mergeContent(base, base, older, "loser")).toEqual(older);
+    }
+  });
+
+  test("are no set-group-id without execution, and nothing of a directory's", async () => {
+    const shared = { ...plain, mode: 0o2644 };
+    expect(await mergeContent(plain, shared, written(plain), "loser")).toEqual(written(shared));
+    const directory = { ...plain, type: "directory", mode: 0o2755 } as const;
+    const chowned = { ...directory, mode: 0o755, gid: 2 };
+    expect(await merge({ ...directory, mode: 0o755 }, chowned, directory)).toEqual({ ...directory, gid: 2 });
+  });
+
+  test("in long attributes go like short ones", async () => {
+    const long = linkLongValues({ ...withXattrs({ "security.capability": "net", a: "a".repeat(600) }) }, link);
+    const merged = await mergeContent(plain, long, written(plain), "loser");
+    expect(merged).toEqual(written(withXattrs({ a: "a".repeat(600) })));
   });
 });
 
@@ -110,6 +195,17 @@ describe("fields from newer versions", () => {
 
 function merge(base: FileRecord | undefined, winner: FileRecord, loser: FileRecord): Promise<FileRecord> {
   return mergeRecords(blocks, base, winner, loser, { of: winner, mtimeNs: undefined, conflict: false });
+}
+
+function mergeContent(base: FileRecord, winner: FileRecord, loser: FileRecord, of: "winner" | "loser") {
+  const version = { of: of === "winner" ? winner : loser, mtimeNs: undefined, conflict: false };
+  return mergeRecords(blocks, base, winner, loser, version);
+}
+
+function link(bytes: Uint8Array) {
+  const cid = cidOf("dag-cbor", bytes);
+  blocks.put({ cid, bytes });
+  return cid;
 }
 
 function withXattrs(xattrs: Record<string, string>): FileRecord {

@@ -271,6 +271,14 @@ describe.each([
     });
   });
 
+  test("privileges that a file got here stay off others' bytes", async () => {
+    const xattrs: Xattrs = new Map([["security.capability", Buffer.from("net")]]);
+    const ours: Edit = (file) => ({ ...same(file), fields: { mode: 0o4755, xattrs } });
+    const bucket = await bucketAfter({ theirs: rewritten(THEIRS), ours, adopted });
+    expect((await at(bucket, "f")).record.mode).toBe(0o755);
+    expect(await attributesAt(bucket, "f")).toEqual([]);
+  });
+
   describe("a partially written file", () => {
     const large = noise(300_000, 1);
     const tail = Buffer.from("appended while away\n");
