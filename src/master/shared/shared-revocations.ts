@@ -56,13 +56,16 @@ export class SharedRevocations implements RevocationList, Disposable {
 
   async #read(): Promise<void> {
     const all = await this.#revoked.all();
-    const beforeS = Number(this.#clock.nowNs() / 1_000_000_000n) - REVOKED_KEPT_S;
-    // Revocations that did not reach the arbiter are known only here.
-    for (const [digest, exp] of this.#expiries) if (exp <= beforeS) this.#forget(digest);
+    const nowS = Number(this.#clock.nowNs() / 1_000_000_000n);
+    for (const [digest, exp] of this.#expiries) if (exp <= nowS - REVOKED_KEPT_S) this.#forget(digest);
+    const recorded = new Set<string>();
     for (const { digest, exp } of all) {
+      recorded.add(digest);
       this.#unrecorded.delete(digest);
       if (!this.#expiries.has(digest)) this.#learn(digest, exp);
     }
+    // They did not reach the arbiter, or it went back to a time before them.
+    for (const [digest, exp] of this.#expiries) if (exp > nowS && !recorded.has(digest)) await this.add(digest, exp);
   }
 
   #learn(digest: string, exp: number): void {
