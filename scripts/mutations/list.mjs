@@ -215,7 +215,7 @@ export const mutants = [
   },
   {
     name: "a long name is cut within a character",
-    file: "src/fstree/merge/conflict-names.ts",
+    file: "src/base/names.ts",
     from: "  while (end > 0 && isContinuation(text.charCodeAt(end))) end--;\n",
     to: "",
     test: NAMES,

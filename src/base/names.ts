@@ -32,6 +32,21 @@ export function checkName(name: string): FileName {
   return name as FileName;
 }
 
+/** At most `bytes` bytes of a byte string, without an incomplete UTF-8 sequence at the end. */
+export function cutAtCharacter(text: string, bytes: number): string {
+  if (text.length <= bytes) return text;
+  let end = bytes;
+  while (end > 0 && isContinuation(text.charCodeAt(end))) end--;
+  // No sequence has so many continuation bytes: the text is not UTF-8.
+  return text.slice(0, bytes - end > MAX_CONTINUATION_BYTES ? bytes : end);
+}
+
+const MAX_CONTINUATION_BYTES = 3;
+
+function isContinuation(byte: number): boolean {
+  return (byte & 0xc0) === 0x80;
+}
+
 /** Text made inert for a terminal or a log: control and bidi characters as \u{…}. */
 export function escapeForPrint(text: string): string {
   return text.replace(UNSAFE, (char) => `\\u{${(char.codePointAt(0) ?? 0).toString(16)}}`);

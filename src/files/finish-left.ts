@@ -2,7 +2,6 @@
 import type { FileName } from "../base/ids.ts";
 import { describeError, type Log } from "../base/log.ts";
 import { escapeForPrint } from "../base/names.ts";
-import type { OthersWatch } from "../vfs/filesystem.ts";
 import { putBack } from "./put-back.ts";
 import { removeWhole, type RemovePorts } from "./remove.ts";
 import { lookUpPath, type ResolvedPath } from "./resolved-path.ts";
@@ -12,7 +11,6 @@ import type { Unfinished, UnfinishedKey, UnfinishedWork } from "./unfinished.ts"
 /** Work whose blocks are unavailable waits for the next run. Never rejects. */
 export async function finishLeft(ports: RemovePorts, unfinished: UnfinishedWork, log: Log): Promise<void> {
   const gone: UnfinishedKey[] = [];
-  using others = ports.access.fs.watchOthers?.();
   for (const [key, left] of unfinished.all) {
     const path = escapeForPrint(left.path.join("/"));
     try {
@@ -21,7 +19,7 @@ export async function finishLeft(ports: RemovePorts, unfinished: UnfinishedWork,
         gone.push(key);
         continue;
       }
-      const name = await finishOne(ports, place, left, others);
+      const name = await finishOne(ports, place, left);
       if (name === undefined) log.info("removed an object that a killed run left under a temporary name", { path });
       else log.info("restored the name of an object that a killed run had moved aside", { path, name });
       unfinished.end(key);
@@ -35,20 +33,11 @@ export async function finishLeft(ports: RemovePorts, unfinished: UnfinishedWork,
   unfinished.forget(gone);
 }
 
-/**
- * Removes the object, or gives it a name that people see, and returns that name. An object that had a name before is removed
- * only if it was replaced for good; what others have changed in it since stays.
- */
-async function finishOne(
-  ports: RemovePorts,
-  { parent, name }: NamedPlace,
-  { was, replacedAt }: Unfinished,
-  others: OthersWatch | undefined,
-): Promise<FileName | undefined> {
-  const hasOthers = was !== undefined && (replacedAt === undefined || replacedAt !== others?.root);
-  const stays = was === undefined ? undefined : others;
-  if (!hasOthers && (await removeWhole(ports, parent, name, stays))) return undefined;
-  return was === undefined ? undefined : putBack(ports.access, { parent, name }, was);
+/** Removes the object. If it had a name that people saw, it gets that name or one beside it instead, which is returned. */
+async function finishOne(ports: RemovePorts, place: NamedPlace, { was }: Unfinished): Promise<FileName | undefined> {
+  if (was !== undefined) return putBack(ports.access, place, was);
+  await removeWhole(ports, place.parent, place.name);
+  return undefined;
 }
 
 type NamedPlace = Pick<ResolvedPath, "parent"> & { readonly name: NonNullable<ResolvedPath["name"]> };

@@ -1,6 +1,8 @@
-/** Gives an object under a temporary name a name that people see. */
+/** Names for an object that another one has replaced, or that a killed run left under a temporary name. */
 import type { FileName, Ino } from "../base/ids.ts";
-import { RENAME_NOREPLACE } from "../vfs/filesystem.ts";
+import { MAX_NAME_BYTES } from "../base/limits.ts";
+import { cutAtCharacter } from "../base/names.ts";
+import { type FileSystem, RENAME_NOREPLACE } from "../vfs/filesystem.ts";
 import type { Access } from "./access.ts";
 
 /** Gives it its former name, or a name beside that one if it is taken. Throws the filesystem's errors. */
@@ -10,16 +12,17 @@ export async function putBack(
   was: FileName,
 ): Promise<FileName> {
   return access.change(undefined, (fs) => {
-    for (let count = 0; ; count++) {
-      const again = nameAgain(was, count);
-      if (fs.lookup(parent, again) !== undefined) continue;
-      fs.rename(parent, name, parent, again, RENAME_NOREPLACE);
-      return again;
-    }
+    const again = fs.lookup(parent, was) === undefined ? was : nameBeside(fs, parent, was);
+    fs.rename(parent, name, parent, again, RENAME_NOREPLACE);
+    return again;
   });
 }
 
-function nameAgain(was: FileName, count: number): FileName {
-  if (count === 0) return was;
-  return (count === 1 ? `${was} (replaced)` : `${was} (replaced ${count})`) as FileName;
+/** A free name for what another object replaces. Throws BlockMiss. */
+export function nameBeside(fs: FileSystem, parent: Ino, was: FileName): FileName {
+  for (let count = 1; ; count++) {
+    const mark = count === 1 ? " (replaced)" : ` (replaced ${count})`;
+    const name = (cutAtCharacter(was, MAX_NAME_BYTES - mark.length) + mark) as FileName;
+    if (fs.lookup(parent, name) === undefined) return name;
+  }
 }

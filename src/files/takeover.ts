@@ -1,14 +1,17 @@
-/** Moves an object to a name that may be taken. The old object is first moved aside, and can be removed later. */
+/**
+ * Moves an object to a name that may be taken. The old object is first renamed to `NAME (replaced)`, and then removed in
+ * steps. Others may save something in it until they hear that it is gone, and a merge then brings it back, under the name
+ * that they knew. So that name must be one that people see.
+ */
 import type { FileName, Ino } from "../base/ids.ts";
 import { describeError } from "../base/log.ts";
 import type { Ports } from "../base/ports.ts";
 import { type Attributes, type FileSystem, type OthersWatch, RENAME_NOREPLACE } from "../vfs/filesystem.ts";
-import { putBack } from "./put-back.ts";
+import { nameBeside } from "./put-back.ts";
 import { removeWhole } from "./remove.ts";
 import type { Access } from "./access.ts";
 import { isFolder, type ResolvedPath } from "./resolved-path.ts";
-import { temporaryName } from "./temporary-name.ts";
-import type { UnfinishedKey, UnfinishedWork } from "./unfinished.ts";
+import type { UnfinishedWork } from "./unfinished.ts";
 
 export interface Named {
   readonly parent: Ino;
@@ -17,7 +20,6 @@ export interface Named {
 
 interface Aside extends Named {
   readonly was: FileName;
-  readonly key: UnfinishedKey;
 }
 
 /** How a takeover reaches the filesystem. */
@@ -49,20 +51,24 @@ export class Takeover {
       if (old.ino === moving.ino) fs.unlink(from.parent, from.name);
       return;
     }
-    if (old !== undefined) {
-      const { unfinished, random } = this.#ports;
-      const aside = temporaryName(random);
-      const key = unfinished.begin({ path: [...target.path.slice(0, -1), aside], was: name });
-      try {
-        fs.rename(parent, name, parent, aside, RENAME_NOREPLACE);
-        this.#others = fs.watchOthers?.();
-      } catch (error) {
-        unfinished.end(key);
-        throw error;
-      }
-      this.#aside = { parent, name: aside, was: name, key };
+    if (old === undefined) return fs.rename(from.parent, from.name, parent, name, RENAME_NOREPLACE);
+    const aside = { parent, name: nameBeside(fs, parent, name), was: name };
+    fs.rename(parent, name, parent, aside.name, RENAME_NOREPLACE);
+    this.#aside = aside;
+    this.#others = fs.watchOthers?.();
+    try {
+      fs.rename(from.parent, from.name, parent, name, RENAME_NOREPLACE);
+    } catch (error) {
+      this.#restore(fs, aside);
+      throw error;
     }
-    fs.rename(from.parent, from.name, parent, name, RENAME_NOREPLACE);
+  }
+
+  #restore(fs: FileSystem, { parent, name, was }: Aside): void {
+    fs.rename(parent, name, parent, was, RENAME_NOREPLACE);
+    this.#others?.[Symbol.dispose]();
+    this.#aside = undefined;
+    this.#others = undefined;
   }
 
   /** Makes the change that `run` is part of. If it fails, the object that was moved aside gets its name back. */
@@ -70,35 +76,23 @@ export class Takeover {
     try {
       return await this.#ports.access.change(undefined, work);
     } catch (error) {
-      await this.#undo();
+      const access = this.#ports.access.onward();
+      await this.#last("an object whose replacement failed could not get its name back", (aside) =>
+        access.change(undefined, (fs) =>
+          fs.rename(aside.parent, aside.name, aside.parent, aside.was, RENAME_NOREPLACE),
+        ),
+      );
       throw error;
     }
   }
 
-  async #undo(): Promise<void> {
-    const { access, unfinished } = this.#ports;
-    await this.#last(
-      "an object whose replacement failed keeps a temporary name until the door reopens",
-      async (aside) => {
-        const { parent, name, was, key } = aside;
-        await access.onward().change(undefined, (fs) => fs.rename(parent, name, parent, was, RENAME_NOREPLACE));
-        unfinished.end(key);
-      },
-    );
-  }
-
-  /**
-   * Removes the object that was moved aside, once the change is made. What others changed in it meanwhile is kept beside
-   * its former name. Never rejects.
-   */
+  /** Removes the object that was moved aside, once the change is made, except what others changed in it. Never rejects. */
   async clear(): Promise<void> {
-    const { clock, unfinished } = this.#ports;
+    const { clock, log } = this.#ports;
     const access = this.#ports.access.onward();
-    await this.#last("a replaced object keeps a temporary name until the door reopens", async (aside, others) => {
-      unfinished.giveUpName(aside.key, others?.root);
-      const isGone = await removeWhole({ access, clock }, aside.parent, aside.name, others);
-      if (!isGone) await putBack(access, aside, aside.was);
-      unfinished.end(aside.key);
+    await this.#last("an object that was replaced could not be removed", async ({ parent, name }, others) => {
+      const isGone = await removeWhole({ access, clock }, parent, name, others);
+      if (!isGone) log.info("others changed an object while it was replaced, so it is kept", { name });
     });
   }
 

@@ -35,7 +35,7 @@ export class TemporaryLink {
       work(this.#named);
     } catch (error) {
       // The name stays until the call is repeated or undone, and the agent may be killed before that.
-      this.#key ??= unfinished.begin({ path: [...path.slice(0, -1), this.#named.name], was: undefined });
+      this.#key ??= unfinished.begin({ path: [...path.slice(0, -1), this.#named.name] });
       throw error;
     }
     this.#end();

@@ -2,18 +2,13 @@
  * Records a door's objects under temporary names, for a restart: if an agent is killed, only its next run can tell that
  * they are abandoned.
  */
-import type { Cid, FileName } from "../base/ids.ts";
+import type { FileName } from "../base/ids.ts";
 
 export interface Unfinished {
   /** The temporary name and those of the folders around it, from the root. */
   readonly path: readonly FileName[];
-  /** Its former name, while it may have to get it back. Undefined: it is to be removed. */
-  readonly was: FileName | undefined;
-  /**
-   * Another object has that name for good, and this one is to be removed, unless the bucket's root is another one by now:
-   * others may have saved something in it since.
-   */
-  readonly replacedAt?: Cid;
+  /** The name to give back: earlier versions recorded objects that they replaced. Undefined: the object is to be removed. */
+  readonly was?: FileName | undefined;
 }
 
 /** Stores them across restarts. */
@@ -54,14 +49,6 @@ export class UnfinishedWork {
       throw error;
     }
     return key;
-  }
-
-  /** Its former name will not be restored, whatever happens to the object that has it now. `root`: see `replacedAt`. */
-  giveUpName(key: UnfinishedKey, root: Cid | undefined): void {
-    const work = this.#all.get(key);
-    if (work?.was === undefined) return;
-    this.#all.set(key, root === undefined ? { ...work, was: undefined } : { ...work, replacedAt: root });
-    this.#keep();
   }
 
   /** A folder above it was renamed. */

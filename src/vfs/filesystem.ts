@@ -213,8 +213,6 @@ export interface EarlierOpens {
 
 /** What others changed since the watch began. */
 export interface OthersWatch extends Disposable {
-  /** The bucket's root that was shown then. */
-  readonly root: Cid;
   /** Whether others made the object, gave it a name, or changed a file. Throws as `getAttributes`. */
   hasChanged(ino: Ino): boolean;
 }

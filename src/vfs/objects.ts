@@ -68,7 +68,7 @@ export class Objects {
   onUncovered: (parent: Ino, name: FileName) => void = () => {};
 
   /** Tells from now on what others change in the bucket. */
-  readonly watchOthers = (): OthersWatch => this.others.watch(this.overlay.state.base.commit, this);
+  readonly watchOthers = (): OthersWatch => this.others.watch(this);
 
   /** The space to show instead of the disk's. */
   spaceWithin: (disk: StorageSpace) => StorageSpace = (disk) => disk;

@@ -1,5 +1,5 @@
 /** What others change in the bucket, for work in steps that must not act on what came after it began. */
-import type { Cid, FileId, Ino } from "../base/ids.ts";
+import type { FileId, Ino } from "../base/ids.ts";
 import { MAX_INVALIDATIONS } from "../base/limits.ts";
 import type { BaseChange } from "../fstree/change-set.ts";
 import type { FileType } from "../format/files/record.ts";
@@ -16,9 +16,8 @@ interface Known {
 export class OthersChanges {
   readonly #watches = new Set<Watch>();
 
-  /** `root`: the commit that is shown now. */
-  watch(root: Cid, known: Known): OthersWatch {
-    const watch = new Watch(root, known, () => this.#watches.delete(watch));
+  watch(known: Known): OthersWatch {
+    const watch = new Watch(known, () => this.#watches.delete(watch));
     this.#watches.add(watch);
     return watch;
   }
@@ -30,7 +29,6 @@ export class OthersChanges {
 }
 
 class Watch implements OthersWatch {
-  readonly root: Cid;
   readonly #known: Known;
   readonly #end: () => void;
   /** Objects whose entries changed. A directory's entry changes only when it gets a name. */
@@ -39,8 +37,7 @@ class Watch implements OthersWatch {
   readonly #selves = new Set<FileId>();
   #isUnknown = false;
 
-  constructor(root: Cid, known: Known, end: () => void) {
-    this.root = root;
+  constructor(known: Known, end: () => void) {
     this.#known = known;
     this.#end = end;
   }

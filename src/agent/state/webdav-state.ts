@@ -49,8 +49,8 @@ function isLock(value: unknown): value is Lock {
 
 function isUnfinished(value: unknown): value is Unfinished {
   if (typeof value !== "object" || value === null) return false;
-  const { path, was, replacedAt } = value as Partial<Record<keyof Unfinished, unknown>>;
-  return isPath(path) && [was, replacedAt].every((text) => text === undefined || typeof text === "string");
+  const { path, was } = value as Partial<Record<keyof Unfinished, unknown>>;
+  return isPath(path) && (was === undefined || typeof was === "string");
 }
 
 function isPath(value: unknown): value is FileName[] {

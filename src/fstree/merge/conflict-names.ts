@@ -1,6 +1,7 @@
 /** Names for conflict losers: `stem (conflict <digits>).ext`. Made from content alone, so all writers make the same. */
 import type { FileId, FileName } from "../../base/ids.ts";
 import { MAX_NAME_BYTES } from "../../base/limits.ts";
+import { cutAtCharacter } from "../../base/names.ts";
 
 /** How many hash digits a name gets: more while the shorter name is taken. After the last, a count is appended. */
 const DIGITS = [8, 16, 32, 64];
@@ -50,19 +51,4 @@ function nameWith(name: string, extension: string, mark: string, room: number): 
   const kept = suffix.length + extension.length < room ? extension : "";
   const stem = name.slice(0, name.length - kept.length);
   return (cutAtCharacter(stem, room - suffix.length - kept.length) + suffix + kept) as FileName;
-}
-
-/** At most `bytes` bytes of a byte string, without an incomplete UTF-8 sequence at the end. */
-function cutAtCharacter(text: string, bytes: number): string {
-  if (text.length <= bytes) return text;
-  let end = bytes;
-  while (end > 0 && isContinuation(text.charCodeAt(end))) end--;
-  // No sequence has so many continuation bytes: the text is not UTF-8.
-  return text.slice(0, bytes - end > MAX_CONTINUATION_BYTES ? bytes : end);
-}
-
-const MAX_CONTINUATION_BYTES = 3;
-
-function isContinuation(byte: number): boolean {
-  return (byte & 0xc0) === 0x80;
 }

@@ -78,7 +78,7 @@ async function copyFolder(
 ): Promise<boolean> {
   const { unfinished, random } = call;
   const made = { parent, name: temporaryName(random) };
-  const key = unfinished.begin({ path: [...path.slice(0, -1), made.name], was: undefined });
+  const key = unfinished.begin({ path: [...path.slice(0, -1), made.name] });
   try {
     const copying = new Copying(call);
     const ino = await copying.folder(source, made, isDeep);

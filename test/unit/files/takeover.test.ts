@@ -1,28 +1,32 @@
 /** Replacing a folder by another: what others saved in the old one meanwhile is not lost with it. */
 import { expect, test } from "vitest";
 import { systemClock } from "../../../src/base/clock.ts";
-import type { Cid, FileName } from "../../../src/base/ids.ts";
+import type { FileName } from "../../../src/base/ids.ts";
 import { ROOT_INO } from "../../../src/base/ids.ts";
 import { silentLog } from "../../../src/base/log.ts";
+import { nameFromText } from "../../../src/base/names.ts";
 import { systemRandom } from "../../../src/base/random.ts";
+import { BlockMiss } from "../../../src/blocks/block-store.ts";
 import { Access } from "../../../src/files/access.ts";
-import { finishLeft } from "../../../src/files/finish-left.ts";
 import { OpenInodes } from "../../../src/files/open-inodes.ts";
+import { nameBeside } from "../../../src/files/put-back.ts";
 import { lookUpPath } from "../../../src/files/resolved-path.ts";
 import { Takeover, type TakeoverPorts } from "../../../src/files/takeover.ts";
 import { UnfinishedWork } from "../../../src/files/unfinished.ts";
 import { treeOf } from "../../../src/simulate/judges/shown-tree.ts";
+import { overriding } from "../../../src/vfs/overriding.ts";
 import { World } from "../../support/agents-world.ts";
 import { MemoryUnfinishedStore } from "../../support/dav-server.ts";
 import type { SimulatedAgent } from "../../support/simulated-agent.ts";
+
+const FILES = ["old/edited", "old/left", "old/in/deep/edited", "old/in/left", "new/f"];
 
 async function shared() {
   const world = await World.create();
   const [a, b] = world.agents;
   if (a === undefined || b === undefined) throw new Error("There are not two agents.");
   for (const each of ["old", "old/in", "old/in/deep", "new"]) await a.mount.makeDirectory(each);
-  const files = ["old/edited", "old/left", "old/in/deep/edited", "old/in/left", "new/f"];
-  for (const each of files) await a.mount.create(each, Buffer.from(each));
+  for (const each of FILES) await a.mount.create(each, Buffer.from(each));
   await a.flush();
   await b.catchUp();
   return { world, a, b, store: new MemoryUnfinishedStore() };
@@ -33,7 +37,7 @@ function portsOf({ vfs }: SimulatedAgent, store: MemoryUnfinishedStore): Takeove
   return { access, unfinished: new UnfinishedWork(store), clock: systemClock, random: systemRandom, log: silentLog };
 }
 
-/** Moves "new" over "old", which still has its temporary name then. */
+/** Moves "new" over "old", which is not removed yet. */
 async function takenOver(ports: TakeoverPorts): Promise<Takeover> {
   const takeover = new Takeover(ports);
   const [from, to] = ["new", "old"] as FileName[] as [FileName, FileName];
@@ -54,13 +58,6 @@ async function savedBy({ mount }: SimulatedAgent): Promise<void> {
   await mount.rename("old/left", "old/renamed");
 }
 
-/** The agent is killed once it has told the client that all is done. */
-async function killed(a: SimulatedAgent, store: MemoryUnfinishedStore): Promise<void> {
-  await a.restart();
-  const { unfinished, ...ports } = portsOf(a, store);
-  await finishLeft(ports, unfinished, silentLog);
-}
-
 async function shownBy({ mount }: SimulatedAgent): Promise<Record<string, string>> {
   const tree = [...(await treeOf(mount, ""))].filter(([each]) => /^(old|new|\.)/.test(each));
   const paths = tree.flatMap(([each, shown]) => (shown.startsWith("100") ? [each] : []));
@@ -79,14 +76,12 @@ const KEPT = {
 /** `b` saves something after the move was published and before the old folder is removed. */
 async function savedMeanwhile(isKilled: boolean): Promise<Record<string, string>> {
   const { world, a, b, store } = await shared();
-  const ports = portsOf(a, store);
-  const takeover = await takenOver(ports);
-  for (const [key] of ports.unfinished.all) if (isKilled) ports.unfinished.giveUpName(key, a.base as Cid);
+  const takeover = await takenOver(portsOf(a, store));
   await a.flush();
   await savedBy(b);
   await b.flush();
   await a.catchUp();
-  await (isKilled ? killed(a, store) : takeover.clear());
+  await (isKilled ? a.restart() : takeover.clear());
   await a.flush();
   await b.catchUp();
   const shown = await shownBy(b);
@@ -100,26 +95,65 @@ test("what others saved in a replaced folder while it is removed is kept beside 
   expect(await savedMeanwhile(false)).toEqual({ ...NEW, ...KEPT });
 });
 
-test("a replaced folder in which others may have saved something is kept if the agent was killed", async () => {
+test("a replaced folder is kept beside the new one if the agent was killed", async () => {
   const left = { "old (replaced)/in/left": "old/in/left" };
   expect(await savedMeanwhile(true)).toEqual({ ...NEW, ...KEPT, ...left });
 });
 
-test.each(["at once", "after a kill"])("a replaced folder that others left alone is removed %s", async (when) => {
+test.each([
+  ["", () => {}],
+  [", even if the agent is killed then", (a: SimulatedAgent) => a.restart()],
+])("what others saved in a replaced folder until they heard of its removal is seen%s", async (_when, happens) => {
   const { a, b, store } = await shared();
-  const ports = portsOf(a, store);
-  const takeover = await takenOver(ports);
+  const takeover = await takenOver(portsOf(a, store));
+  await a.flush();
+  await b.catchUp();
+  await b.mount.create("old (replaced)/made", Buffer.from("made by b"));
+  await takeover.clear();
+  await happens(a);
+  await b.flush();
+  await a.flush();
+  await b.catchUp();
+  expect(await shownBy(a)).toEqual({ ...NEW, "old (replaced)/made": "made by b" });
+  expect(await shownBy(b)).toEqual(await shownBy(a));
+});
+
+test("a replaced folder that others left alone is removed", async () => {
+  const { a, b, store } = await shared();
+  const takeover = await takenOver(portsOf(a, store));
   await b.mount.create("elsewhere", Buffer.from("of b"));
   await b.flush();
-  if (when === "at once") {
-    await a.flush();
-    await a.catchUp();
-    await takeover.clear();
-  } else {
-    for (const [key] of ports.unfinished.all) ports.unfinished.giveUpName(key, a.base as Cid);
-    await killed(a, store);
-  }
+  await a.flush();
+  await a.catchUp();
+  await takeover.clear();
   await a.flush();
   await b.catchUp();
   expect(await shownBy(b)).toEqual(NEW);
+});
+
+test("a folder that could not be replaced keeps its name", async () => {
+  const { a, store } = await shared();
+  const ports = portsOf(a, store);
+  let renames = 0;
+  const refusing = overriding(a.vfs, {
+    rename(...parts) {
+      if (++renames === 2) throw new BlockMiss([]);
+      a.vfs.rename(...parts);
+    },
+    load: () => Promise.reject(new Error("the bucket cannot be reached")),
+  });
+  const access = new Access(refusing, new OpenInodes(refusing, silentLog), new AbortController().signal);
+  await expect(takenOver({ ...ports, access })).rejects.toThrow("cannot be reached");
+  expect(Object.keys(await shownBy(a)).sort()).toEqual([...FILES].sort());
+});
+
+test("the name of what was replaced is free, and not too long", async () => {
+  const { a, store } = await shared();
+  const { access } = portsOf(a, store);
+  const long = "ä".repeat(127);
+  const names = [`${"ä".repeat(122)} (replaced)`, `${"ä".repeat(121)} (replaced 2)`];
+  for (const name of names) {
+    expect(await access.run((fs) => nameBeside(fs, ROOT_INO, nameFromText(long)))).toBe(nameFromText(name));
+    await a.mount.makeDirectory(name);
+  }
 });
