@@ -1,6 +1,7 @@
 /**
  * Several doors on one filesystem, each with its own view. Changes made through one door are reported to the doors that
- * keep copies (the kernel, for FUSE). An inode without a name stays until the last door that was told of it releases it.
+ * keep copies (the kernel, for FUSE). An inode without a name stays until the last door that was told of it releases it; so
+ * does the version of a file that doors hold.
  */
 import type { Ino } from "../base/ids.ts";
 import type { FileSystem, Invalidations } from "./filesystem.ts";
@@ -16,6 +17,8 @@ interface Door {
   readonly heard: ((changes: Invalidations) => void) | undefined;
   readonly told: ReportedNames;
   orphaned: ((ino: Ino) => void) | undefined;
+  /** The files whose versions it holds. */
+  readonly held: Set<Ino>;
 }
 
 export class DoorViews {
@@ -34,7 +37,7 @@ export class DoorViews {
    * commit them, and so before they answer.
    */
   open(heard?: (changes: Invalidations) => void): DoorView {
-    const door: Door = { heard, told: new ReportedNames(), orphaned: undefined };
+    const door: Door = { heard, told: new ReportedNames(), orphaned: undefined, held: new Set() };
     this.#doors.add(door);
     const fs = overriding(this.#fs, {
       ...telling(this.#fs, door.told, {
@@ -51,6 +54,20 @@ export class DoorViews {
         }
       },
       forget: (ino) => this.#forget(door, ino),
+      holdVersion: (ino) => {
+        this.#fs.holdVersion(ino);
+        door.held.add(ino);
+      },
+      releaseVersion: (ino) => {
+        door.held.delete(ino);
+        if (![...this.#doors].some(({ held }) => held.has(ino))) this.#fs.releaseVersion(ino);
+      },
+      watchReaders: (readers, earlier) => {
+        for (const ino of earlier?.held ?? []) door.held.add(ino);
+        const held = new Set<Ino>();
+        for (const each of this.#doors) for (const ino of each.held) held.add(ino);
+        this.#fs.watchReaders(readers, earlier && { ...earlier, held });
+      },
     });
     return { fs, [Symbol.dispose]: () => this.#close(door) };
   }

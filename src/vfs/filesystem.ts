@@ -169,7 +169,8 @@ export interface FileSystem {
   watchReaders(readers: Readers, earlier?: EarlierOpens): void;
   /**
    * A program opens a file to write in place. The file then stays as it is here: others' changes show only after
-   * `releaseVersion`, and what is written meanwhile is merged as a change of what the program saw. Throws BlockMiss.
+   * `releaseVersion`, and what is written meanwhile is merged as a change of what the program saw. Throws BlockMiss, not if
+   * the file has unpublished changes.
    */
   holdVersion(ino: Ino): void;
   /** The last such program has closed the file. */

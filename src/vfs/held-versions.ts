@@ -41,6 +41,12 @@ export class HeldVersions {
     return this.#versions.size;
   }
 
+  /** Whether others have changed a held file. */
+  get isAnyOld(): boolean {
+    for (const { isOld } of this.#versions.values()) if (isOld) return true;
+    return false;
+  }
+
   of(ino: Ino): HeldVersion | undefined {
     return this.#versions.size === 0 ? undefined : this.#versions.get(ino);
   }

@@ -78,9 +78,9 @@ export class Objects {
     this.loader = loader;
     this.clock = clock;
     this.dirty = new DirtySignal(clock);
-    this.publishState = new PublishState(overlay);
     overlay.room.onWanted = () => this.dirty.tell("urgent");
     this.held = new HeldVersions(overlay.state);
+    this.publishState = new PublishState(overlay, this.held);
     this.clean = new CleanInodes(overlay, loader.nodes, cleanInodes, this.held);
     this.ownNames = new OwnNames(this);
     this.subdirectories = new Subdirectories(overlay.state, loader.nodes);

@@ -5,6 +5,7 @@
 import type { Ino } from "../base/ids.ts";
 import type { ErrorCode } from "../base/errors.ts";
 import type { Overlay } from "../overlay/overlay.ts";
+import type { HeldVersions } from "./held-versions.ts";
 import { refuse } from "./refusal.ts";
 
 export const STATE_XATTR = "user.syncline.state";
@@ -18,10 +19,17 @@ export type PublishingNews =
 
 export class PublishState {
   readonly #overlay: Overlay;
+  readonly #held: HeldVersions;
   #problem: ErrorCode | undefined;
 
-  constructor(overlay: Overlay) {
+  constructor(overlay: Overlay, held: HeldVersions) {
     this.#overlay = overlay;
+    this.#held = held;
+  }
+
+  /** Whether everything shown is as in the base: nothing is unpublished, and no held file is older. */
+  get showsBase(): boolean {
+    return this.#overlay.pending().files === 0 && !this.#held.isAnyOld;
   }
 
   told(news: PublishingNews): void {

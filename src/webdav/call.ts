@@ -8,6 +8,7 @@ import type { Etags } from "./properties/etags.ts";
 import type { Href } from "./href.ts";
 import type { ConditionList } from "./locks/if-header.ts";
 import type { LongBodies } from "./long-bodies.ts";
+import type { LockedVersions } from "./locks/locked-versions.ts";
 import type { Locks } from "./locks/locks.ts";
 import type { Garbage } from "../runtime/garbage.ts";
 import type { SyncSource } from "./sync-source.ts";
@@ -25,6 +26,7 @@ export interface Call extends Ports {
   /** The signed-in name. Undefined: no sign-in is required. */
   readonly user: string | undefined;
   readonly locks: Locks;
+  readonly lockedVersions: LockedVersions;
   readonly unfinished: UnfinishedWork;
   readonly etags: Etags;
   readonly garbage: Garbage;

@@ -22,6 +22,7 @@ import { get } from "./methods/get.ts";
 import { parseTarget } from "./href.ts";
 import { APACHE_SETS } from "./properties/live-properties.ts";
 import { lock, unlock } from "./methods/lock-methods.ts";
+import { LockedVersions } from "./locks/locked-versions.ts";
 import { LongBodies } from "./long-bodies.ts";
 import { Locks, type LockStore } from "./locks/locks.ts";
 import { move } from "./methods/move.ts";
@@ -78,9 +79,11 @@ export function createDavHandler(options: DavHandlerOptions): DavHandler {
   const etags = new Etags(options.contentNames, options.contentConfig, random, options.checksums);
   const garbage = new Garbage(GARBAGE_BYTES, () => options.collectYoung?.());
   const longBodies = new LongBodies();
+  const always = new Access(fs, open, new AbortController().signal);
+  const lockedVersions = new LockedVersions(always, locks, log);
   if (!isReadOnly) {
-    const access = new Access(fs, open, new AbortController().signal);
-    void finishLeft({ access, clock }, unfinished, log);
+    void finishLeft({ access: always, clock }, unfinished, log);
+    void lockedVersions.begin();
   }
   return async (request, response, user) => {
     const gone = new AbortController();
@@ -95,6 +98,7 @@ export function createDavHandler(options: DavHandlerOptions): DavHandler {
       user,
       access,
       locks,
+      lockedVersions,
       unfinished,
       etags,
       garbage,

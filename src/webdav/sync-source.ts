@@ -4,11 +4,12 @@ import type { Cid, FileName } from "../base/ids.ts";
 import { isGone } from "../blocks/not-found.ts";
 import { hasCode } from "../base/errors.ts";
 import { parseCid } from "../format/blocks/cid.ts";
+import type { PublishState } from "../vfs/publish-state.ts";
 
 export interface SyncSource {
   /** The token of the share's published state: an absolute URI. */
   token(): string;
-  /** Whether the share shows exactly this token's state: nothing is unpublished, and no other root was adopted. */
+  /** Whether the share shows exactly this token's state: nothing is unpublished or held, and no other root was adopted. */
   isShown(token: string): boolean;
   /** The changes since `token`. Undefined: unknown state, or too many changes. Rejects with the store's errors. */
   changesSince(token: string): Promise<SyncChanges | undefined>;
@@ -24,7 +25,7 @@ export interface SyncChanges {
 /** The part of the vfs that shows its published tree. */
 export interface PublishedTrees {
   baseState(): { readonly tree: Cid };
-  pending(): { readonly files: number };
+  readonly publishState: Pick<PublishState, "showsBase">;
   changedSince(tree: Cid): Promise<{ readonly tree: Cid; readonly paths: SyncChanges["paths"] } | undefined>;
 }
 
@@ -32,7 +33,7 @@ export interface PublishedTrees {
 export function syncByTrees(trees: PublishedTrees): SyncSource {
   return {
     token: () => tokenOf(trees.baseState().tree),
-    isShown: (token) => token === tokenOf(trees.baseState().tree) && trees.pending().files === 0,
+    isShown: (token) => token === tokenOf(trees.baseState().tree) && trees.publishState.showsBase,
     async changesSince(token) {
       const tree = treeOf(token);
       const changes = tree === undefined ? undefined : await unlessUnknown(() => trees.changedSince(tree));

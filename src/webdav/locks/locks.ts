@@ -47,6 +47,9 @@ export class Locks {
   #count = 0;
   /** No lock expires before this: a listing asks for the locks of each of its entries. */
   #earliestMs = Infinity;
+  #timer: Disposable | undefined;
+  /** Called with each lock that ended, in time. */
+  ended: (lock: Lock) => void = () => {};
 
   constructor(store: LockStore, clock: Clock, random: Random) {
     this.#store = store;
@@ -62,6 +65,13 @@ export class Locks {
   get all(): Lock[] {
     this.#expire();
     return [...this.#byPath.values()].flat();
+  }
+
+  /** The resource's own locks. */
+  on(path: readonly FileName[]): readonly Lock[] {
+    if (this.#count === 0) return [];
+    this.#expire();
+    return this.#byPath.get(keyOf(path)) ?? [];
   }
 
   /** The locks that a change of the resource itself must respect: its own, and deep ones of its parent folders. */
@@ -129,6 +139,7 @@ export class Locks {
   release(lock: Lock): void {
     this.#take(lock);
     this.#save(() => this.#put(lock));
+    this.ended(lock);
   }
 
   /** An object was removed, and its locks with it: those of the resource, unless `keepOwn`, and of everything in it. */
@@ -140,6 +151,7 @@ export class Locks {
     this.#save(() => {
       for (const lock of gone) this.#put(lock);
     });
+    for (const lock of gone) this.ended(lock);
   }
 
   /** The lock's remaining seconds, 0 or more. */
@@ -151,15 +163,29 @@ export class Locks {
     const now = this.#nowMs();
     if (now < this.#earliestMs) return;
     const locks = [...this.#byPath.values()].flat();
-    for (const lock of locks) if (lock.expiresMs <= now) this.#take(lock);
-    this.#earliestMs = Math.min(...locks.map(({ expiresMs }) => expiresMs).filter((ms) => ms > now));
+    const expired = locks.filter(({ expiresMs }) => expiresMs <= now);
+    for (const lock of expired) this.#take(lock);
+    this.#wake(Math.min(...locks.map(({ expiresMs }) => expiresMs).filter((ms) => ms > now)));
+    for (const lock of expired) this.ended(lock);
+  }
+
+  #wake(earliestMs: number): void {
+    this.#timer?.[Symbol.dispose]();
+    this.#timer = undefined;
+    this.#earliestMs = earliestMs;
+    if (earliestMs === Infinity) return;
+    this.#timer = this.#clock.after(earliestMs - this.#nowMs(), () => {
+      this.#expire();
+      // A timer may be early.
+      if (this.#earliestMs === earliestMs) this.#wake(earliestMs);
+    });
   }
 
   #put(lock: Lock): void {
     const key = keyOf(lock.path);
     this.#byPath.set(key, [...(this.#byPath.get(key) ?? []), lock]);
     this.#count++;
-    this.#earliestMs = Math.min(this.#earliestMs, lock.expiresMs);
+    if (lock.expiresMs < this.#earliestMs) this.#wake(lock.expiresMs);
   }
 
   #take(lock: Lock): void {

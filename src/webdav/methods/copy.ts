@@ -103,6 +103,7 @@ async function putInPlace(
   const { target } = await takeover.change((fs): Ends => {
     const now = checkedEnds(call, fs, transfer, false);
     from(fs, now.target, (named) => takeover.run(fs, named, fs.getAttributes(made), now.target));
+    if (!isFolder(now.source.attributes)) call.lockedVersions.follow(now.target.path, made);
     return now;
   });
   try {

@@ -9,7 +9,7 @@ import type { Bytes } from "../properties/etags.ts";
 import { httpDate } from "../properties/http-date.ts";
 import { wantsPage } from "../page/folder-page.ts";
 import { PieceBuffers } from "../piece-buffers.ts";
-import { lookUpPath, isFolder } from "../../files/resolved-path.ts";
+import { lookUpPath, isFile, isFolder } from "../../files/resolved-path.ts";
 import { isStale } from "../../files/stale.ts";
 import { present } from "./path-checks.ts";
 import { checkPreconditions } from "../locks/preconditions.ts";
@@ -23,6 +23,7 @@ export async function get(call: Call): Promise<void> {
     const found = present(place);
     sayCaching(call, found.attributes);
     checkPreconditions(call, fs, place);
+    if (isFile(found.attributes)) call.lockedVersions.follow(found.path, found.attributes.ino);
     const version = isFolder(found.attributes) ? undefined : versionOf(call, fs, found.attributes);
     return { ...found, version, hold: access.open.hold(found.attributes.ino) };
   });

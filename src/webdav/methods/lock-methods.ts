@@ -1,4 +1,5 @@
 /** LOCK and UNLOCK. */
+import type { Ino } from "../../base/ids.ts";
 import type { FileSystem } from "../../vfs/filesystem.ts";
 import { answer, type Call } from "../call.ts";
 import { checkMemberLocks, checkWritable, isHeld } from "../locks/change-check.ts";
@@ -7,7 +8,7 @@ import { MAX_DAV_XML_BYTES, MAX_LOCK_OWNER_BYTES, MAX_LOCK_S } from "../limits.t
 import { activeLock } from "../locks/lock-xml.ts";
 import { type Lock, rootsOf } from "../locks/locks.ts";
 import { Multistatus, statusResponse } from "../xml/multistatus.ts";
-import { lookUpPath, isFolder, type ResolvedPath } from "../../files/resolved-path.ts";
+import { lookUpPath, isFile, isFolder, type ResolvedPath } from "../../files/resolved-path.ts";
 import { makeable } from "./path-checks.ts";
 import { checkPreconditions } from "../locks/preconditions.ts";
 import { Refusal } from "../refusal.ts";
@@ -29,7 +30,8 @@ export async function lock(call: Call): Promise<void> {
     const here = { ...wanted, path: place.path, isFolder: isFolder(place.attributes) };
     const inTheWay = call.locks.inTheWayOf(here);
     if (inTheWay.here.length === 0 && inTheWay.below.length > 0) return { members: inTheWay.below };
-    return { made: call.locks.make(here), isNew: false };
+    const { attributes } = place;
+    return { made: lockNow(call, here, () => (isFile(attributes) ? attributes.ino : undefined)), isNew: false };
   });
   if ("members" in outcome) return answerMembers(call, outcome.members);
   const { made, isNew } = outcome;
@@ -76,9 +78,16 @@ function lockNew(
   if (call.href.isFolder) throw new Refusal(409, "Create the folder first.");
   checkMakeable(name);
   checkMemberLocks(call, path, "own bytes");
-  const made = call.locks.make({ ...wanted, path, isFolder: false });
+  const make = () => fs.makeNode(parent, name, S_IFREG | 0o644, 0, call.caller).ino;
+  return lockNow(call, { ...wanted, path, isFolder: false }, make);
+}
+
+/** `file`: returns the file at the lock's path, if one is there. */
+function lockNow(call: Call, wanted: Omit<Lock, "token" | "expiresMs">, file: () => Ino | undefined): Lock {
+  const made = call.locks.make(wanted);
   try {
-    fs.makeNode(parent, name, S_IFREG | 0o644, 0, call.caller);
+    const ino = file();
+    if (ino !== undefined) call.lockedVersions.follow(made.path, ino);
   } catch (error) {
     call.locks.release(made);
     throw error;

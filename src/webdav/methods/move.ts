@@ -3,7 +3,7 @@ import { answer, type Call } from "../call.ts";
 import { makeDurable } from "../durable.ts";
 import { checkedEnds, transferOf } from "./destination.ts";
 import { checkWritable } from "../locks/change-check.ts";
-import { isFolder } from "../../files/resolved-path.ts";
+import { isFile, isFolder } from "../../files/resolved-path.ts";
 import { writable } from "./path-checks.ts";
 import { Refusal } from "../refusal.ts";
 import { Takeover } from "../../files/takeover.ts";
@@ -19,6 +19,7 @@ export async function move(call: Call): Promise<void> {
     if (!isDeep && isFolder(ends.source.attributes))
       throw new Refusal(400, "The Depth of a folder's MOVE must be infinity.");
     takeover.run(fs, writable(ends.source), ends.source.attributes, ends.target);
+    if (isFile(ends.source.attributes)) call.lockedVersions.follow(ends.target.path, ends.source.attributes.ino);
     return ends;
   });
   call.unfinished.moved(source.path, target.path);

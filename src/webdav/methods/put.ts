@@ -42,6 +42,7 @@ async function replace(call: Call, ino: Ino, mtimeNs: bigint | undefined) {
       const place = checkedPlace(call, fs);
       const etag = etags.of(fs, fs.getAttributes(ino));
       replacement.run(fs, place, mtimeNs);
+      call.lockedVersions.follow(place.path, ino);
       return { isNew: place.attributes === undefined, etag };
     });
   } catch (error) {

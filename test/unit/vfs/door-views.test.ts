@@ -6,6 +6,7 @@ import { nameFromText } from "../../../src/base/names.ts";
 import { CALLER } from "../../../src/simulate/vfs-driver.ts";
 import { DoorViews } from "../../../src/vfs/door-views.ts";
 import type { FileSystem, Invalidations } from "../../../src/vfs/filesystem.ts";
+import { overriding } from "../../../src/vfs/overriding.ts";
 import { VfsHarness } from "../../support/vfs-harness.ts";
 
 const FILE = 0o100644;
@@ -169,5 +170,43 @@ describe("an inode that lost its last name", () => {
     expect(isThere(ino)).toBe(true);
     second.forget(ino);
     expect(isThere(ino)).toBe(false);
+  });
+});
+
+describe("a file whose version doors hold", () => {
+  const released: Ino[] = [];
+  let fs: FileSystem;
+
+  beforeEach(() => {
+    released.length = 0;
+    fs = overriding(harness.vfs, {
+      holdVersion() {},
+      releaseVersion: (ino) => void released.push(ino),
+      watchReaders: (_readers, earlier) => void released.push(...(earlier?.held ?? [])),
+    });
+    views = new DoorViews(fs);
+    mount = views.open(() => {}).fs;
+    web = views.open().fs;
+  });
+
+  test("is released with the last of them", () => {
+    const ino = make(web, "f");
+    mount.holdVersion(ino);
+    web.holdVersion(ino);
+    mount.releaseVersion(ino);
+    expect(released).toEqual([]);
+    web.releaseVersion(ino);
+    expect(released).toEqual([ino]);
+  });
+
+  test("stays held if another door takes over what programs had open before", () => {
+    const [open, locked] = [make(web, "open"), make(web, "locked")];
+    web.holdVersion(locked);
+    const readers = { has: () => false, all: () => [] };
+    mount.watchReaders(readers, { held: [open], isComplete: true });
+    expect(released.splice(0).sort()).toEqual([open, locked].sort());
+    web.holdVersion(open);
+    web.releaseVersion(open);
+    expect(released).toEqual([]);
   });
 });

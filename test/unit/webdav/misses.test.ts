@@ -17,6 +17,7 @@ const PLAIN = new Set([
   "watchOthers",
   "forget",
   "closed",
+  "holdVersion",
   "fsync",
   "statFs",
 ]);
