@@ -26,6 +26,11 @@ export function declaredBytes({ headers }: Pick<IncomingMessage, "headers">): nu
   return Number(headers["content-length"] ?? 0);
 }
 
+/** Whether the headers say where the body ends. Over HTTP/1.1 there is no body if they do not. */
+export function hasLength({ headers }: Pick<IncomingMessage, "headers">): boolean {
+  return headers["content-length"] !== undefined || headers["transfer-encoding"] !== undefined;
+}
+
 /** Whether the sender waits for "100 Continue". HTTP/1.0 gets no interim answer (RFC 9110, section 10.1.1). */
 export function waitsToSend({ headers, httpVersion }: Pick<IncomingMessage, "headers" | "httpVersion">): boolean {
   return httpVersion !== "1.0" && headers.expect !== undefined && isContinue(headers.expect);

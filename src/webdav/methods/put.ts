@@ -13,6 +13,7 @@ import { makeable } from "./path-checks.ts";
 import { checkPreconditions } from "../locks/preconditions.ts";
 import { Refusal } from "../refusal.ts";
 import { Replacement } from "../../files/replacement.ts";
+import { hasLength } from "../../http/request-body.ts";
 import { expectedBytes, readBody } from "../request-body.ts";
 
 export async function put(call: Call): Promise<void> {
@@ -68,6 +69,9 @@ function checkHeaders(call: Call): void {
   if (call.request.headers["content-range"] !== undefined) {
     throw new Refusal(400, "Partial writes are not supported. Send the whole file, without Content-Range.");
   }
+  // In HTTP/1.0, the body might still follow (RFC 9110, section 8.6).
+  if (call.request.httpVersion === "1.0" && !hasLength(call.request))
+    throw new Refusal(411, "A PUT over HTTP/1.0 needs a Content-Length.", { headers: { connection: "close" } });
   if (call.href.isFolder) throw new Refusal(409, "A file's address must not end with a slash.");
 }
 

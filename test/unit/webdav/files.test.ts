@@ -7,6 +7,7 @@ import type { Ino } from "../../../src/base/ids.ts";
 import { ACCESS_ACL, DEFAULT_ACL } from "../../../src/format/files/acl.ts";
 import { acl, aclText } from "../../support/acl-text.ts";
 import { DavServer } from "../../support/dav-server.ts";
+import { RawClient } from "../../support/raw-http.ts";
 
 /** What cadaver looks for before it sets the executable bit is told as Apache tells it. */
 const CLASSES = "1, 2, <http://apache.org/dav/propset/fs/1>";
@@ -37,6 +38,21 @@ describe("PUT and GET", () => {
       "content-type": "text/plain; charset=utf-8",
     });
     expect(await dav.send("HEAD", "/a%20b.txt")).toMatchObject({ status: 200, body: "" });
+  });
+
+  test("a PUT over HTTP/1.0 that does not say how long it is changes nothing; over HTTP/1.1 it is empty", async () => {
+    await using dav = await DavServer.start();
+    await dav.fs.make("f", "old");
+    const put = async (version: string) => {
+      const client = (await RawClient.open(dav.origin)).send(`PUT /f HTTP/${version}\r\nHost: x\r\n\r\n`);
+      const { status } = await client.answer();
+      client.close();
+      return status;
+    };
+    expect(await put("1.0")).toBe(411);
+    expect(await dav.fs.text("f")).toBe("old");
+    expect(await put("1.1")).toBe(204);
+    expect(await dav.fs.text("f")).toBe("");
   });
 
   test("a PUT keeps a file's access control list, and does not add one", async () => {
