@@ -99,16 +99,15 @@ async function sendFile(call: Call, version: Version, name: FileName | undefined
   response.end();
 }
 
-/** The requested ranges. An If-Range that does not match asks for the whole file. */
-function rangesOf({ request, clock }: Call, { attributes, etag }: Version): readonly ByteRange[] | "all" | "none" {
+/**
+ * The requested ranges. An If-Range that does not match asks for the whole file; no date matches, since two versions may have
+ * the same mtime.
+ */
+function rangesOf({ request }: Call, { attributes, etag }: Version): readonly ByteRange[] | "all" | "none" {
   const { range } = request.headers;
   if (range === undefined || request.method === "HEAD") return "all";
   const validator = request.headers["if-range"];
-  if (typeof validator === "string" && validator !== etag) {
-    // A date is strong only if no other version can have the same (RFC 9110, section 8.8.2.2).
-    const ageS = (clock.nowNs() - attributes.mtimeNs) / 1_000_000_000n;
-    if (validator !== httpDate(attributes.mtimeNs) || ageS < 2n) return "all";
-  }
+  if (typeof validator === "string" && validator !== etag) return "all";
   return parseRanges(range, attributes.size);
 }
 

@@ -180,13 +180,12 @@ describe("ranges", () => {
     }
   });
 
-  test("a range is served if If-Range names the current version; otherwise everything is sent", async () => {
+  test("a range is served if If-Range has the current tag; with another or a date, everything is sent", async () => {
     await using dav = await DavServer.start();
     const { headers } = await dav.send("PUT", "/f", { "x-oc-mtime": "1000000000" }, "0123456789");
     const range = "bytes=0-1";
     expect(await dav.status("GET", "/f", { range, "if-range": String(headers.etag) })).toBe(206);
     expect(await dav.status("GET", "/f", { range, "if-range": '"x"' })).toBe(200);
-    expect(await dav.status("GET", "/f", { range, "if-range": OLD })).toBe(206);
-    expect(await dav.status("GET", "/f", { range, "if-range": FUTURE })).toBe(200);
+    expect(await dav.status("GET", "/f", { range, "if-range": OLD })).toBe(200);
   });
 });
