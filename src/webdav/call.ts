@@ -4,6 +4,7 @@ import type { FileName, Ino } from "../base/ids.ts";
 import type { Ports } from "../base/ports.ts";
 import type { Caller } from "../vfs/filesystem.ts";
 import type { Access } from "../files/access.ts";
+import type { Denial } from "../http/denial.ts";
 import type { Etags } from "./properties/etags.ts";
 import type { Href } from "./href.ts";
 import type { ConditionList } from "./locks/if-header.ts";
@@ -25,6 +26,7 @@ export interface Call extends Ports {
   readonly tokens: ReadonlySet<string>;
   /** The signed-in name. Undefined: no sign-in is required. */
   readonly user: string | undefined;
+  readonly signedIn: SignedIn | undefined;
   readonly locks: Locks;
   readonly lockedVersions: LockedVersions;
   readonly unfinished: UnfinishedWork;
@@ -35,6 +37,13 @@ export interface Call extends Ports {
   readonly caller: Caller;
   readonly isReadOnly: boolean;
   readonly folderPage: FolderPage | undefined;
+}
+
+/** Who sent a request. */
+export interface SignedIn {
+  readonly user: string | undefined;
+  /** Undefined: the login is still valid. */
+  recheck(): Denial | undefined;
 }
 
 export type Method = (call: Call) => Promise<void>;

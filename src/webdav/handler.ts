@@ -12,7 +12,7 @@ import type { ContentConfig } from "../content/config.ts";
 import type { ContentNames } from "../vfs/content-names.ts";
 import type { Caller, FileSystem } from "../vfs/filesystem.ts";
 import { Access } from "../files/access.ts";
-import { answer, type Call, type FolderPage, type Method } from "./call.ts";
+import { answer, type Call, type FolderPage, type Method, type SignedIn } from "./call.ts";
 import { mkcol, remove } from "./methods/collections.ts";
 import { copy } from "./methods/copy.ts";
 import type { ChecksumStore } from "./properties/checksums.ts";
@@ -65,10 +65,10 @@ export interface DavHandlerOptions {
 }
 
 /**
- * Answers one request; `user`: the signed-in name, if sign-in is required. Never rejects. If the server passes
- * `checkContinue` here too, clients are asked for bodies only when needed.
+ * Answers one request. `signedIn`: if sign-in is required. Never rejects. If the server passes `checkContinue` here too,
+ * clients are asked for bodies only when needed.
  */
-export type DavHandler = (request: IncomingMessage, response: ServerResponse, user?: string) => Promise<void>;
+export type DavHandler = (request: IncomingMessage, response: ServerResponse, signedIn?: SignedIn) => Promise<void>;
 
 export function createDavHandler(options: DavHandlerOptions): DavHandler {
   const { fs, clock, random, log, readOnly: isReadOnly, syncToken, caller, folderPage } = options;
@@ -85,7 +85,7 @@ export function createDavHandler(options: DavHandlerOptions): DavHandler {
     void finishLeft({ access: always, clock }, unfinished, log);
     void lockedVersions.begin();
   }
-  return async (request, response, user) => {
+  return async (request, response, signedIn) => {
     const gone = new AbortController();
     response.on("close", () => {
       // After a complete answer there is nothing to end, and creating the error takes longer than the rest of this.
@@ -95,7 +95,8 @@ export function createDavHandler(options: DavHandlerOptions): DavHandler {
     const ports = {
       request,
       response,
-      user,
+      user: signedIn?.user,
+      signedIn,
       access,
       locks,
       lockedVersions,

@@ -1,4 +1,5 @@
 /** A refusal for a client: a status, a sentence, and the failed precondition where RFC 4918 names one. */
+import type { OutgoingHttpHeaders } from "node:http";
 import { ERRNO } from "../base/errno.ts";
 import { SynclineError } from "../base/errors.ts";
 import { DISK_FULL, systemCodeOf } from "../base/system-errors.ts";
@@ -10,7 +11,7 @@ export interface RefusalDetails {
   readonly condition?: string;
   /** The resources concerned, as encoded paths. */
   readonly hrefs?: readonly string[];
-  readonly headers?: Readonly<Record<string, string>>;
+  readonly headers?: OutgoingHttpHeaders;
   readonly cause?: unknown;
 }
 

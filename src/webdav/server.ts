@@ -111,7 +111,8 @@ class Gate implements Disposable {
     this.#stalled.watch(request, response);
     const denial = headDenial(request) ?? this.#misled(request) ?? (await this.#options.login?.check(request));
     if (denial !== undefined) return this.#deny(request, response, denial);
-    await this.#options.handler(request, response, this.#options.login === undefined ? undefined : userOf(request));
+    const { login, handler } = this.#options;
+    await handler(request, response, login && { user: userOf(request), recheck: login.watch(request) });
     // The connection's next request waits until the answer is sent.
     await closed;
   }

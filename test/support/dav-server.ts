@@ -12,6 +12,7 @@ import type { AddressInfo } from "node:net";
 import { silentLog, type Log } from "../../src/base/log.ts";
 import { systemClock, type Clock } from "../../src/base/clock.ts";
 import { systemRandom } from "../../src/base/random.ts";
+import type { SignedIn } from "../../src/webdav/call.ts";
 import { createDavHandler, type DavHandlerOptions } from "../../src/webdav/handler.ts";
 import type { Lock, LockStore } from "../../src/webdav/locks/locks.ts";
 import { userOf } from "../../src/webdav/sign-in/login.ts";
@@ -61,7 +62,7 @@ export class DavServer implements AsyncDisposable {
 
   static async start(
     options: Partial<DavHandlerOptions> = {},
-    parts: { fs?: VfsHarness; locks?: MemoryLockStore; clock?: Clock; log?: Log } = {},
+    parts: { fs?: VfsHarness; locks?: MemoryLockStore; clock?: Clock; log?: Log; recheck?: SignedIn["recheck"] } = {},
   ): Promise<DavServer> {
     const clock = parts.clock ?? systemClock;
     const fs = parts.fs ?? (await VfsHarness.create({}, clock));
@@ -82,7 +83,7 @@ export class DavServer implements AsyncDisposable {
     });
     // Everyone is let in, under any name.
     const serve = (request: IncomingMessage, response: ServerResponse) =>
-      void handle(request, response, userOf(request));
+      void handle(request, response, { user: userOf(request), recheck: parts.recheck ?? (() => undefined) });
     const server = createServer(serve).on("checkContinue", serve);
     server.listen(0, "127.0.0.1");
     await once(server, "listening");

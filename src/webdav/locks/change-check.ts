@@ -7,8 +7,10 @@ import { Refusal } from "../refusal.ts";
 import type { Call } from "../call.ts";
 import { locked, type Lock } from "./locks.ts";
 
-/** A change of the resource itself: its bytes or properties. Throws a Refusal, 423. */
+/** A change of the resource itself: its bytes or properties. Throws a Refusal: 423, or 401 if the login was revoked meanwhile. */
 export function checkResourceLocks(call: Call, path: readonly FileName[]): void {
+  const denial = call.signedIn?.recheck();
+  if (denial !== undefined) throw new Refusal(denial.status, denial.message, { headers: denial.headers ?? {} });
   checkLocks(call, call.locks.covering(path));
 }
 

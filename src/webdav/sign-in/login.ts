@@ -7,6 +7,7 @@ import type { IncomingMessage } from "node:http";
 import { BoundedMap } from "../../base/bounded-map.ts";
 import { describeError, type Log } from "../../base/log.ts";
 import { escapeForPrint } from "../../base/names.ts";
+import { orElse } from "../../base/unless.ts";
 import type { Ports } from "../../base/ports.ts";
 import { isPassword, NOBODY, REALM } from "./app-passwords.ts";
 import { Attempts } from "../../http/attempts.ts";
@@ -52,6 +53,13 @@ export class Login {
       this.#log.error("could not check app passwords", { error: describeError(error) });
       return { status: 500, message: "Passwords cannot be checked now. See the agent's log." };
     }
+  }
+
+  /** For a request that was permitted just now: returns what refuses it once its password is revoked or replaced. */
+  watch(request: IncomingMessage): () => Denial | undefined {
+    const name = userOf(request) ?? "";
+    const salt = orElse(undefined, () => this.#file.find(name)?.hash.salt);
+    return () => (salt !== undefined && this.#file.find(name)?.hash.salt === salt ? undefined : this.#refusal());
   }
 
   async #checkBasic(request: IncomingMessage, { name, password }: BasicFields): Promise<Denial | undefined> {

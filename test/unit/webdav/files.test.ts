@@ -55,6 +55,16 @@ describe("PUT and GET", () => {
     expect(await dav.fs.text("f")).toBe("");
   });
 
+  test("a PUT whose login is revoked before its end changes nothing", async () => {
+    let checks = 0;
+    const denial = { status: 401, message: "Sign in.", headers: { "www-authenticate": ["Basic"] } };
+    await using dav = await DavServer.start({}, { recheck: () => (checks++ === 0 ? undefined : denial) });
+    await dav.fs.make("f", "old");
+    const refused = await dav.send("PUT", "/f", {}, "new");
+    expect(refused).toMatchObject({ status: 401, headers: { "www-authenticate": "Basic" } });
+    expect(await dav.fs.text("f")).toBe("old");
+  });
+
   test("a PUT keeps a file's access control list, and does not add one", async () => {
     await using dav = await DavServer.start();
     const given = acl("u::rw- u:7:rwx g::r-- m::rwx o::---");

@@ -133,6 +133,19 @@ describe("a login", () => {
     expect(await status(basic("windows", PASSWORD))).toBe(401);
   });
 
+  test("is watched: revoking its password, or replacing it by one of the same name, ends it", async () => {
+    const recheck = login.watch(request(basic("laptop", PASSWORD)));
+    expect(recheck()).toBeUndefined();
+    writeFileSync(path, encodePasswords([digest]));
+    expect(recheck()).toMatchObject({ status: 401 });
+    const again = await makeAppPassword("laptop", PASSWORD, MADE, false, systemRandom, CHEAP);
+    writeFileSync(path, encodePasswords([again]));
+    expect(recheck()).toMatchObject({ status: 401 });
+    expect(login.watch(request(basic("laptop", PASSWORD)))()).toBeUndefined();
+    writeFileSync(path, encodePasswords([plain]));
+    expect(recheck()).toBeUndefined();
+  });
+
   test("guesses slow down whoever guesses, and nobody else", async () => {
     for (let count = 0; count < 10; count++) expect(await status(basic("laptop", `guess ${count}`))).toBe(401);
     const late = await login.check(request(basic("laptop", PASSWORD)));
