@@ -55,8 +55,9 @@ export class DoorViews {
       },
       forget: (ino) => this.#forget(door, ino),
       holdVersion: (ino) => {
-        this.#fs.holdVersion(ino);
+        const isHeld = this.#fs.holdVersion(ino);
         door.held.add(ino);
+        return isHeld;
       },
       releaseVersion: (ino) => {
         door.held.delete(ino);

@@ -169,10 +169,11 @@ export interface FileSystem {
   watchReaders(readers: Readers, earlier?: EarlierOpens): void;
   /**
    * A program opens a file to write in place. The file then stays as it is here: others' changes show only after
-   * `releaseVersion`, and what is written meanwhile is merged as a change of what the program saw. Throws BlockMiss, not if
-   * the file has unpublished changes.
+   * `releaseVersion`, and what is written meanwhile is merged as a change of what the program saw. Returns
+   * false if an earlier process held an older version, which is not shown any more. Throws BlockMiss, not if the file has
+   * unpublished changes.
    */
-  holdVersion(ino: Ino): void;
+  holdVersion(ino: Ino): boolean;
   /** The last such program has closed the file. */
   releaseVersion(ino: Ino): void;
   /**

@@ -73,6 +73,9 @@ export class HeldVersions {
     this.put({ object: now, names: [now.place], isOld: false, isWhole: false });
   }
 
+  /** An earlier process held an older version, which this one does not show. */
+  readonly lost = new Set<Ino>();
+
   /** As `hold`, since before this process. Call `readEarlier` before the base moves. */
   heldEarlier(ino: Ino): void {
     if (this.#inos.has(ino)) return;

@@ -75,7 +75,10 @@ export class NewBases {
     const { overlay, held, heldUnits, lostFamilies } = this.#objects;
     const { files, families, lost } = overlay.state.inUse;
     if (isNothing(overlay.state.inUse)) return;
-    if (!goesOn) return this.#noteInUse();
+    if (!goesOn) {
+      for (const { ino } of [...files, ...families.flatMap((family) => family.files)]) held.lost.add(ino);
+      return this.#noteInUse();
+    }
     held.restore(files);
     for (const ino of heldUnits.restore(families)) held.heldEarlier(ino);
     lostFamilies.restore(lost);
@@ -89,7 +92,10 @@ export class NewBases {
       held.heldEarlier(ino);
       earlier.delete(ino);
     }
-    for (const ino of earlier) this.released(ino);
+    for (const ino of earlier) {
+      if (held.of(ino)?.isOld === true) held.lost.add(ino);
+      this.released(ino);
+    }
     this.#noteInUse();
   }
 

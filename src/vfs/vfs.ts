@@ -205,9 +205,10 @@ export class Vfs implements FileSystem, ContentNames {
     if (earlier !== undefined) this.#bases.onlyHeld(earlier.held);
   }
 
-  holdVersion(ino: Ino): void {
+  holdVersion(ino: Ino): boolean {
     const { held, overlay, clean } = this.#objects;
     held.hold(ino, overlay.state.object(ino) === undefined ? clean.get(ino) : undefined);
+    return !held.lost.has(ino);
   }
 
   releaseVersion(ino: Ino): void {

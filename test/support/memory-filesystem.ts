@@ -297,7 +297,9 @@ export class MemoryFileSystem implements FileSystem {
 
   watchReaders(): void {}
 
-  holdVersion(): void {}
+  holdVersion(): boolean {
+    return true;
+  }
 
   releaseVersion(): void {}
 

@@ -240,8 +240,8 @@ export class HistoryFs implements FileSystem, Disposable {
     this.#live.watchReaders(readers, earlier && { ...earlier, held });
   }
 
-  holdVersion(ino: Ino): void {
-    if (!isPast(ino)) this.#live.holdVersion(ino);
+  holdVersion(ino: Ino): boolean {
+    return isPast(ino) || this.#live.holdVersion(ino);
   }
 
   releaseVersion(ino: Ino): void {

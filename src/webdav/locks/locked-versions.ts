@@ -22,13 +22,20 @@ export class LockedVersions {
     locks.ended = (lock) => this.#ended(lock);
   }
 
-  /** At the door's opening: holds the files of locks that are older. Never rejects. */
+  /**
+   * At the door's opening: holds the files of earlier locks. A lock ends if others have changed its file: what its holder saw
+   * is not here any more. Never rejects.
+   */
   async begin(): Promise<void> {
-    for (const { path } of this.#locks.all) {
+    for (const lock of this.#locks.all) {
+      const { path } = lock;
       try {
         await this.#access.run((fs) => {
           const found = lookUpPath(fs, path, "follow")?.attributes;
-          if (found !== undefined && isFile(found)) this.follow(path, found.ino);
+          if (found === undefined || !isFile(found)) return;
+          if (fs.holdVersion(found.ino)) return this.follow(path, found.ino);
+          this.#release(found.ino);
+          this.#locks.release(lock);
         });
       } catch (error) {
         this.#log.warn("what others change in a locked file may be lost", { error: describeError(error) });

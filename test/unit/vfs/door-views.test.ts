@@ -180,7 +180,7 @@ describe("a file whose version doors hold", () => {
   beforeEach(() => {
     released.length = 0;
     fs = overriding(harness.vfs, {
-      holdVersion() {},
+      holdVersion: () => true,
       releaseVersion: (ino) => void released.push(ino),
       watchReaders: (_readers, earlier) => void released.push(...(earlier?.held ?? [])),
     });

@@ -51,6 +51,12 @@ class Shared implements AsyncDisposable {
     this.#dav = await DavServer.start(options, { locks: this.#locks, clock: this.clock });
   }
 
+  /** Kills the agent, and starts it again. */
+  async kill(): Promise<void> {
+    await this.#a.restart();
+    await this.open();
+  }
+
   get dav(): DavServer {
     if (this.#dav === undefined) throw new Error("The door is not open.");
     return this.#dav;
@@ -157,6 +163,16 @@ test("a locked file stays as it was when the door opened again", async () => {
   await shared.edit("notes.txt", THEIRS);
   await shared.put("notes.txt", token, MINE);
   expect(await shared.result("notes")).toEqual([BOTH]);
+});
+
+test("a lock ends if the agent is killed after others changed its file, and lasts if they did not", async () => {
+  await using shared = await Shared.with("notes.txt");
+  const [changed, other] = [await shared.lock("notes.txt"), await shared.lock("other")];
+  await shared.edit("notes.txt", THEIRS);
+  await shared.kill();
+  expect(await shared.text("notes.txt")).toBe(THEIRS);
+  expect(await shared.dav.status("PUT", "/notes.txt", { if: `(${changed})` }, MINE)).toBe(412);
+  await shared.put("other", other, MINE);
 });
 
 test("a sync token covers no state that is older in a locked file", async () => {
