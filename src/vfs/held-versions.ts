@@ -31,6 +31,8 @@ export class HeldVersions {
   readonly #byId = new Map<FileId, HeldVersion>();
   /** Files held since before this process, of which the version is not known yet: it is the base's. */
   #unread = new Set<Ino>();
+  /** Files of which an earlier process held an older version, which this one does not show. */
+  readonly lost = new Set<Ino>();
 
   constructor(state: OverlayState) {
     this.#state = state;
@@ -72,9 +74,6 @@ export class HeldVersions {
     if (now?.place === undefined || now.record.type !== "file" || this.#versions.has(ino)) return;
     this.put({ object: now, names: [now.place], isOld: false, isWhole: false });
   }
-
-  /** An earlier process held an older version, which this one does not show. */
-  readonly lost = new Set<Ino>();
 
   /** As `hold`, since before this process. Call `readEarlier` before the base moves. */
   heldEarlier(ino: Ino): void {
