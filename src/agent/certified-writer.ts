@@ -7,7 +7,7 @@ import { timeText } from "../base/clock.ts";
 import { failureOf } from "../base/failure.ts";
 import { describeError, type Log } from "../base/log.ts";
 import type { Writer } from "../bucket/publish/next-commit.ts";
-import type { RenewableWriter } from "./publishing/publisher.ts";
+import type { RenewableWriter } from "./publishing/renewable-writer.ts";
 import { type Device, type DeviceSetup, isEnding, isRenewable, renewDevice, replaceDevice } from "./state/device.ts";
 
 export interface CertifiedWriterOptions extends DeviceSetup {

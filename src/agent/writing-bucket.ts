@@ -2,7 +2,7 @@
 import { CertifiedWriter } from "./certified-writer.ts";
 import { openDevice } from "./state/device.ts";
 import { openBucket, type OpenBucketOptions, type OpenedBucket } from "./open-bucket.ts";
-import type { RenewableWriter } from "./publishing/publisher.ts";
+import type { RenewableWriter } from "./publishing/renewable-writer.ts";
 import type { WalletSigner } from "../crypto/wallet.ts";
 
 export interface WritingOptions extends Omit<OpenBucketOptions, "writer"> {

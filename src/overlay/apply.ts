@@ -39,6 +39,8 @@ export function applyRecord(state: OverlayState, record: JournalRecord): void {
       return forget(state, record.ino);
     case "seal":
       return sealChanges(state, record.epoch);
+    case "removals":
+      return sealChanges(state, record.epoch, record.inos);
     case "sent":
       return noteSent(state, record.epoch, record.sent);
     case "rows":

@@ -16,10 +16,11 @@ import {
   MAX_OPEN_DATA_FILES,
 } from "../base/limits.ts";
 import type { ChangeSet, NewBase, PublishedEpoch, SentCommit } from "../fstree/change-set.ts";
+import type { Units } from "../format/commits/policy.ts";
 import { applyRecord } from "./apply.ts";
 import { CarriedBytes } from "./data/carried-bytes.ts";
 import { DataFiles } from "./data/data-files.ts";
-import { findLost, type LostBytes } from "./data/lost-bytes.ts";
+import { countFound, findLost, type LostBytes } from "./data/lost-bytes.ts";
 import { growthOf } from "./growth.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import type { InUse } from "./in-use.ts";
@@ -32,6 +33,7 @@ import { Checkpointer } from "./journal/checkpointer.ts";
 import { BackPressure } from "./back-pressure.ts";
 import { PendingAge } from "./pending-age.ts";
 import { type Pending, pendingOf } from "./pending.ts";
+import { removalsOf } from "./removals.ts";
 import { Room } from "./room.ts";
 import { Answers } from "./journal/answers.ts";
 import { LateRows } from "./journal/late-rows.ts";
@@ -93,7 +95,7 @@ export class Overlay {
     carried.restore(state, this.data);
     for (const record of renames) this.data.noteTakeOver(record);
     this.#foundEpoch = state.inFlight?.changes.epoch;
-    this.#countFound();
+    countFound(state, this.data);
     this.lost = findLost(state, this.data, log);
     this.room = new Room({
       clock,
@@ -125,7 +127,7 @@ export class Overlay {
       syncData,
       this.answers,
     );
-    this.#begin(stored);
+    this.#checkpointer.begin(stored);
     this.#age = new PendingAge(state, clock);
     this.#housekeeping = new Housekeeping({
       clock,
@@ -233,17 +235,23 @@ export class Overlay {
    */
   seal(anew = false): ChangeSet | undefined {
     const again = this.state.inFlight !== undefined && !(anew && this.state.changed);
-    if (!again && this.state.publishable > 0) {
-      this.execute([{ kind: "seal", epoch: this.state.epoch }], { urgent: true });
-      this.persist();
-      this.#age.sealed();
-      this.room.sealed();
-      this.data.sealed();
-      this.#housekeeping.sealed();
-    }
+    if (!again && this.state.publishable > 0) this.#seal([{ kind: "seal", epoch: this.state.epoch }]);
     const changes = this.state.inFlight?.changes;
     if (changes !== undefined) this.#pacing.left(changes.objects.length, again);
     return changes;
+  }
+
+  /**
+   * The removals that can do without the other changes, as the next epoch (removals.ts), if no swap of the epoch in flight
+   * may have been sent. Undefined: there are none, and nothing is sealed.
+   */
+  sealRemovals(units: Units): ChangeSet | undefined {
+    const inos = removalsOf(this.state, units);
+    if (inos.length === 0) return undefined;
+    this.#seal([{ kind: "removals", epoch: this.state.epoch, inos }]);
+    this.#age.leftBehind();
+    this.#pacing.left(inos.length, true);
+    return this.state.inFlight?.changes;
   }
 
   /** Notes durably that a swap may put this commit of the epoch in flight into the bucket. Rejects as `fsync`. */
@@ -277,9 +285,12 @@ export class Overlay {
     return stale;
   }
 
-  /** Adopts a root that others published. Call `persist` afterwards. */
+  /** Adopts a root that others published. An epoch in flight is sealed anew upon it. Call `persist` afterwards. */
   adopt(base: NewBase): void {
-    this.execute([{ kind: "adopt", base: rootOf(base) }], { urgent: true });
+    const { inFlight, epoch } = this.state;
+    const adoption: JournalRecord = { kind: "adopt", base: rootOf(base) };
+    if (inFlight !== undefined) this.#seal([adoption, { kind: "seal", epoch }]);
+    else this.execute([adoption], { urgent: true });
   }
 
   /** Notes what programs have in use. Throws `disk_full`, `store_failed`. */
@@ -313,6 +324,15 @@ export class Overlay {
     return this.#housekeeping.sweep();
   }
 
+  #seal(records: readonly JournalRecord[]): void {
+    this.execute(records, { urgent: true });
+    this.persist();
+    this.#age.sealed();
+    this.room.sealed();
+    this.data.sealed();
+    this.#housekeeping.sealed();
+  }
+
   /** Makes all durable, checkpoints and closes. What was committed stays, even if this fails. */
   async close(): Promise<void> {
     this.#housekeeping[Symbol.dispose]();
@@ -323,25 +343,6 @@ export class Overlay {
       this.data.close();
       this.#journal.close();
       this.#tables.close();
-    }
-  }
-
-  #begin(stored: Uint8Array | undefined): void {
-    try {
-      this.#checkpointer.begin(stored);
-    } catch (error) {
-      // The next checkpoint reserves inode numbers. SQLite reports an exceeded quota as a failed write.
-      if (stored === undefined) throw error;
-    }
-  }
-
-  /** Counts the bytes that data files held before this start. */
-  #countFound(): void {
-    const { state, data } = this;
-    for (const ino of data.ownInos()) {
-      const sealed = state.inFlight?.objects.get(ino)?.content;
-      if (sealed?.kind === "edited") data.found(ino, sealed.segments);
-      data.found(ino, state.object(ino)?.extents?.segments() ?? []);
     }
   }
 }

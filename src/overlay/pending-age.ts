@@ -27,6 +27,11 @@ export class PendingAge {
     this.#liveMs = undefined;
   }
 
+  /** The sealed epoch has only some of the changes. */
+  leftBehind(): void {
+    this.#liveMs = this.#sealedMs;
+  }
+
   published(): void {
     this.#sealedMs = undefined;
   }

@@ -10,14 +10,23 @@ import { type DirtyObject, isUnlinked, recordOf } from "./dirty-object.ts";
 import { disown } from "./settle.ts";
 import type { InFlight, OverlayState } from "./state.ts";
 
-/** Costs no IO, and time in proportion to the number of dirty objects. */
-export function sealChanges(state: OverlayState, epoch: number): void {
+/**
+ * Costs no IO, and time in proportion to the number of dirty objects. `only`: of these alone; the others count as changed in
+ * the next epoch.
+ */
+export function sealChanges(state: OverlayState, epoch: number, only?: readonly Ino[]): void {
   if (state.inFlight !== undefined) recall(state, state.inFlight);
+  const chosen = only && new Set(only);
+  const later: DirtyObject[] = [];
   const objects: ChangedObject[] = [];
   const directories = new Map<Ino, FileId>([[ROOT_INO, ROOT_ID]]);
   for (const object of state.objects()) {
     const changed = asSealed(object);
     if (changed === undefined) continue;
+    if (chosen?.has(object.ino) === false) {
+      later.push(object);
+      continue;
+    }
     objects.push(changed);
     for (const { parent } of object.links) noteDirectory(state, directories, parent);
   }
@@ -31,6 +40,7 @@ export function sealChanges(state: OverlayState, epoch: number): void {
   state.epoch = epoch + 1;
   state.changed = false;
   state.live = 0;
+  for (const object of later) state.touch(object);
 }
 
 /** A swap of the epoch in flight may take place from now on. */

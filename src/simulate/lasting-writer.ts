@@ -1,5 +1,5 @@
 /** An agent's writer whose certificate outlasts it. */
-import type { RenewableWriter } from "../agent/publishing/publisher.ts";
+import type { RenewableWriter } from "../agent/publishing/renewable-writer.ts";
 import type { Writer } from "../bucket/publish/next-commit.ts";
 
 export function lastingWriter(first: Writer, certify: () => Promise<Writer>): RenewableWriter {

@@ -308,10 +308,10 @@ export class Machine {
       fixed: false,
       merge,
       overlay: {
-        seal: async (anew) => {
+        seal: async (anew, removals) => {
           await process.alive();
-          const changes = vfs.seal(anew);
-          if (changes !== undefined) onEpoch("sealed", changes.epoch);
+          const changes = vfs.seal(anew, removals);
+          if (changes !== undefined && removals === undefined) onEpoch("sealed", changes.epoch);
           await vfs.sync();
           await process.alive();
           if (changes === undefined) return undefined;

@@ -262,9 +262,10 @@ export class Vfs implements FileSystem, ContentNames {
   /**
    * Everything that changed, as the next epoch to publish; the epoch in flight if there is one. Undefined: nothing changed.
    * `anew`: see Overlay.seal. `sync` must resolve before it leaves this machine: else power loss could bring its number
-   * back.
+   * back. `removals`: see Overlay.sealRemovals.
    */
-  seal(anew = false): ChangeSet | undefined {
+  seal(anew = false, removals?: Units): ChangeSet | undefined {
+    if (removals !== undefined) return this.#overlay.sealRemovals(removals);
     this.#objects.dirty.reset();
     if (anew || this.#overlay.state.inFlight === undefined) this.#objects.dirty.sealed();
     return this.#overlay.seal(anew);

@@ -26,13 +26,13 @@ const AGENTS = 3;
 const ROUNDS = 12;
 
 /**
- * "begin": a flush that is not awaited; "tidy": a checkpoint that is not awaited; "hold": programs keep all files open for
+ * "full": the next upload finds no room, and one of those after it; "begin": a flush that is not awaited; "tidy": a checkpoint that is not awaited; "hold": programs keep all files open for
  * writing, until "release"; "read": programs have all unchanged files open for reading until their agent changes something; "replace":
  * the agent is killed, and the next one goes on under the programs.
  */
 const EVENTS = [
   ...(["flush", "begin", "begin", "begin", "catchUp", "restart", "checkpoint", "away", "back"] as const),
-  ...(["unseen", "lost", "forget", "tidy", "hold", "release", "read", "replace"] as const),
+  ...(["unseen", "lost", "forget", "tidy", "hold", "release", "read", "replace", "full"] as const),
 ];
 type Event = (typeof EVENTS)[number];
 export interface Step {
@@ -45,9 +45,10 @@ export const anyStep: fc.Arbitrary<Step> = fc.record({
   what: fc.oneof({ weight: 6, arbitrary: anyAction }, { weight: 2, arbitrary: fc.constantFrom<Event>(...EVENTS) }),
 });
 
-/** A bucket that becomes unreachable and reachable again, and whose next swaps may fail. */
+/** A bucket that becomes unreachable and reachable again, and whose next uploads and swaps may fail. */
 export interface WorldRemote extends BucketRemote {
   unreachable: boolean;
+  readonly refusals: boolean[];
   readonly faults: SwapFault[];
 }
 
@@ -172,6 +173,8 @@ export class World {
         return;
       case "unseen":
         return void this.remote.faults.push("committed-unseen");
+      case "full":
+        return void this.remote.refusals.push(true, false, true);
       case "lost":
         return void this.remote.faults.push("lost");
     }
@@ -227,6 +230,7 @@ export class World {
   async #settle(): Promise<void> {
     this.remote.unreachable = false;
     this.remote.faults.length = 0;
+    this.remote.refusals.length = 0;
     for (const agent of this.agents) release(agent);
     for (let round = 0; round < ROUNDS; round++) {
       for (const agent of this.agents) await agent.flush();
@@ -263,4 +267,10 @@ function inMemory(): WorldSetting {
   return { remote, clock, remoteOf: async () => remote };
 }
 
-const WAITING: ReadonlySet<string> = new Set(["arbiter_unreachable", "disk_full", "store_unreachable", "root_moved"]);
+const WAITING: ReadonlySet<string> = new Set([
+  "arbiter_unreachable",
+  "disk_full",
+  "over_quota",
+  "store_unreachable",
+  "root_moved",
+]);

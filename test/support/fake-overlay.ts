@@ -1,7 +1,8 @@
 /** A publisher's view of an overlay: edits wait, are sealed as epochs, and stay sealed until published. */
 import type { Cid, Lamport } from "../../src/base/ids.ts";
-import type { PublisherOverlay } from "../../src/agent/publishing/publisher.ts";
+import type { PublisherOverlay } from "../../src/agent/publishing/publisher-overlay.ts";
 import type { ChangeSet, DataReader, NewBase, PublishedEpoch, SentCommit } from "../../src/fstree/change-set.ts";
+import type { Units } from "../../src/format/commits/policy.ts";
 import { epochOf, type ObjectEdit } from "./epochs.ts";
 
 export class FakeOverlay implements PublisherOverlay {
@@ -30,10 +31,24 @@ export class FakeOverlay implements PublisherOverlay {
     this.#edits.push(...edits);
   }
 
-  async seal(anew: boolean): Promise<ChangeSet | undefined> {
+  async seal(anew: boolean, removals?: Units): Promise<ChangeSet | undefined> {
+    if (removals !== undefined) return this.#sealRemovals();
     if ((this.#inFlight !== undefined && !anew) || this.#edits.length === 0) return this.#inFlight;
     this.#sealed = [...(this.#inFlight === undefined ? [] : this.#sealed), ...this.#edits.splice(0)];
     const { changes, data } = epochOf(this.#base, ++this.#epoch, this.#sealed);
+    this.#inFlight = changes;
+    this.#reader = data;
+    return changes;
+  }
+
+  /** The edits that wait are sealed later. */
+  #sealRemovals(): ChangeSet | undefined {
+    const all = [...this.#sealed, ...this.#edits];
+    const removals = all.filter((edit) => edit.names.length === 0);
+    if (removals.length === 0) return undefined;
+    this.#edits = all.filter((edit) => !removals.includes(edit));
+    this.#sealed = removals;
+    const { changes, data } = epochOf(this.#base, ++this.#epoch, removals);
     this.#inFlight = changes;
     this.#reader = data;
     return changes;
@@ -55,6 +70,7 @@ export class FakeOverlay implements PublisherOverlay {
     await this.before();
     this.#base = base;
     this.adopted.push(base);
+    if (this.#inFlight !== undefined) this.#inFlight = epochOf(base, ++this.#epoch, this.#sealed).changes;
     return true;
   }
 }

@@ -14,6 +14,8 @@ export class MemoryRemote implements BucketRemote {
   readonly blocks = new BlockMap();
   /** Faults of the next swaps, in order. */
   readonly faults: SwapFault[] = [];
+  /** Which of the next uploads find no room. */
+  readonly refusals: boolean[] = [];
   /** Runs before each swap is decided, so that another writer can come first. */
   beforeSwap: () => Promise<void> = async () => {};
   /** Runs before each upload is prepared. */
@@ -80,6 +82,7 @@ export class MemoryRemote implements BucketRemote {
   async #prepare(expected: Root, upload: Upload): Promise<PreparedSwap> {
     if (this.unreachable) throw new SynclineError("store_unreachable", "The store does not answer.");
     this.prepares++;
+    if (this.refusals.shift() === true) throw new SynclineError("over_quota", "The storage is full.");
     await this.beforePrepare();
     const [bytes, blocks] = [this.blocks.putBytes, this.blocks.puts.length];
     await this.#store(upload);

@@ -59,7 +59,11 @@ export class PackedWorld {
   }
 
   async create(): Promise<void> {
-    const remote: WorldRemote = Object.assign(this.#remote(this.store), { unreachable: false, faults: [] });
+    const remote: WorldRemote = Object.assign(this.#remote(this.store), {
+      unreachable: false,
+      faults: [],
+      refusals: [],
+    });
     const setting: WorldSetting = { remote, clock: this.#clock, remoteOf: (seed) => this.#remoteOf(seed) };
     this.#world = await World.create(setting);
   }

@@ -158,9 +158,9 @@ export class SimulatedAgent {
       writer: lastingWriter(writer, () => this.#replace()),
       fixed: false,
       overlay: {
-        seal: async (anew) => {
+        seal: async (anew, removals) => {
           await alive();
-          const changes = vfs.seal(anew);
+          const changes = vfs.seal(anew, removals);
           await vfs.sync();
           await alive();
           if (changes === undefined) return undefined;

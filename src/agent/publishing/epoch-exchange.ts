@@ -3,11 +3,12 @@ import { SynclineError } from "../../base/errors.ts";
 import { EPOCH_PIECE } from "../../base/limits.ts";
 import type { ChangeSet, PublishedEpoch } from "../../fstree/change-set.ts";
 import { encodeChanged, EncodedObjects } from "../../overlay/data/encoded-epoch.ts";
+import type { Units } from "../../format/commits/policy.ts";
 import type { PublishedPiece, SealedEpoch, WorkerMethods } from "../threads/threads.ts";
 
 /** What this needs of the filesystem. */
 export interface EpochSource {
-  seal(anew?: boolean): ChangeSet | undefined;
+  seal(anew?: boolean, removals?: Units): ChangeSet | undefined;
   sync(): Promise<void>;
   published(epoch: PublishedEpoch): void;
 }
@@ -21,8 +22,8 @@ export class EpochExchange {
     this.#source = source;
   }
 
-  async seal(anew = false): Promise<SealedEpoch | undefined> {
-    this.#sealed = this.#source.seal(anew);
+  async seal(anew = false, removals?: Units): Promise<SealedEpoch | undefined> {
+    this.#sealed = this.#source.seal(anew, removals);
     if (this.#sealed === undefined) return undefined;
     // After power loss, an epoch's number must not be reused once its changes have left this machine.
     await this.#source.sync();

@@ -4,9 +4,11 @@
  *
  * - after others published. Otherwise, in a unit that the others changed too, only the epoch's part would lose the conflict,
  *   and the rest would mix with their files.
- * - after the bucket had no room for it. Otherwise deletions would wait behind what does not fit.
+ * - after the bucket had no room for it. Otherwise deletions would wait behind what does not fit. Those that can are then
+ *   published alone, and others' roots are adopted beneath the rest.
  */
 import type { Cid } from "../../base/ids.ts";
+import type { Units } from "../../format/commits/policy.ts";
 import type { ChangeSet } from "../../fstree/change-set.ts";
 import type { EncodedOutcome } from "./encoded-outcome.ts";
 
@@ -14,7 +16,7 @@ import type { EncodedOutcome } from "./encoded-outcome.ts";
 const NO_ROOM: ReadonlySet<string> = new Set(["disk_full", "over_quota"]);
 
 export interface HeldEpochOptions {
-  readonly overlay: { readonly seal: (anew: boolean) => Promise<ChangeSet | undefined> };
+  readonly overlay: { readonly seal: (anew: boolean, removals?: Units) => Promise<ChangeSet | undefined> };
   /** The bucket's current root. */
   readonly root: () => Promise<Cid | undefined>;
   /** Whether there is one that an earlier run sealed. */
@@ -62,6 +64,20 @@ export class HeldEpoch {
     return changes;
   }
 
+  /** Whether the bucket had no room for the epoch and cannot get it yet: it may be sealed anew. */
+  get waitsForRoom(): boolean {
+    return this.#isTooLarge && this.#sent === false;
+  }
+
+  /** What can be removed from a bucket without room, except in these units. Undefined: nothing, and the epoch waits. */
+  async sealRemovals(units: Units): Promise<ChangeSet | undefined> {
+    const changes = await this.#options.overlay.seal(true, units);
+    if (changes === undefined) return undefined;
+    this.#sentBefore = false;
+    this.#isTooLarge = false;
+    return changes;
+  }
+
   /** A swap may be sent from now on. */
   sending(): void {
     this.#sent = true;
@@ -71,6 +87,8 @@ export class HeldEpoch {
   tried({ kind, figures, ...rest }: EncodedOutcome): void {
     this.#sent = this.#sentBefore || kind === "published" || figures.attempts > 0;
     this.#isTooLarge = kind === "unreachable" && "cause" in rest && NO_ROOM.has(rest.cause.code);
+    // An epoch that the bucket has is found before anything is stored.
+    if (this.waitsForRoom) this.#isEarlier = false;
   }
 
   published(): void {

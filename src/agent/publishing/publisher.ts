@@ -9,39 +9,25 @@ import { ADOPT_NODES, LARGE_EPOCH_OBJECTS, RECONNECT_FIRST_MS, RECONNECT_MAX_MS 
 import { describeError, type Log } from "../../base/log.ts";
 import type { Random } from "../../base/random.ts";
 import type { Bucket, CurrentRoot } from "../../bucket/bucket.ts";
-import type { ChangeSet, DataReader, NewBase, PublishedEpoch, SentCommit } from "../../fstree/change-set.ts";
+import type { ChangeSet, DataReader, SentCommit } from "../../fstree/change-set.ts";
 import { changesTo } from "../../bucket/catch-up.ts";
 import { publishEpoch } from "../../bucket/publish.ts";
-import type { Writer } from "../../bucket/publish/next-commit.ts";
 import type { MergeSnapshots } from "../../bucket/publish/workspace.ts";
 import type { PublishFigures } from "../../bucket/publish/outcome.ts";
 import { rolledBackUnder, rootRolledBack } from "../../bucket/root-witness.ts";
 import type { BaseRoot } from "../../overlay/journal/journal-record.ts";
-import type { Units } from "../../format/commits/policy.ts";
 import { NodeStore } from "../../tree/node-store.ts";
 import { EpochGarbage, type ReleaseTime } from "./epoch-garbage.ts";
 import type { FlushEnd } from "./flush-schedule.ts";
 import { CountedReader } from "./counted-reader.ts";
 import { HeldEpoch } from "./held-epoch.ts";
 import type { HeldBase } from "../state/held-base.ts";
+import type { RenewableWriter } from "./renewable-writer.ts";
+import type { PublisherOverlay } from "./publisher-overlay.ts";
 import { encoded, type EncodedOutcome } from "./encoded-outcome.ts";
 import { UNREACHABLE } from "./publish-errors.ts";
 import { SeenConflicts, type SeenConflict } from "./seen-conflicts.ts";
 import { Throughput } from "./throughput.ts";
-
-/** The overlay, on whichever thread it lives. */
-export interface PublisherOverlay {
-  /** `anew`: seals a held epoch again, with the changes since (overlay.ts). */
-  seal(anew: boolean): Promise<ChangeSet | undefined>;
-  /** Notes durably, before a swap is sent, that it may put this commit of the sealed epoch into the bucket. */
-  sending(epoch: number, sent: SentCommit): Promise<void>;
-  published(epoch: PublishedEpoch): Promise<void>;
-  /**
-   * Adopts another writer's root, unless changes in these units ("any": any changes) are unpublished. Answers whether it
-   * did.
-   */
-  adopt(base: NewBase, units: Units | "any"): Promise<boolean>;
-}
 
 export interface PublisherOptions {
   readonly bucket: Bucket;
@@ -57,7 +43,7 @@ export interface PublisherOptions {
   /** Whether the overlay holds an epoch that was sealed before a restart. */
   readonly held: boolean;
   /** Tells the bucket which root unpublished changes are based on, if the bucket takes that. */
-  readonly heldBase?: HeldBase;
+  readonly heldBase?: Pick<HeldBase, "stand" | "leave" | "replaced">;
   /** Replaces the real merge: for simulations that must detect a faulty one. */
   readonly merge?: MergeSnapshots;
   /** An error while publishing and adopting are paused, else undefined. A pause also stops an upload under way. */
@@ -67,14 +53,6 @@ export interface PublisherOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
-}
-
-export interface RenewableWriter {
-  readonly writer: Writer;
-  /** Publishes as this writer, whose certificate is valid. Throws as `publish`. */
-  as<Result>(publish: (writer: Writer) => Promise<Result>): Promise<Result>;
-  /** Gives the state a new device when another writer uses the old one, too. */
-  replace(): Promise<void>;
 }
 
 export interface PublisherState {
@@ -100,6 +78,8 @@ export class Publisher {
   #base: BaseRoot;
   #root: CurrentRoot | undefined;
   readonly #held: HeldEpoch;
+  /** The base before changes began to wait for room: some may be based on it. */
+  #oldest: BaseRoot | undefined;
   /** Others published while we published our last epoch. */
   #contended = false;
   #online = true;
@@ -152,7 +132,7 @@ export class Publisher {
   flush(): Promise<FlushEnd> {
     this.#notice = undefined;
     // Also while paused: a collection must not take what merging the changes needs.
-    if (this.#options.writer !== undefined) this.#options.heldBase?.stand(this.#base);
+    if (this.#options.writer !== undefined) this.#options.heldBase?.stand(this.#oldest ?? this.#base);
     return this.#queued(() => this.#publishDirty());
   }
 
@@ -175,22 +155,37 @@ export class Publisher {
   }
 
   async #publishDirty(): Promise<FlushEnd> {
-    const { writer } = this.#options;
-    const attempt = writer === undefined ? undefined : await this.#attempt(writer);
-    return attempt === undefined ? this.#catchUp() : this.#conclude(attempt);
+    const { writer, heldBase } = this.#options;
+    if (writer === undefined) return this.#catchUp();
+    const attempt = await this.#attempt(writer, () => this.#held.seal());
+    if (attempt !== undefined)
+      return this.#held.waitsForRoom ? this.#withoutRoom(writer, attempt) : this.#conclude(attempt);
+    heldBase?.leave();
+    this.#oldest = undefined;
+    return this.#catchUp();
+  }
+
+  /** The bucket has no room for all changes: publishes removals alone, or at least adopts what others published. */
+  async #withoutRoom(author: RenewableWriter, all: Attempt): Promise<FlushEnd> {
+    const { bucket } = this.#options;
+    this.#oldest ??= this.#base;
+    const refused = await this.#conclude(all);
+    const { units } = await bucket.policy((await this.#readRoot()).commit);
+    const removals = await this.#attempt(author, () => this.#held.sealRemovals(units));
+    if (removals === undefined) await this.#adopt();
+    else if (removals.outcome.kind === "published") await this.#settle(removals, removals.outcome);
+    else if (!this.#held.waitsForRoom) return this.#conclude(removals);
+    return refused;
   }
 
   /** Undefined when nothing changed. Afterwards nothing refers to the epoch's objects: the outcome is packed. */
-  async #attempt(author: RenewableWriter): Promise<Attempt | undefined> {
+  async #attempt(author: RenewableWriter, seal: () => Promise<ChangeSet | undefined>): Promise<Attempt | undefined> {
     const { bucket, overlay, data, clock, random, log, merge } = this.#options;
-    const changes = await this.#held.seal();
-    if (changes === undefined) {
-      this.#options.heldBase?.leave();
-      return undefined;
-    }
+    const changes = await seal();
+    if (changes === undefined) return undefined;
     const context = { bucket, clock, random, log, ...(merge === undefined ? {} : { merge }) };
     const begun = { objects: changes.objects.length };
-    this.#options.heldBase?.stand(this.#base);
+    this.#options.heldBase?.stand(this.#oldest ?? this.#base);
     const isLarge = begun.objects > LARGE_EPOCH_OBJECTS;
     if (isLarge) this.#options.releaseMemory("now");
     const sending = (sent: SentCommit) => {
@@ -216,23 +211,15 @@ export class Publisher {
     return { ...begun, outcome, movedBytes: Math.max(counted.bytes, outcome.figures.uploadedBytes) };
   }
 
-  async #conclude({ outcome, objects, movedBytes }: Attempt): Promise<FlushEnd> {
-    const { bucket, log, overlay } = this.#options;
-    this.#count(outcome);
+  async #conclude(attempt: Attempt): Promise<FlushEnd> {
+    const { outcome } = attempt;
+    if (outcome.kind !== "published") this.#count(outcome);
     switch (outcome.kind) {
       case "published":
-        if (objects > LARGE_EPOCH_OBJECTS) this.#options.releaseMemory("now");
-        await overlay.published(outcome.epoch);
-        this.#held.published();
-        this.#contended = outcome.contended;
-        this.#swapMs = outcome.swapMs;
+        await this.#settle(attempt, outcome);
         this.#options.heldBase?.leave();
-        this.#base = baseRootOf(outcome.epoch.base);
-        this.#root = { root: outcome.root, commit: await bucket.commit(outcome.epoch.base.commit) };
-        await this.#conflicts.remember(outcome.conflicts, bucket, this.#root.commit);
-        await this.#conflicts.settle(bucket, this.#root.commit.cid);
+        this.#oldest = undefined;
         this.#reached();
-        this.#garbage.left(movedBytes, objects);
         return DONE;
       case "queued":
         this.#contended = true;
@@ -249,7 +236,7 @@ export class Publisher {
       case "rolled_back":
         return this.#failed(rootRolledBack(outcome.root));
       case "device_reused":
-        log.warn("The bucket holds a later epoch of this device. Switching to a new device key.", {
+        this.#options.log.warn("The bucket holds a later epoch of this device. Switching to a new device key.", {
           epoch: outcome.epoch,
         });
         await this.#options.writer?.replace();
@@ -258,12 +245,39 @@ export class Publisher {
     }
   }
 
-  /** Adopts the current root, if it is a newer one that descends from ours. */
+  async #settle({ objects, movedBytes }: Attempt, published: PublishedOutcome): Promise<void> {
+    const { bucket, overlay } = this.#options;
+    this.#count(published);
+    if (objects > LARGE_EPOCH_OBJECTS) this.#options.releaseMemory("now");
+    await overlay.published(published.epoch);
+    this.#held.published();
+    this.#contended = published.contended;
+    this.#swapMs = published.swapMs;
+    this.#base = baseRootOf(published.epoch.base);
+    this.#root = { root: published.root, commit: await bucket.commit(published.epoch.base.commit) };
+    await this.#conflicts.remember(published.conflicts, bucket, this.#root.commit);
+    await this.#conflicts.settle(bucket, this.#root.commit.cid);
+    this.#garbage.left(movedBytes, objects);
+  }
+
   async #catchUp(): Promise<FlushEnd> {
-    const { bucket, overlay, fixed } = this.#options;
-    if (fixed) return DONE;
+    if (this.#options.fixed) return DONE;
+    await this.#adopt();
+    this.#reached();
+    return DONE;
+  }
+
+  async #readRoot(): Promise<CurrentRoot> {
+    const { bucket } = this.#options;
     const current = await bucket.current();
     if (current === undefined) throw await bucket.gone();
+    return current;
+  }
+
+  /** Adopts the current root, if it is a newer one that descends from ours. */
+  async #adopt(): Promise<void> {
+    const { bucket, overlay } = this.#options;
+    const current = await this.#readRoot();
     this.#root = current;
     if (current.commit.cid !== this.#base.commit) {
       const base = await changesTo(bucket, this.#nodes, this.#base, current.commit);
@@ -273,8 +287,6 @@ export class Publisher {
       if (stands) this.#base = baseRootOf(base);
     }
     await this.#conflicts.settle(bucket, current.commit.cid);
-    this.#reached();
-    return DONE;
   }
 
   #reached(): void {
@@ -320,6 +332,8 @@ export class Publisher {
     };
   }
 }
+
+type PublishedOutcome = Extract<EncodedOutcome, { readonly kind: "published" }>;
 
 /** How far publishing one epoch came. */
 interface Attempt {

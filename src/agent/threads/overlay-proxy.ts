@@ -5,14 +5,15 @@
 import { EPOCH_PIECE } from "../../base/limits.ts";
 import type { ChangedObject, ChangeSet, PublishedEpoch } from "../../fstree/change-set.ts";
 import { EncodedObjects, decodeChanged } from "../../overlay/data/encoded-epoch.ts";
-import type { PublisherOverlay } from "../publishing/publisher.ts";
+import type { Units } from "../../format/commits/policy.ts";
+import type { PublisherOverlay } from "../publishing/publisher-overlay.ts";
 import type { Caller } from "./rpc.ts";
 import type { WorkerMethods } from "./threads.ts";
 
 export function overlayProxy(call: Caller<WorkerMethods>): PublisherOverlay {
   return {
-    async seal(anew: boolean): Promise<ChangeSet | undefined> {
-      const sealed = await call("seal", { anew });
+    async seal(anew: boolean, removals?: Units): Promise<ChangeSet | undefined> {
+      const sealed = await call("seal", { anew, removals });
       if (sealed === undefined) return undefined;
       const objects: ChangedObject[] = decodeChanged(sealed.first);
       for (let from = EPOCH_PIECE; from < sealed.count; from += EPOCH_PIECE) {

@@ -1,4 +1,4 @@
-/** How much the owner may still store at a master, for `df`. Asked at the start, every ten minutes, and after publishing. */
+/** How much the owner may still store at a master, for `df`. Asked at the start, every ten minutes, and after the root moved or was refused room. */
 import type { Clock } from "../../base/clock.ts";
 import type { OwnerQuota } from "../../bucket/http/owner-quota.ts";
 import type { StorageSpace } from "../../overlay/disk/storage.ts";
@@ -11,7 +11,7 @@ export interface QuotaWatchOptions {
 }
 
 const LOOK_MS = 10 * 60_000;
-/** The delay after publishing: the master then has counted it, and several publishes need one call. */
+/** The delay after an event: the master then has counted it, and several events need one call. */
 const SOON_MS = 10_000;
 
 export class QuotaWatch implements Disposable {
@@ -25,7 +25,8 @@ export class QuotaWatch implements Disposable {
     void this.#look();
   }
 
-  published(): void {
+  /** The bucket has a new root, or no room: the answer may be another one. */
+  changed(): void {
     const soonMs = this.#options.clock.monotonicMs() + SOON_MS;
     if (soonMs < this.#dueMs) this.#arm(SOON_MS);
   }

@@ -72,7 +72,7 @@ export type WorkerMethods = {
   lost(nothing: undefined): LostBytes | null;
   inUse(nothing: undefined): ContentsInUse;
   /** The epoch to publish, its number of objects, and the first of them; `sealedObjects` returns the others. */
-  seal(how: { readonly anew: boolean }): Promise<SealedEpoch | undefined>;
+  seal(how: { readonly anew: boolean; readonly removals: Units | undefined }): Promise<SealedEpoch | undefined>;
   /** In the form of `encodeChanged`. */
   sealedObjects(range: { readonly from: number; readonly to: number }): Uint8Array;
   /** Notes durably, before a swap of the sealed epoch is sent, that it may put this commit into the bucket. */

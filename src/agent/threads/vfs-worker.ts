@@ -117,8 +117,8 @@ function serve(port: MessagePort): void {
     pending: () => open().vfs.pending(),
     lost: () => open().objects.overlay.lost ?? null,
     inUse: () => open().objects.contentsInUse(),
-    async seal({ anew }) {
-      const sealed = await open().epochs.seal(anew);
+    async seal({ anew, removals }) {
+      const sealed = await open().epochs.seal(anew, removals);
       // Collects once per epoch: while the bucket is away, an epoch is sealed repeatedly.
       if (sealed !== undefined && sealed.count > MANY_OBJECTS && sealed.head.epoch !== lastLarge) {
         lastLarge = sealed.head.epoch;
@@ -134,20 +134,24 @@ function serve(port: MessagePort): void {
         .vfs.prepare(epoch.base, epoch.units)
         .catch(() => {});
       published += open().epochs.published(epoch);
-      open().quota.published();
+      open().quota.changed();
       open().doors.moved();
       if (published <= MANY_OBJECTS) return;
       published = 0;
       idleRelease.note();
     },
     async adopt({ base, units }) {
-      const { vfs, doors } = open();
+      const { vfs, doors, quota } = open();
       await vfs.prepare(base, units);
       if (!vfs.adopt(base, units)) return false;
+      quota.changed();
       doors.moved();
       return true;
     },
-    publishing: (news) => open().vfs.publishState.told(news),
+    publishing(news) {
+      open().vfs.publishState.told(news);
+      if (news !== "moving" && news.problem === "over_quota") open().quota.changed();
+    },
     isSteady: (beginning) => open().vfs.isSteady(beginning),
     fetchAhead: (isAllowed) => void (open().objects.loader.fetchesAhead = isAllowed),
     cached: (blocks) => open().opened.cache?.believe(blocks),

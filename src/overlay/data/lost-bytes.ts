@@ -5,6 +5,11 @@ import { nameToText } from "../../base/names.ts";
 import type { Segment } from "../../fstree/change-set.ts";
 import type { OverlayState } from "../state.ts";
 
+interface FoundBytes {
+  ownInos(): Iterable<Ino>;
+  found(ino: Ino, segments: readonly Segment[]): void;
+}
+
 interface HeldBytes {
   endOf(ino: Ino, epoch: number): number;
   lose(ino: Ino, epoch: number): void;
@@ -44,4 +49,13 @@ export function findLost(state: OverlayState, data: HeldBytes, log: Log): LostBy
     { files, names: names.join(", ") },
   );
   return { files, names };
+}
+
+/** Counts the bytes that data files held before this start. */
+export function countFound(state: OverlayState, data: FoundBytes): void {
+  for (const ino of data.ownInos()) {
+    const sealed = state.inFlight?.objects.get(ino)?.content;
+    if (sealed?.kind === "edited") data.found(ino, sealed.segments);
+    data.found(ino, state.object(ino)?.extents?.segments() ?? []);
+  }
 }

@@ -92,13 +92,18 @@ export class Checkpointer {
 
   /**
    * Writes the first head, which records the base of the journaled changes. At a later start it only reserves inode numbers
-   * in the head that is `stored`. Throws `disk_full`, `store_failed`.
+   * in the head that is `stored`. Throws `disk_full`, `store_failed` for the first head.
    */
   begin(stored: Uint8Array | undefined): void {
     const first = this.#head(0);
     const head = stored === undefined ? first : { ...decodeHead(stored), nextIno: first.nextIno };
-    this.#tables.apply({ ...NO_CHANGE, head: encodeHead(head) });
-    this.#state.inodes.reserve(head.nextIno);
+    try {
+      this.#tables.apply({ ...NO_CHANGE, head: encodeHead(head) });
+      this.#state.inodes.reserve(head.nextIno);
+    } catch (error) {
+      // The next checkpoint reserves inode numbers. SQLite reports an exceeded quota as a failed write.
+      if (stored === undefined) throw error;
+    }
   }
 
   async #run(): Promise<void> {

@@ -32,6 +32,7 @@ export const KINDS = {
   sent: 21,
   replaced: 22,
   inUse: 23,
+  removals: 24,
 } as const satisfies Record<JournalRecord["kind"], number>;
 
 const KIND_NAMES: ReadonlyMap<number, JournalRecord["kind"]> = new Map(
@@ -94,6 +95,11 @@ export function writeJournalRecord(writer: ByteWriter, record: JournalRecord): v
       return writer.int(record.ino);
     case "seal":
       return writer.int(record.epoch);
+    case "removals":
+      writer.int(record.epoch);
+      writer.u32(record.inos.length);
+      for (const ino of record.inos) writer.int(ino);
+      return;
     case "sent":
       writer.int(record.epoch);
       return stored.writeSent(writer, record.sent);
@@ -163,6 +169,8 @@ export function readJournalRecord(reader: ByteReader): JournalRecord {
       return { kind, ino: reader.ino() };
     case "seal":
       return { kind, epoch: reader.int() };
+    case "removals":
+      return { kind, epoch: reader.int(), inos: reader.list(() => reader.ino()) };
     case "sent":
       return { kind, epoch: reader.int(), sent: stored.readSent(reader) };
     case "rows":

@@ -103,6 +103,8 @@ export type JournalRecord =
   /** This unlinked object is no longer open. */
   | { readonly kind: "forget"; readonly ino: Ino }
   | { readonly kind: "seal"; readonly epoch: number }
+  /** Seals the removals of these objects alone. */
+  | { readonly kind: "removals"; readonly epoch: number; readonly inos: readonly Ino[] }
   /** A swap may put this commit of the epoch in flight into the bucket. */
   | { readonly kind: "sent"; readonly epoch: number; readonly sent: SentCommit }
   /** Some rows of a published epoch; `first` starts a new list. They take effect with "published". */

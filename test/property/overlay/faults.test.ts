@@ -7,6 +7,7 @@ import { describe, expect, test } from "vitest";
 import { ERRNO } from "../../../src/base/errno.ts";
 import { hasCode, SynclineError } from "../../../src/base/errors.ts";
 import type { Ino } from "../../../src/base/ids.ts";
+import { DEFAULT_POLICY } from "../../../src/format/commits/policy.ts";
 import { LocalDisk } from "../../support/local-disk.ts";
 import { seededRandom } from "../../../src/simulate/seeded-random.ts";
 import { Stopped } from "../../../src/simulate/disks/faulty-disk.ts";
@@ -19,7 +20,7 @@ const HEAVY = process.env["SYNCLINE_TEST_ALL"] !== undefined;
 const RUNS = HEAVY ? 2_000 : 80;
 
 interface Housekeeping {
-  readonly op: "publish" | "checkpoint" | "fsync" | "seal" | "wait";
+  readonly op: "publish" | "checkpoint" | "fsync" | "seal" | "removals" | "wait";
   readonly path: string;
   /** An fsync that is done at once if it can be. */
   readonly quick: boolean;
@@ -27,10 +28,10 @@ interface Housekeeping {
 
 type Step = Operation | Housekeeping;
 
-const HOUSEKEEPING: ReadonlySet<string> = new Set(["publish", "checkpoint", "fsync", "seal", "wait"]);
+const HOUSEKEEPING: ReadonlySet<string> = new Set(["publish", "checkpoint", "fsync", "seal", "removals", "wait"]);
 
 const housekeeping = fc.record({
-  op: fc.constantFrom("publish", "checkpoint", "fsync", "fsync", "seal", "wait"),
+  op: fc.constantFrom("publish", "checkpoint", "fsync", "fsync", "seal", "removals", "wait"),
   path: fc.constantFrom("a", "b"),
   quick: fc.boolean(),
 });
@@ -337,6 +338,7 @@ async function play(fs: VfsHarness, step: Step): Promise<number> {
   if (step.op === "publish") await fs.publish();
   if (step.op === "checkpoint") await fs.vfs.checkpoint();
   if (step.op === "seal") fs.vfs.seal();
+  if (step.op === "removals") fs.vfs.seal(true, DEFAULT_POLICY.units);
   // What the journal carries depends on how long ago an fsync was.
   if (step.op === "wait") await fs.advance(2_000);
   const at = step.op === "fsync" ? await fs.find(step.path) : undefined;

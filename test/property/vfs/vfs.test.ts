@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
+import { DEFAULT_POLICY } from "../../../src/format/commits/policy.ts";
 import { LocalDisk } from "../../support/local-disk.ts";
 import { VfsHarness } from "../../support/vfs-harness.ts";
 import { anyOperation, applyTo, treeOf } from "../../support/vfs-operations.ts";
@@ -12,10 +13,10 @@ import type { Operation } from "../../support/vfs-operations.ts";
 const HEAVY = process.env["SYNCLINE_TEST_ALL"] !== undefined;
 
 /** What happens to the agent between operations. */
-type Event = { readonly event: "publish" | "seal" | "finish" | "checkpoint" | "restart" | "powerCycle" };
+type Event = { readonly event: "publish" | "seal" | "removals" | "finish" | "checkpoint" | "restart" | "powerCycle" };
 
 const event: fc.Arbitrary<Event> = fc.record({
-  event: fc.constantFrom("publish", "seal", "finish", "checkpoint", "restart", "powerCycle"),
+  event: fc.constantFrom("publish", "seal", "removals", "finish", "checkpoint", "restart", "powerCycle"),
 });
 
 test("operations give the same results as on the local disk, across publishing, checkpoints and restarts", async () => {
@@ -52,6 +53,8 @@ async function happen(fs: VfsHarness, { event: what }: Event): Promise<void> {
       return fs.publish();
     case "seal":
       return void fs.vfs.seal();
+    case "removals":
+      return void fs.vfs.seal(true, DEFAULT_POLICY.units);
     case "finish":
       if (fs.vfs.heldEpochs.length > 0) await fs.publish();
       return;

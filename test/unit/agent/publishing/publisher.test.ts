@@ -45,6 +45,7 @@ async function world(
   const warnings: string[] = [];
   const log: Log = { info: () => {}, warn: (line) => void warnings.push(line), error: () => {} };
   const released: string[] = [];
+  const standing: (Cid | undefined)[] = [];
   let replaced = 0;
   const replace = async () => {
     replaced++;
@@ -60,6 +61,11 @@ async function world(
     base: await head(bucket),
     held: options.held ?? false,
     ...(options.paused !== undefined && { paused: options.paused }),
+    heldBase: {
+      stand: ({ commit }) => void standing.push(commit),
+      leave: () => void standing.push(undefined),
+      replaced: () => {},
+    },
     releaseMemory: (when) => void released.push(when),
     clock: me.clock,
     random: me.random,
@@ -72,7 +78,7 @@ async function world(
     expect((await publishEpoch(other, changes, data)).kind).toBe("published");
   };
   const files = async () => pathsOf(bucket, (await head(bucket)).tree);
-  const seen = { warnings, released, replaced: () => replaced };
+  const seen = { warnings, released, standing, replaced: () => replaced };
   return { remote, bucket, me, other, spare, overlay, publisher, elsewhere, files, ...seen };
 }
 
@@ -359,6 +365,89 @@ describe("a publisher", () => {
       if (noted) await overlay.sending(1, { ...(await head(bucket)), seq: 2 as Lamport });
       expect(await afterFull(opened)).toEqual(epochs);
       expect(await opened.files()).toEqual({ held: "held", later: "later" });
+    });
+  });
+
+  describe("with changes for which the bucket has no room", () => {
+    /** The bucket has `old`; it is removed here, and `new` is made. */
+    const full = async () => {
+      const opened = await world();
+      const { publisher, overlay } = opened;
+      overlay.edit(born("old"));
+      await publisher.flush();
+      const [published] = overlay.publishedEpochs[0]?.objects ?? [];
+      if (published === undefined) throw new Error("nothing was published");
+      const [ino, base] = published;
+      overlay.edit({ ino, base, names: [] }, born("new", "new", 3));
+      return opened;
+    };
+
+    test("publishes removals alone, and the others once there is room, and warns once", async () => {
+      const { publisher, overlay, remote, files, warnings } = await full();
+      remote.refusals.push(true, false, true, true);
+      for (let round = 0; round < 3; round++) {
+        expect((await publisher.flush()).again).toBe(true);
+        expect(publisher.state()).toMatchObject({ online: true, lastError: { code: "over_quota" } });
+        expect(await files()).toEqual({});
+      }
+      expect(await publisher.flush()).toEqual(DONE);
+      expect(await files()).toEqual({ new: "new" });
+      expect(overlay.publishedEpochs.map(({ epoch }) => epoch)).toEqual([1, 3, 4]);
+      expect(warnings).toHaveLength(1);
+      expect(publisher.state().lastError).toBeUndefined();
+    });
+
+    test("tries all changes again after there was no room for the removals either", async () => {
+      const { publisher, overlay, remote, files } = await full();
+      remote.refusals.push(true, true);
+      expect((await publisher.flush()).again).toBe(true);
+      expect(await files()).toEqual({ old: "old" });
+      expect(await publisher.flush()).toEqual(DONE);
+      expect(await files()).toEqual({ new: "new" });
+      expect(overlay.publishedEpochs.map(({ epoch }) => epoch)).toEqual([1, 4]);
+    });
+
+    test("publishes removals first whose swap got no answer", async () => {
+      const { publisher, overlay, remote, files } = await full();
+      remote.refusals.push(true);
+      remote.faults.push(...Array.from({ length: 16 }, () => "late" as const));
+      expect((await publisher.flush()).again).toBe(true);
+      remote.landLate();
+      while ((await publisher.flush()).again || overlay.holdsEpoch);
+      await publisher.flush();
+      expect(await files()).toEqual({ new: "new" });
+      expect(overlay.publishedEpochs.map(({ epoch }) => epoch)).toEqual([1, 3, 4]);
+    });
+
+    test("shows what others publish, and merges with it once there is room", async () => {
+      const { publisher, overlay, remote, elsewhere, files, standing, bucket } = await world();
+      const before = await head(bucket);
+      overlay.edit(born("new"));
+      await elsewhere(born("theirs"));
+      remote.refusals.push(true, true);
+      expect((await publisher.flush()).again).toBe(true);
+      expect((await publisher.rootMoved()).again).toBe(true);
+      expect(overlay.adopted).toHaveLength(1);
+      expect(publisher.state()).toMatchObject({ base: await head(bucket), lastError: { code: "over_quota" } });
+      // What the changes were based on at first stays in the bucket.
+      expect(new Set(standing)).toEqual(new Set([before.commit]));
+      expect(await publisher.rootMoved()).toEqual(DONE);
+      expect(await files()).toEqual({ new: "new", theirs: "theirs" });
+      expect(standing.at(-1)).toBeUndefined();
+    });
+
+    test("shows nothing else beneath an epoch of which a swap got no answer", async () => {
+      const { publisher, overlay, remote, elsewhere, files } = await world();
+      overlay.edit(born("new"));
+      remote.faults.push(...Array.from({ length: 16 }, () => "lost" as const));
+      await publisher.flush();
+      await elsewhere(born("theirs"));
+      remote.refusals.push(true);
+      expect((await publisher.flush()).again).toBe(true);
+      expect(overlay.adopted).toEqual([]);
+      await publisher.flush();
+      expect(overlay.publishedEpochs.map(({ epoch }) => epoch)).toEqual([1]);
+      expect(await files()).toEqual({ new: "new", theirs: "theirs" });
     });
   });
 

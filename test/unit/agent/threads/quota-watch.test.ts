@@ -34,18 +34,18 @@ test("a quota that leaves less than the disk is shown, one that leaves more is n
   expect(quota.within(DISK)).toEqual({ ...DISK, blocks: 300, freeBlocks: 0 });
 });
 
-test("the quota is asked for again soon after publishing, once for several publishes, and not while paused", async () => {
+test("the quota is asked for again soon after a change, once for several changes, and not while paused", async () => {
   const { quota, clock, state } = watch([undefined]);
   await clock.advance(0);
   expect(state.asked).toBe(1);
   for (let times = 0; times < 5; times++) {
-    quota.published();
+    quota.changed();
     await clock.advance(1_000);
   }
   await clock.advance(10_000);
   expect(state.asked).toBe(2);
   state.isPaused = true;
-  quota.published();
+  quota.changed();
   await clock.advance(60_000);
   expect(state.asked).toBe(2);
   quota[Symbol.dispose]();
