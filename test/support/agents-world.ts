@@ -45,6 +45,26 @@ export const anyStep: fc.Arbitrary<Step> = fc.record({
   what: fc.oneof({ weight: 6, arbitrary: anyAction }, { weight: 2, arbitrary: fc.constantFrom<Event>(...EVENTS) }),
 });
 
+const REMOVING = ["create", "makeDirectory", "append", "rename", "unlink", "unlink", "removeTree"] as const;
+
+/** Much is removed, and the bucket often has no room. */
+export const anyStepWithoutRoom: fc.Arbitrary<Step> = fc.record({
+  agent: fc.nat({ max: AGENTS - 1 }),
+  what: fc.oneof(
+    {
+      weight: 3,
+      arbitrary: fc
+        .tuple(anyAction, fc.constantFrom(...REMOVING))
+        .map(([action, kind]): Action => Object.assign({}, action, { kind })),
+    },
+    { weight: 2, arbitrary: fc.constantFrom<Event>("full", "full", "flush", "flush", "begin", "catchUp") },
+    {
+      weight: 1,
+      arbitrary: fc.constantFrom<Event>("restart", "replace", "checkpoint", "lost", "unseen", "hold", "read"),
+    },
+  ),
+});
+
 /** A bucket that becomes unreachable and reachable again, and whose next uploads and swaps may fail. */
 export interface WorldRemote extends BucketRemote {
   unreachable: boolean;
