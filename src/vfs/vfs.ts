@@ -261,8 +261,7 @@ export class Vfs implements FileSystem, ContentNames {
 
   /**
    * Everything that changed, as the next epoch to publish; the epoch in flight if there is one. Undefined: nothing changed.
-   * `anew`: see Overlay.seal. `sync` must resolve before it leaves this machine: else power loss could bring its number
-   * back. `removals`: see Overlay.sealRemovals.
+   * `anew`, `removals`: as Overlay.seal, sealRemovals. Before it leaves this machine, `sync`: its number must not come back.
    */
   seal(anew = false, removals?: Units): ChangeSet | undefined {
     if (removals !== undefined) return this.#overlay.sealRemovals(removals);
