@@ -5,7 +5,7 @@
  *   node scripts/drills/arbiter-back.ts [FILES of each phase, default 20] [LOSS ...]     needs root, PostgreSQL and versitygw
  * LOSS: restored, promoted, snapshot, deleted; default all
  */
-import { chownSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chownSync, mkdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { Client } from "pg";
 import {
   agent,
@@ -213,8 +213,10 @@ async function settled(agents: readonly AgentHandle[]) {
   });
 }
 
-/** Restarts each master once with --accept-roots. */
+/** Restarts each master once with --accept-roots. The lost arbiter's last beat is dated back: nobody waits five minutes. */
 async function acceptRoots() {
+  const then = new Date(Date.now() - 300_000);
+  utimesSync(join(s3.folder, "packs/owners/beats"), then, then);
   for (const one of masters) {
     await one.stop();
     await (await master(["--accept-roots"], { data: one.data })).stop();

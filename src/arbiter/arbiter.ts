@@ -25,10 +25,18 @@ export interface Arbiter extends AsyncDisposable {
   changeIncarnation(from: string): Promise<void>;
 
   /**
-   * Increments a durable counter and returns it. `told`: a number that it returned before, or 0. If the counter is below it, the
+   * Increments a durable counter and returns it. `told`: what the store tells of it, or 0. If the counter is below it, the
    * arbiter went back: the counter jumps beyond `told`, and the incarnation changes in the same step.
+   *
+   * `before`: `store().told`, read before the store was asked. If `told` is below it, the store went back: the incarnation
+   * changes, and the lower number counts from then on.
    */
-  beat(told: number): Promise<number>;
+  beat(told: number, before?: number): Promise<number>;
+
+  /** What it knows of the store that its log belongs to. */
+  store(): Promise<KnownStore>;
+  /** Makes the store with this identity its own, unless it has one. Returns the identity of its own. */
+  takeStore(id: string): Promise<string>;
 
   /** The lease of a job that only one master may do, or undefined while another one has it. A crash ends it. */
   lease(job: string): Promise<JobLease | undefined>;
@@ -45,6 +53,13 @@ export interface Arbiter extends AsyncDisposable {
 
   /** Warnings about the arbiter's configuration, as sentences for its operator. */
   doubts(): Promise<string[]>;
+}
+
+export interface KnownStore {
+  /** Undefined: none was taken yet. */
+  readonly id: string | undefined;
+  /** The highest number that the store has told. */
+  readonly told: number;
 }
 
 export interface SeenMaster {

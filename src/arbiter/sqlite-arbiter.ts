@@ -9,6 +9,7 @@ import type { BucketName, RootTable, SwapOutcome } from "../roots/root-store.ts"
 import {
   type Arbiter,
   type JobLease,
+  type KnownStore,
   type LogEntry,
   type LogPage,
   PACK_STATES,
@@ -44,7 +45,11 @@ const SCHEMA = `
   CREATE TABLE IF NOT EXISTS arbiter (one INTEGER PRIMARY KEY CHECK (one = 1), incarnation TEXT NOT NULL) STRICT;
   INSERT OR IGNORE INTO arbiter VALUES (1, lower(hex(randomblob(16))));
   CREATE TABLE IF NOT EXISTS beats (one INTEGER PRIMARY KEY CHECK (one = 1), count INTEGER NOT NULL) STRICT;
-  INSERT OR IGNORE INTO beats VALUES (1, 0);`;
+  INSERT OR IGNORE INTO beats VALUES (1, 0);
+  CREATE TABLE IF NOT EXISTS store (
+    one INTEGER PRIMARY KEY CHECK (one = 1), id TEXT, told INTEGER NOT NULL
+  ) STRICT;
+  INSERT OR IGNORE INTO store VALUES (1, NULL, 0);`;
 
 const AFTER = `
   SELECT pack, bytes, "rows", state, position, created_ms AS createdMs, changed_ms AS changedMs
@@ -108,14 +113,27 @@ export class SqliteArbiter implements Arbiter {
     this.#doing(() => this.#db.prepare(sql).run(from));
   }
 
-  async beat(told: number): Promise<number> {
+  async beat(told: number, before = 0): Promise<number> {
     const beat = () => {
-      const renew = "UPDATE arbiter SET incarnation = lower(hex(randomblob(16))) WHERE (SELECT count FROM beats) < ?";
-      this.#db.prepare(renew).run(told);
+      const known = this.#store();
+      const wentBack = told < before && known.told >= before;
+      this.#db.prepare("UPDATE store SET told = ?").run(wentBack ? told : Math.max(known.told, told));
+      const renew = `
+        UPDATE arbiter SET incarnation = lower(hex(randomblob(16))) WHERE ? OR (SELECT count FROM beats) < ?`;
+      this.#db.prepare(renew).run(wentBack ? 1 : 0, told);
       const count = "UPDATE beats SET count = max(count, ?) + 1 RETURNING count";
       return this.#db.prepare<[number], { count: number }>(count).get(told)?.count ?? 0;
     };
     return this.#doing(() => this.#db.transaction(beat).immediate());
+  }
+
+  async store(): Promise<KnownStore> {
+    return this.#doing(() => this.#store());
+  }
+
+  async takeStore(id: string): Promise<string> {
+    const sql = "UPDATE store SET id = coalesce(id, ?) RETURNING id";
+    return this.#doing(() => this.#db.prepare<[string], { id: string }>(sql).get(id)?.id ?? "");
   }
 
   async lease(job: string): Promise<JobLease | undefined> {
@@ -150,6 +168,11 @@ export class SqliteArbiter implements Arbiter {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#db.close();
+  }
+
+  #store(): KnownStore {
+    const row = this.#db.prepare<[], { id: string | null; told: number }>("SELECT id, told FROM store").get();
+    return { id: row?.id ?? undefined, told: row?.told ?? 0 };
   }
 
   #nowSeconds(): number {

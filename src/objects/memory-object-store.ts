@@ -24,6 +24,11 @@ export class MemoryObjectStore implements ObjectStore {
     this.#nowMs = nowMs;
   }
 
+  /** How many objects it has. */
+  get size(): number {
+    return this.#objects.size;
+  }
+
   async initialize(): Promise<void> {}
 
   async head(name: string): Promise<ObjectInfo | undefined> {

@@ -80,7 +80,7 @@ describe.skipIf(postgresHere() === undefined)("PostgreSQL", () => {
 
   test("migrations go up and down, repeat, and keep what is in use", async () => {
     await using database = new Database(await freshUrl(), systemClock, silentLog);
-    expect(await migrateUp(database)).toEqual(["bucket_roots", "packs", "revoked", "masters", "past"]);
+    expect(await migrateUp(database)).toEqual(["bucket_roots", "packs", "revoked", "masters", "past", "store"]);
     expect(await migrateUp(database)).toEqual([]);
     await database.query("INSERT INTO syncline_masters VALUES ('id', 'origin', true, 'version', now())");
     expect(hasCode(await failure(migrateDown(database)), "precondition_failed")).toBe(true);
@@ -93,9 +93,22 @@ describe.skipIf(postgresHere() === undefined)("PostgreSQL", () => {
     await database.query("INSERT INTO bucket_roots (owner_id, bucket, root_cid) VALUES ('o', 'b', 'c')");
     expect(hasCode(await failure(migrateDown(database)), "precondition_failed")).toBe(true);
     const states = await migrationStates(database);
-    expect(states.map(({ applied }) => applied)).toEqual([true, false, false, false, false]);
+    expect(states.map(({ applied }) => applied)).toEqual([true, false, false, false, false, false]);
     await database.query("DELETE FROM bucket_roots");
     expect(await migrateDown(database)).toEqual(["bucket_roots"]);
+  });
+
+  test("masters of the version before count on in the migrated table", async () => {
+    const { url, arbiter } = await fresh();
+    await using database = new Database(url, systemClock, silentLog);
+    const insert = `
+      INSERT INTO syncline_past AS p (beats, generation) VALUES (1, NULL)
+      ON CONFLICT (one) DO UPDATE SET beats = p.beats + 1 RETURNING beats::text`;
+    expect(await database.query(insert)).toEqual([{ beats: "1" }]);
+    expect(await arbiter.takeStore("a")).toBe("a");
+    expect(await database.query(insert)).toEqual([{ beats: "2" }]);
+    expect(await arbiter.beat(2)).toBe(3);
+    expect(await arbiter.store()).toEqual({ id: "a", told: 2 });
   });
 
   test("a failed migration names its step, and the steps before it stay", async () => {
@@ -104,7 +117,8 @@ describe.skipIf(postgresHere() === undefined)("PostgreSQL", () => {
     await database.query("CREATE TABLE syncline_packs (unrelated TEXT)");
     const error = await failure(migrateUp(database));
     expect(error).toMatchObject({ code: "arbiter_unreachable", message: expect.stringMatching(/Step packs failed/) });
-    expect((await migrationStates(database)).map(({ applied }) => applied)).toEqual([true, false, false, false, false]);
+    const states = await migrationStates(database);
+    expect(states.map(({ applied }) => applied)).toEqual([true, false, false, false, false, false]);
   });
 
   test("a swap that meets a collection waits for it, and is checked again", async () => {

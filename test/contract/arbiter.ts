@@ -247,6 +247,42 @@ export function arbiterContract(open: () => Promise<Arbiter>): void {
     },
   );
 
+  test("a store that tells less than before changes the incarnation once, and then tells on from there", async () => {
+    const arbiter = await open();
+    for (let beat = 0; beat < 5; beat++) await arbiter.beat(beat);
+    const before = await arbiter.incarnation();
+    expect((await arbiter.store()).told).toBe(4);
+    const counts = await Promise.all([2, 2].map((told) => arbiter.beat(told, 4)));
+    expect(counts.toSorted()).toEqual([6, 7]);
+    const changed = await arbiter.incarnation();
+    expect(changed).not.toBe(before);
+    expect((await arbiter.store()).told).toBe(2);
+    // Of a master that had read both numbers before.
+    await arbiter.beat(2, 4);
+    await arbiter.beat(3, 2);
+    expect((await arbiter.store()).told).toBe(3);
+    expect(await arbiter.incarnation()).toBe(changed);
+  });
+
+  test("a number of the store that was read late is no step back", async () => {
+    const arbiter = await open();
+    for (let beat = 0; beat < 5; beat++) await arbiter.beat(beat);
+    const before = await arbiter.incarnation();
+    await arbiter.beat(3, 3);
+    expect(await arbiter.store()).toEqual({ id: undefined, told: 4 });
+    expect(await arbiter.incarnation()).toBe(before);
+  });
+
+  test("it keeps the store that it took first, also when several are taken at once", async () => {
+    const arbiter = await open();
+    expect(await arbiter.store()).toEqual({ id: undefined, told: 0 });
+    const [taken, ...others] = await Promise.all(["a", "b", "c"].map((id) => arbiter.takeStore(id)));
+    expect(others).toEqual([taken, taken]);
+    await arbiter.beat(0);
+    expect(await arbiter.takeStore("d")).toBe(taken);
+    expect(await arbiter.store()).toEqual({ id: taken, told: 0 });
+  });
+
   test("of several changes of one incarnation, one counts", async () => {
     const arbiter = await open();
     const before = await arbiter.incarnation();

@@ -30,11 +30,12 @@ export class RestorableArbiter {
     this.arbiter = forwarding(() => this.#now, this.#now, parts);
   }
 
-  /** Keeps a copy of all that it holds now. */
-  async keepCopy(): Promise<void> {
+  /** Keeps a copy of all that it holds now. Returns its path. */
+  async keepCopy(): Promise<string> {
     await this.#now[Symbol.asyncDispose]();
     await copyFile(this.#path, `${this.#path}.copy`);
     this.#now = new SqliteArbiter(this.#path, this.#clock);
+    return `${this.#path}.copy`;
   }
 
   /** Puts the copy in its place. */

@@ -16,6 +16,7 @@ interface Migration {
 }
 
 const MASTERS_RUN = "EXISTS (SELECT 1 FROM syncline_masters WHERE seen_at > now() - interval '5 minutes')";
+const PAST_IN_USE = `SELECT EXISTS (SELECT 1 FROM syncline_past) OR ${MASTERS_RUN} AS used`;
 
 const MIGRATIONS: readonly Migration[] = [
   {
@@ -65,7 +66,16 @@ const MIGRATIONS: readonly Migration[] = [
          one BOOLEAN PRIMARY KEY DEFAULT true CHECK (one), beats BIGINT NOT NULL, generation TEXT)`,
     ],
     down: ["DROP TABLE IF EXISTS syncline_past"],
-    inUse: `SELECT EXISTS (SELECT 1 FROM syncline_past) OR ${MASTERS_RUN} AS used`,
+    inUse: PAST_IN_USE,
+  },
+  {
+    name: "store",
+    up: [
+      `ALTER TABLE syncline_past ADD COLUMN IF NOT EXISTS store TEXT,
+         ADD COLUMN IF NOT EXISTS told BIGINT NOT NULL DEFAULT 0`,
+    ],
+    down: ["ALTER TABLE syncline_past DROP COLUMN IF EXISTS store, DROP COLUMN IF EXISTS told"],
+    inUse: PAST_IN_USE,
   },
 ];
 

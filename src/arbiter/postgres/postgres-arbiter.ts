@@ -5,7 +5,14 @@ import { SynclineError } from "../../base/errors.ts";
 import { LastingTrouble } from "../../base/lasting-trouble.ts";
 import type { Log } from "../../base/log.ts";
 import type { BucketName } from "../../roots/root-store.ts";
-import { type Arbiter, type JobLease, REVOKED_KEPT_S, type RevokedTokens, type SeenMaster } from "../arbiter.ts";
+import {
+  type Arbiter,
+  type JobLease,
+  type KnownStore,
+  REVOKED_KEPT_S,
+  type RevokedTokens,
+  type SeenMaster,
+} from "../arbiter.ts";
 import { Database } from "./database.ts";
 import { migrationStates } from "./migrations.ts";
 import { PostgresPacks } from "./postgres-packs.ts";
@@ -93,15 +100,32 @@ export class PostgresArbiter implements Arbiter {
     await this.#database.query(sql, [from]);
   }
 
-  async beat(told: number): Promise<number> {
+  async beat(told: number, before = 0): Promise<number> {
+    // Of several masters that saw the store go back, the first one finds `told` as it was.
+    const wentBack = "$1::bigint < $2::bigint AND p.told >= $2::bigint";
     const sql = `
-      INSERT INTO syncline_past AS p (beats, generation)
-      VALUES ($1::bigint + 1, CASE WHEN $1::bigint > 0 THEN gen_random_uuid()::text END)
+      INSERT INTO syncline_past AS p (beats, told, generation)
+      VALUES ($1::bigint + 1, $1::bigint, CASE WHEN $1::bigint > 0 THEN gen_random_uuid()::text END)
       ON CONFLICT (one) DO UPDATE SET beats = greatest(p.beats, $1::bigint) + 1,
-        generation = CASE WHEN p.beats < $1::bigint THEN excluded.generation ELSE p.generation END
+        told = CASE WHEN ${wentBack} THEN $1::bigint ELSE greatest(p.told, $1::bigint) END,
+        generation = CASE WHEN p.beats < $1::bigint OR ${wentBack} THEN gen_random_uuid()::text ELSE p.generation END
       RETURNING beats::text`;
-    const [row] = await this.#database.query<{ beats: string }>(sql, [told]);
+    const [row] = await this.#database.query<{ beats: string }>(sql, [told, before]);
     return Number(row?.beats);
+  }
+
+  async store(): Promise<KnownStore> {
+    const sql = "SELECT store AS id, told::text FROM syncline_past";
+    const [row] = await this.#database.query<{ id: string | null; told: string }>(sql);
+    return { id: row?.id ?? undefined, told: Number(row?.told ?? 0) };
+  }
+
+  async takeStore(id: string): Promise<string> {
+    const sql = `
+      INSERT INTO syncline_past AS p (beats, store) VALUES (0, $1)
+      ON CONFLICT (one) DO UPDATE SET store = coalesce(p.store, excluded.store) RETURNING store`;
+    const [row] = await this.#database.query<{ store: string }>(sql, [id]);
+    return row?.store ?? "";
   }
 
   /** An advisory lock, held on its own connection: the server frees it when that connection ends. */

@@ -11,6 +11,7 @@ import { parseCid } from "../../format/blocks/cid.ts";
 import { WALK_SLICE_MS, WALKS_BYTES } from "../../master/limits.ts";
 import { adoptPacks } from "../../master/shared/adopt-packs.ts";
 import { createRoot } from "../../master/shared/create-root.ts";
+import { requireItsStore } from "../../master/shared/its-store.ts";
 import type { MasterObjects } from "../../master/shared/pack-objects.ts";
 import { type FoundBucket, rescueOwner, rescuedName } from "../../master/shared/rescue.ts";
 import { SharedStores } from "../../master/shared/shared-stores.ts";
@@ -68,6 +69,7 @@ async function rescue(call: RescueCall): Promise<ExitStatus> {
   const owners = await objects.owners();
   if (owners.length === 0) throw new SynclineError("no_such_path", `${objects.address} has no packs of a master.`);
   await using arbiter = url === undefined ? undefined : await openArbiter(url, runtime, silentLog);
+  if (put && arbiter !== undefined) await requireItsStore(arbiter, objects);
   let status: ExitStatus = 0;
   let unsettled = 0;
   let lost = 0;

@@ -67,7 +67,11 @@ type HealthChecks = Readonly<Record<"arbiter" | "store", PacedCheck>>;
 /** The failures that the log tells of, so that each is told once, however often health is asked for. */
 type ToldHealth = Record<keyof HealthChecks, string>;
 
-async function health({ endings, log, clock }: MasterParts, checks: HealthChecks, told: ToldHealth): Promise<Answer> {
+async function health(
+  { endings, log, clock, alarm }: MasterParts,
+  checks: HealthChecks,
+  told: ToldHealth,
+): Promise<Answer> {
   const state = async (part: keyof HealthChecks) => {
     const over = new AbortController();
     try {
@@ -88,8 +92,9 @@ async function health({ endings, log, clock }: MasterParts, checks: HealthChecks
   };
   const [arbiter, store] = await Promise.all([state("arbiter"), state("store")]);
   const away = arbiter === "failed" ? ARBITER_AWAY : store === "failed" ? STORE_AWAY : {};
+  const stopped = alarm.owners.size > 0 ? { collections: "stopped" } : {};
   const status = endings.stopping ? "stopping" : "code" in away ? "failed" : "ok";
-  return { status: status === "ok" ? 200 : 503, json: { status, arbiter, store, ...away } };
+  return { status: status === "ok" ? 200 : 503, json: { status, arbiter, store, ...stopped, ...away } };
 }
 
 const ARBITER_AWAY = { code: "arbiter_unreachable", message: "The arbiter does not answer." };

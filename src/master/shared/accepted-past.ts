@@ -3,7 +3,11 @@
  * packs, so newer work would look like garbage: nothing is collected until an operator accepts it.
  *
  * A copy of its disk that is put back does not show by itself. So the arbiter counts beats, and the store is told of each
- * one afterwards: an arbiter that has not counted as far as the store says went back.
+ * one afterwards: an arbiter that has not counted as far as the store says went back. A store that tells less than it did
+ * went back, too, and lacks packs: the arbiter then changes its incarnation.
+ *
+ * Only the accepted arbiter tells the store. So a copy of it that is served beside it does not disturb it, and cannot be
+ * accepted while it counts.
  */
 import type { Arbiter } from "../../arbiter/arbiter.ts";
 import { SynclineError } from "../../base/errors.ts";
@@ -15,17 +19,21 @@ import { rootsHint } from "../roots/root-alarm.ts";
 import { BEATS_OBJECT, PAST_OBJECT } from "./pack-objects.ts";
 
 export interface AcceptedPastOptions extends Pick<Ports, "clock" | "log"> {
-  readonly arbiter: Pick<Arbiter, "incarnation" | "changeIncarnation" | "beat" | "address">;
+  readonly arbiter: Pick<Arbiter, "incarnation" | "changeIncarnation" | "beat" | "store" | "address">;
   readonly store: ObjectStore;
 }
 
 const LOOK_MS = 5_000;
 /** Each beat is a PUT. What is lost between two beats may go unnoticed. */
 const BEAT_MS = 60_000;
+/** An arbiter that has not counted for so long is not served any more. */
+const SILENT_MS = 5 * BEAT_MS;
 
 export class AcceptedPast implements Disposable {
   /** Called when the arbiter's incarnation has changed. */
   onNew: () => void = () => {};
+  /** Called when another arbiter was accepted, although this one has not changed. */
+  onDisplaced: () => void = () => {};
   readonly #options: AcceptedPastOptions;
   #incarnation = "";
   #accepted: string | undefined;
@@ -67,19 +75,44 @@ export class AcceptedPast implements Disposable {
     return this.#current.signal;
   }
 
-  /** Takes the arbiter as it is. Throws as `open`. */
+  /** Takes the arbiter as it is. Throws as `open` and `requireSilence`. */
   async accept(): Promise<void> {
-    const { store } = this.#options;
+    const { store, arbiter } = this.#options;
+    if (this.isAccepted) return;
+    await this.requireSilence();
+    // If it has not counted as far as the store tells, this changes its incarnation.
+    await this.#count();
+    this.#incarnation = await arbiter.incarnation();
     const there = await store.get(PAST_OBJECT);
     if (there !== undefined) await store.putIfMatch(PAST_OBJECT, [Buffer.from(this.#incarnation)], there.token);
-    this.#accepted = await this.#read();
+    await this.check();
   }
 
-  /** Reads what is accepted, and beats, which shows whether the arbiter went back. Throws as `open`. */
-  async check(): Promise<void> {
+  /** Throws `state_in_use` if another arbiter than this one is accepted, and its masters may be running. */
+  async requireSilence(): Promise<void> {
+    const { store } = this.#options;
+    if (this.isAccepted) return;
+    const [last, nowMs] = [await store.head(BEATS_OBJECT), await store.now()];
+    if (last === undefined || nowMs === undefined || nowMs - last.modifiedMs >= SILENT_MS) return;
+    // It may be this one's by now: another of its masters was faster.
     this.#accepted = await this.#read();
-    await this.#beat();
-    await this.look();
+    if (this.isAccepted) return;
+    const message = `Masters of another arbiter used ${store.address} within the last five minutes.`;
+    throw new SynclineError("state_in_use", message, {
+      hint: "If this arbiter takes the place of that one: make sure that no master uses that one, wait five minutes, and start again. To try a backup out, use a copy of the store.",
+    });
+  }
+
+  /** Reads what is accepted, and beats, which shows whether the arbiter or the store went back. Throws as `open`. */
+  async check(): Promise<void> {
+    const [before, wasAccepted] = [this.#incarnation, this.isAccepted];
+    this.#accepted = await this.#read();
+    try {
+      await this.look();
+      await this.#beat();
+    } finally {
+      if (wasAccepted && !this.isAccepted && this.#incarnation === before) this.#displaced();
+    }
   }
 
   /** Whether the arbiter's incarnation has changed. Throws `arbiter_unreachable`. */
@@ -88,11 +121,10 @@ export class AcceptedPast implements Disposable {
     const incarnation = await arbiter.incarnation();
     if (incarnation === this.#incarnation) return;
     this.#incarnation = incarnation;
-    log.error("the arbiter was restored or replaced: nothing is collected until it is accepted", {
+    log.error("the arbiter or the store was restored or replaced: nothing is collected until it is accepted", {
       arbiter: arbiter.address,
     });
-    this.#current.abort(this.#pastChanged());
-    this.#current = new AbortController();
+    this.#end();
     this.onNew();
   }
 
@@ -117,15 +149,47 @@ export class AcceptedPast implements Disposable {
   }
 
   async #beat(): Promise<void> {
-    const { store, arbiter, log } = this.#options;
-    // Read before the arbiter counts: later, the number may be from another master's beat.
-    const told = await store.get(BEATS_OBJECT);
-    const body = [Buffer.from(String(await arbiter.beat(told === undefined ? 0 : countIn(told.bytes))))];
+    const { store, log } = this.#options;
+    const counted = await this.#count(this.isAccepted);
+    await this.look();
+    if (counted === undefined || !this.isAccepted) return;
     // If this is refused, another master was faster, and its number will do.
-    await putOver(store, BEATS_OBJECT, body, told?.token).catch((error: unknown) => {
+    await putOver(store, BEATS_OBJECT, [Buffer.from(String(counted.count))], counted.token).catch((error: unknown) => {
       // The next beat tells a higher number.
       log.warn("cannot tell the store how far the arbiter counted", { error: describeError(error) });
     });
+  }
+
+  /** Has the arbiter count, `always`, or only if the store went back. `token`: of the number that the store tells now. */
+  async #count(always = true): Promise<{ count: number; token: string | undefined } | undefined> {
+    const { store, arbiter, log } = this.#options;
+    // Each is read before the next: later, a number may be from another master's beat.
+    const { told: before } = await arbiter.store();
+    const there = await store.get(BEATS_OBJECT);
+    // The store's disk may have gone away, which is found out here.
+    if (there === undefined) await this.#read();
+    const told = there === undefined ? 0 : (countIn(there.bytes) ?? before);
+    if (told < before) {
+      const message =
+        "the store was set back to an older state and may lack packs: run `syncline verify --repair` on all buckets";
+      log.error(message, { store: store.address });
+    } else if (!always) return undefined;
+    return { count: await arbiter.beat(told, before), token: there?.token };
+  }
+
+  #displaced(): void {
+    const { log, store } = this.#options;
+    const message =
+      "another arbiter was accepted for the store: nothing is collected; stop its masters, then restart these with --accept-roots";
+    log.error(message, { store: store.address });
+    this.#end();
+    this.onDisplaced();
+  }
+
+  /** Ends running collections. */
+  #end(): void {
+    this.#current.abort(this.#pastChanged());
+    this.#current = new AbortController();
   }
 
   async #read(): Promise<string | undefined> {
@@ -135,7 +199,7 @@ export class AcceptedPast implements Disposable {
 
   /** Does not name the arbiter: owners of buckets see this. */
   #pastChanged(): SynclineError {
-    const message = "The master's arbiter was restored or replaced. Nothing is collected.";
+    const message = "The master's arbiter or store was restored or replaced. Nothing is collected.";
     return new SynclineError("root_rolled_back", message, { hint: rootsHint(this.#options.arbiter.address) });
   }
 
@@ -148,8 +212,8 @@ export class AcceptedPast implements Disposable {
   }
 }
 
-/** 0 if the text is not a number. */
-function countIn(bytes: Uint8Array): number {
+/** Undefined if the text is not a number. */
+function countIn(bytes: Uint8Array): number | undefined {
   const text = Buffer.from(bytes).toString("utf8");
-  return /^\d{1,15}$/.test(text) ? Number(text) : 0;
+  return /^\d{1,15}$/.test(text) ? Number(text) : undefined;
 }

@@ -3,7 +3,6 @@ import { type Arbiter, type LogEntry, PACK_STATES } from "../../arbiter/arbiter.
 import { nextTurn } from "../../base/concurrency.ts";
 import type { Wallet } from "../../base/ids.ts";
 import { type DataDamage, dataDamage } from "../store/damage.ts";
-import { type MasterObjects, requireUsed } from "./pack-objects.ts";
 
 /** The owner's packs, as the arbiter knows them now, by name. */
 export async function readLog(arbiter: Pick<Arbiter, "packs">, owner: Wallet): Promise<Map<string, LogEntry>> {
@@ -26,15 +25,6 @@ export async function* logPages(
     // An arbiter in this process answers at once.
     await nextTurn();
     position = page.entries.at(-1)?.position ?? position;
-  }
-}
-
-/** Throws `no_such_path` if the log names packs, but no master has used this store: one of the addresses is probably wrong. */
-export async function requireItsStore(arbiter: Pick<Arbiter, "packs">, objects: MasterObjects): Promise<void> {
-  for (const owner of await arbiter.packs.owners()) {
-    for await (const entries of logPages(arbiter, owner)) {
-      if (entries.some(({ state }) => state !== PACK_STATES.gone)) return requireUsed(objects);
-    }
   }
 }
 

@@ -28,6 +28,9 @@ export const PAST_OBJECT = "arbiter";
 /** Holds the last number that the arbiter counted to, as text. Older masters refuse other names at the top of a folder. */
 export const BEATS_OBJECT = "owners/beats";
 
+/** Holds the store's identity, which the arbiter knows: 32 hex digits, written once. */
+export const IDENTITY_OBJECT = "owners/store";
+
 export function objectOf(pack: string): string {
   return `${PACK_FOLDER}${pack}`;
 }

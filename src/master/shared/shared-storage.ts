@@ -13,7 +13,7 @@ import type { MasterStorage } from "../storage.ts";
 import { AcceptedPast } from "./accepted-past.ts";
 import { PackAdoption } from "./adopt-packs.ts";
 import { Announcements } from "./announcements.ts";
-import { requireItsStore } from "./pack-log.ts";
+import { requireItsStore, takeItsStore } from "./its-store.ts";
 import type { MasterObjects } from "./pack-objects.ts";
 import { collectShared } from "./shared-collection.ts";
 import { SharedRevocations } from "./shared-revocations.ts";
@@ -52,6 +52,7 @@ async function openParts(options: SharedStorageOptions, open: (Disposable | Asyn
   await requireItsStore(arbiter, objects);
   const past = await AcceptedPast.open({ arbiter, store: objects.top, clock, log });
   open.push(past);
+  if (acceptRoots) await past.requireSilence();
   // Packs that the arbiter lost may still be in the store, and must not be taken for garbage.
   const adoption = new PackAdoption({ arbiter, objects, clock, log });
   open.push(adoption);
@@ -76,21 +77,24 @@ async function openParts(options: SharedStorageOptions, open: (Disposable | Asyn
   });
   open.push(stores);
   let others: Announcements | undefined;
+  past.onDisplaced = () => {
+    const failed = (error: unknown) => log.warn("cannot list the owners", { error: describeError(error) });
+    void arbiter.packs
+      .owners()
+      .then((owners) => others?.onWentBack(owners))
+      .catch(failed);
+  };
   past.onNew = () => {
     stores.renew();
     adoption.begin();
-    const failed = (error: unknown) => log.warn("cannot list the owners", { error: describeError(error) });
-    if (!past.isAccepted)
-      void arbiter.packs
-        .owners()
-        .then((owners) => others?.onWentBack(owners))
-        .catch(failed);
+    if (!past.isAccepted) past.onDisplaced();
   };
   if (!past.isAccepted || acceptRoots) await adoption.run();
   if (acceptRoots) {
     await past.accept();
     await forgetNewerRoots(arbiter, stores);
   }
+  if (past.isAccepted) await takeItsStore(arbiter, objects, random);
   for (const doubt of await arbiter.doubts()) log.warn(doubt);
   const revocations = await SharedRevocations.open(arbiter.revoked, clock, log);
   open.push(revocations);

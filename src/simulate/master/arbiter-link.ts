@@ -1,5 +1,5 @@
 /** A master's link to the arbiter that it shares with others, over a faulty line. */
-import type { Arbiter, JobLease, PackLog, RevokedTokens, SeenMaster } from "../../arbiter/arbiter.ts";
+import type { Arbiter, JobLease, KnownStore, PackLog, RevokedTokens, SeenMaster } from "../../arbiter/arbiter.ts";
 import { SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
 import type { BucketName, CheckAgain, Root, RootTable, SwapOutcome } from "../../roots/root-store.ts";
@@ -61,8 +61,16 @@ export class ArbiterLink implements Arbiter {
     return this.#change(() => this.#options.arbiter.changeIncarnation(from));
   }
 
-  beat(told: number): Promise<number> {
-    return this.#change(() => this.#options.arbiter.beat(told));
+  beat(...call: Parameters<Arbiter["beat"]>): Promise<number> {
+    return this.#change(() => this.#options.arbiter.beat(...call));
+  }
+
+  store(): Promise<KnownStore> {
+    return this.#line.read(() => this.#options.arbiter.store());
+  }
+
+  takeStore(id: string): Promise<string> {
+    return this.#change(() => this.#options.arbiter.takeStore(id));
   }
 
   /** Ends with the process. */

@@ -5,12 +5,13 @@ import { MemoryObjectStore } from "../../objects/memory-object-store.ts";
 
 export class MemoryMasterObjects implements MasterObjects {
   readonly address = "memory:";
-  readonly top = new MemoryObjectStore();
+  readonly top: MemoryObjectStore;
   readonly #owners = new Map<Wallet, MemoryObjectStore>();
   readonly #nowMs: () => number;
 
   constructor(nowMs: () => number) {
     this.#nowMs = nowMs;
+    this.top = new MemoryObjectStore(this.address, nowMs);
   }
 
   of(owner: Wallet): MemoryObjectStore {
@@ -20,7 +21,9 @@ export class MemoryMasterObjects implements MasterObjects {
   }
 
   async owners(): Promise<Wallet[]> {
-    return [...this.#owners.keys()];
+    const owners: Wallet[] = [];
+    for (const [owner, store] of this.#owners) if (store.size > 0) owners.push(owner);
+    return owners;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}

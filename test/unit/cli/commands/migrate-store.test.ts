@@ -84,6 +84,14 @@ describe("migrate-store", () => {
     expect(await arbiter.roots.get(name())).toBeUndefined();
   });
 
+  test("refuses an arbiter that has another store, though its log is empty, and changes nothing", async () => {
+    await using arbiter = openArbiter();
+    await arbiter.takeStore("00".repeat(16));
+    expect(await migrate()).toMatchObject({ status: 2, err: expect.stringContaining("config_invalid") as string });
+    await expect(packs(join(folder, "store"))).rejects.toThrow("ENOENT");
+    expect(await arbiter.packs.owners()).toEqual([]);
+  });
+
   test("moves sealed and growing packs, roots and revoked tokens, and changes nothing in the folder", async () => {
     const before = await packs(data());
     expect(before.some((file) => file.endsWith(".open"))).toBe(true);

@@ -98,6 +98,17 @@ describe("rescue", () => {
     expect(await roots()).toEqual(want);
   });
 
+  test("--put creates nothing at an arbiter that has another store", async () => {
+    await storeLine(1);
+    {
+      await using opened = new SqliteArbiter(join(folder, "arbiter.db"), systemClock);
+      await opened.takeStore("00".repeat(16));
+    }
+    expect(await rescue(...arbiter(), "--put")).toMatchObject({ status: 2, found: [] });
+    expect(await rescue(...arbiter())).toMatchObject({ status: 0, found: [{ put: "listed" }] });
+    expect(await roots()).toEqual([]);
+  });
+
   test("--put creates no root if a --name names nothing that was found", async () => {
     await storeLine(1);
     const foreign = (await CommitChain.create(9)).genesis.cid;

@@ -4,22 +4,18 @@ import { PACK_STATES, REVOKED_KEPT_S } from "../../../../src/arbiter/arbiter.ts"
 import { SqliteArbiter } from "../../../../src/arbiter/sqlite-arbiter.ts";
 import type { Wallet } from "../../../../src/base/ids.ts";
 import { silentLog } from "../../../../src/base/log.ts";
-import { systemRandom } from "../../../../src/base/random.ts";
 import { signToken } from "../../../../src/crypto/token.ts";
 import { cidOf } from "../../../../src/format/blocks/cid.ts";
 import { RootAlarm } from "../../../../src/master/roots/root-alarm.ts";
-import { SwapGate } from "../../../../src/master/roots/swap-gate.ts";
-import { openSharedStorage } from "../../../../src/master/shared/shared-storage.ts";
 import type { MasterStorage } from "../../../../src/master/storage.ts";
-import { systemDatabases } from "../../../../src/objects/databases.ts";
 import { noise } from "../../../support/bytes.ts";
 import { blockOf, CommitChain, type MadeCommit } from "../../../support/commit-chain.ts";
 import { ManualClock } from "../../../support/manual-clock.ts";
-import { MemoryMasterObjects } from "../../../../src/simulate/master/memory-master-objects.ts";
+import type { MemoryMasterObjects } from "../../../../src/simulate/master/memory-master-objects.ts";
 import { RestorableArbiter } from "../../../support/restorable-arbiter.ts";
+import { collectAt, packsOf, publishAt, SILENT_MS, storageWorld as world } from "../../../support/shared-storages.ts";
 import { temporaryFolder } from "../../../support/temporary-folder.ts";
 import { alice, startTestMaster, type TestMaster } from "../../../support/test-master.ts";
-import { kept } from "../../../support/kept-arbiter.ts";
 
 const BEAT_MS = 60_000;
 let chain: CommitChain;
@@ -43,6 +39,7 @@ describe("a storage that masters share", () => {
     const { open, clock, arbiter } = world();
     const first = await open(arbiter);
     const commit = await publish(first);
+    await first[Symbol.asyncDispose]();
     const restored = new SqliteArbiter("", clock);
     await using second = await open(restored);
     const blocks = await second.stores.of(owner);
@@ -52,6 +49,7 @@ describe("a storage that masters share", () => {
     await expect(collect(second, clock)).rejects.toMatchObject({ code: "root_rolled_back" });
     // What the arbiter lost is published again by whoever has it.
     await second.roots.swap({ owner, bucket: "demo" }, undefined, commit.commit.cid);
+    await clock.advance(SILENT_MS);
     await using accepted = await open(restored, true);
     expect((await collect(accepted, clock)).blocks).toBe(0);
   });
@@ -64,7 +62,11 @@ describe("a storage that masters share", () => {
       await top.delete(name);
       return putNew(name, body, options);
     });
-    await publish(await open(arbiter));
+    {
+      await using first = await open(arbiter);
+      await publish(first);
+    }
+    await clock.advance(SILENT_MS);
     const restored = new SqliteArbiter("", clock);
     for (let starts = 0; starts < 2; starts++) {
       await using storage = await open(restored);
@@ -77,8 +79,11 @@ describe("a storage that masters share", () => {
 
   test("an arbiter is accepted only once all packs of the store are entered", async () => {
     const { open, clock, arbiter, objects } = world();
-    const first = await open(arbiter);
-    await publish(first);
+    {
+      await using first = await open(arbiter);
+      await publish(first);
+    }
+    await clock.advance(SILENT_MS);
     const restored = new SqliteArbiter("", clock);
     const getTail = vi.spyOn(objects.of(owner), "getTail").mockRejectedValue(new Error("away"));
     await expect(open(restored, true)).rejects.toThrow("away");
@@ -88,13 +93,14 @@ describe("a storage that masters share", () => {
   });
 
   test("an unused store is refused when the log names packs, and taken when it names none", async () => {
-    const first = world();
-    await using storage = await first.open(first.arbiter);
-    await first.arbiter.packs.change(owner, { add: [], condemn: [], begunMs: 0, patienceMs: 0 });
-    await using unused = await world().open(first.arbiter);
+    const { open, arbiter } = world();
+    const change = { add: [], condemn: [], begunMs: 0, patienceMs: Infinity };
+    await arbiter.packs.change(owner, { ...change, add: [{ pack: "a".repeat(32), bytes: 1, rows: 1 }] });
+    await expect(open(arbiter)).rejects.toMatchObject({ code: "no_such_path" });
+    const other = world();
+    await other.arbiter.packs.change(owner, change);
+    await using unused = await other.open(other.arbiter);
     expect(unused.rolledBack.size).toBe(0);
-    await publish(storage);
-    await expect(world().open(first.arbiter)).rejects.toMatchObject({ code: "no_such_path" });
   });
 
   test("an unused store is refused even if a whole page of the log comes before the first pack that is left", async () => {
@@ -118,6 +124,7 @@ describe("a storage that masters share", () => {
     arbiter.incarnation = async () => "another";
     await expect(collect(storage, clock, alarm)).rejects.toMatchObject({ code: "root_rolled_back" });
     expect([...alarm.owners]).toEqual([owner]);
+    await clock.advance(SILENT_MS);
     await using _accepted = await open(arbiter, true);
     await collect(storage, clock, alarm);
     expect([...alarm.owners]).toEqual([]);
@@ -219,6 +226,7 @@ describe("a storage that masters share", () => {
     expect([...again.rolledBack.keys()]).toEqual([owner]);
     await expect(collect(again, clock)).rejects.toMatchObject({ code: "root_rolled_back" });
     expect(await packNames(objects)).toHaveLength(2);
+    await clock.advance(SILENT_MS);
     await using accepted = await open(database.arbiter, true);
     expect(accepted.rolledBack.size).toBe(0);
     await collect(accepted, clock);
@@ -428,41 +436,14 @@ async function stopped(starting: Promise<TestMaster>) {
   return { ...master, [Symbol.asyncDispose]: () => master.stop() };
 }
 
-function world() {
-  const clock = new ManualClock();
-  const objects = new MemoryMasterObjects(() => Number(clock.nowNs() / 1_000_000n));
-  const arbiter = new SqliteArbiter("", clock);
-  const leaseSeconds = 10;
-  const open = (by: SqliteArbiter, acceptRoots = false, cacheDir: string | undefined = undefined) =>
-    openSharedStorage({
-      arbiter: kept(by),
-      objects,
-      cacheDir,
-      databases: systemDatabases,
-      leaseSeconds,
-      clock,
-      random: systemRandom,
-      log: silentLog,
-      acceptRoots,
-    });
-  return { clock, arbiter, objects, leaseSeconds, open };
+function publish(storage: MasterStorage, from?: MadeCommit): Promise<MadeCommit> {
+  return publishAt(storage, chain, from);
 }
 
-async function publish(storage: MasterStorage, from?: MadeCommit): Promise<MadeCommit> {
-  const commit = chain.make(from === undefined ? "one" : "two", from);
-  await (await storage.stores.of(owner)).put(commit.blocks);
-  await storage.roots.swap({ owner, bucket: "demo" }, from?.commit.cid, commit.commit.cid);
-  return commit;
+function collect(storage: MasterStorage, clock: ManualClock, alarm?: RootAlarm) {
+  return collectAt(storage, owner, clock, alarm);
 }
 
-async function packNames(objects: MemoryMasterObjects): Promise<string[]> {
-  const names: string[] = [];
-  for await (const { name } of objects.of(owner).list("pack/")) names.push(name);
-  return names;
-}
-
-function collect(storage: MasterStorage, clock: ManualClock, alarm = new RootAlarm(silentLog)) {
-  const { roots } = storage;
-  const rest = { gate: new SwapGate(), alarm, signal: new AbortController().signal };
-  return storage.collect({ roots, clock, ...rest }, owner, false);
+function packNames(objects: MemoryMasterObjects) {
+  return packsOf(objects, owner);
 }
