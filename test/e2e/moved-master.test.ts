@@ -1,7 +1,7 @@
 /** A master's folder moved to a shared store, and a shared store whose arbiter is lost, as processes. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, rmSync, truncateSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
@@ -57,6 +57,10 @@ test("a bucket survives the move to a shared store, and then the loss of the arb
   expect(found).toMatchObject({ owner: wallet, put: "listed", commits: [{ complete: true }] });
   const named = ["--put", "--name", `notes=${String(found?.["genesis"])}`];
   expect(space.lines("rescue", store, ...arbiter, ...named)[0]).toMatchObject({ bucket: "notes", put: "created" });
+  const early = space.run(["serve", ...arbiter, "--store", store, "--accept-roots"]);
+  expect(early).toMatchObject({ status: 4, err: expect.stringContaining("another arbiter") as string });
+  const sixMinutesAgo = new Date(Date.now() - 360_000);
+  utimesSync(space.at("store", "owners", "beats"), sixMinutesAgo, sixMinutesAgo);
   const third = await serve(...arbiter, "--store", store, "--accept-roots");
   expect(space.do("cat", `${third.origin}/notes/note.txt`)).toBe("kept\n");
   expect(space.do("cat", `${third.origin}/notes/newer.txt`)).toBe("newer\n");
