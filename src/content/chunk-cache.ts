@@ -1,5 +1,6 @@
 /** A content source over blocks: keeps recently used chunks and decoded list nodes, within a byte limit. */
 import { SynclineError } from "../base/errors.ts";
+import { freeBytes } from "../base/bytes.ts";
 import type { Cid } from "../base/ids.ts";
 import type { BlockReader, SizedBlock } from "../blocks/block-store.ts";
 import { type ChunkList, decodeChunkList } from "../format/files/chunk-list.ts";
@@ -9,8 +10,11 @@ import type { ContentSource } from "./source.ts";
 export class ChunkCache implements ContentSource {
   readonly #blocks: BlockReader;
   readonly #capacityBytes: number;
+  readonly #isOwner: boolean;
   readonly #held = new Map<Cid, Held>();
   readonly #loading = new Map<Cid, Promise<void>>();
+  /** How many readers use the memory of a chunk. */
+  readonly #lent = new Map<ArrayBufferLike, number>();
   #heldBytes = 0;
   /** Bytes of blocks that were read ahead and wait for their reader. */
   #aheadBytes = 0;
@@ -21,11 +25,13 @@ export class ChunkCache implements ContentSource {
 
   /**
    * `blocks` must verify what it reads. Whatever the capacity, entries used since the last call but one of `load` stay, so
-   * that a reader that loads its nodes and then its chunks makes progress.
+   * that a reader that loads its nodes and then its chunks makes progress. `isOwner`: nobody else keeps what `blocks` returns,
+   * or a part of a chunk that is not lent, so that the memory of a dropped chunk is freed at once.
    */
-  constructor(blocks: BlockReader, options: { capacityBytes: number }) {
+  constructor(blocks: BlockReader, options: { capacityBytes: number; isOwner?: boolean }) {
     this.#blocks = blocks;
     this.#capacityBytes = options.capacityBytes;
+    this.#isOwner = options.isOwner ?? false;
   }
 
   get heldBytes(): number {
@@ -42,6 +48,20 @@ export class ChunkCache implements ContentSource {
 
   readPart(chunk: SizedBlock, offset: number, target: Uint8Array): boolean {
     return this.#blocks.readPart?.(chunk, offset, target) ?? false;
+  }
+
+  lend(parts: readonly Uint8Array[]): Disposable {
+    const buffers = parts.map(({ buffer }) => buffer);
+    for (const buffer of buffers) this.#lent.set(buffer, (this.#lent.get(buffer) ?? 0) + 1);
+    return {
+      [Symbol.dispose]: () => {
+        for (const buffer of buffers.splice(0)) {
+          const others = (this.#lent.get(buffer) ?? 0) - 1;
+          if (others > 0) this.#lent.set(buffer, others);
+          else this.#lent.delete(buffer);
+        }
+      },
+    };
   }
 
   peekList(cid: Cid): ChunkList | undefined {
@@ -68,6 +88,8 @@ export class ChunkCache implements ContentSource {
       if (held.isAhead) this.#read(held);
       this.#heldBytes -= held.bytes;
       this.#held.delete(cid);
+      const { chunk } = held;
+      if (this.#isOwner && chunk !== undefined && !this.#lent.has(chunk.buffer)) freeBytes(chunk);
     }
   }
 

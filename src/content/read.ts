@@ -1,7 +1,7 @@
 /** Reads a range of a file's content; bytes between the content and the file's size are zeros. */
 import { SynclineError } from "../base/errors.ts";
 import type { Cid } from "../base/ids.ts";
-import { READ_AHEAD_FIRST_BYTES, READ_AHEAD_MAX_BYTES } from "../base/limits.ts";
+import { MAX_LIST_LEVEL, READ_AHEAD_FIRST_BYTES } from "../base/limits.ts";
 import { BlockMiss, type SizedBlock } from "../blocks/block-store.ts";
 import { codecOf } from "../format/blocks/cid.ts";
 import type { Content } from "../format/files/record.ts";
@@ -176,7 +176,7 @@ export function streamContent(
   offset = 0,
   end = size,
 ): AsyncGenerator<Uint8Array> {
-  const range = { offset, end: Math.min(end, size), ahead: READ_AHEAD_FIRST_BYTES };
+  const range = { offset, end: Math.min(end, size), first: READ_AHEAD_FIRST_BYTES, most: AHEAD_BYTES };
   return stream(source, content, size, range, (at, length, window) => {
     const bytes = new Uint8Array(length);
     peekContent(source, content, size, at, length, bytes, window);
@@ -185,20 +185,40 @@ export function streamContent(
 }
 
 /**
- * As `streamContent`, for a reader that wants all of it: reads far ahead from the beginning, and yields each piece in parts
- * as they are in memory, which must not be changed.
+ * As `streamContent`, for a reader that wants all of it: reads `ahead` bytes ahead from the beginning, half of what the source
+ * has room for. Yields each piece in parts as they are in memory, to be read before the next piece, and never changed.
  */
-export function streamParts(
+export async function* streamParts(
   source: ContentSource,
   content: Content,
   size: number,
   offset = 0,
   end = size,
+  ahead = AHEAD_BYTES,
 ): AsyncGenerator<readonly Uint8Array[]> {
-  const range = { offset, end: Math.min(end, size), ahead: AHEAD_BYTES };
-  return stream(source, content, size, range, (at, length, window) => {
-    return peekParts(source, content, size, at, length, window);
+  let lent: Disposable | undefined;
+  const range = { offset, end: Math.min(end, size), first: ahead, most: ahead };
+  const pieces = stream(source, content, size, range, (at, length, window) => {
+    const parts = peekParts(source, content, size, at, length, window);
+    lent = source.lend?.(parts);
+    return parts;
   });
+  try {
+    for await (const parts of pieces) {
+      yield parts;
+      lent?.[Symbol.dispose]();
+    }
+  } finally {
+    lent?.[Symbol.dispose]();
+  }
+}
+
+interface StreamedRange {
+  readonly offset: number;
+  readonly end: number;
+  /** How far to read ahead, at the beginning and later. */
+  readonly first: number;
+  readonly most: number;
 }
 
 /** `peek` is called for each step with its place and length, and how many bytes behind it to load with what is missing. */
@@ -206,25 +226,40 @@ async function* stream<Piece>(
   source: ContentSource,
   content: Content,
   size: number,
-  { offset, end, ahead: first }: { readonly offset: number; readonly end: number; readonly ahead: number },
+  { offset, end, first, most }: StreamedRange,
   peek: (at: number, length: number, window: number) => Piece,
 ): AsyncGenerator<Piece> {
   let ahead = first;
   let asked = offset;
   for (let at = offset; at < end; at += STEP_BYTES) {
     const next = Math.min(at + STEP_BYTES, end);
-    const piece = await loading(source, () => peek(at, next - at, Math.min(ahead, AHEAD_BYTES, end - next)));
-    ahead = Math.max(first, Math.min(ahead * 2, READ_AHEAD_MAX_BYTES));
-    const until = Math.min(next + Math.min(ahead, AHEAD_BYTES), end);
+    const piece = await loading(source, () => peek(at, next - at, Math.min(ahead, end - next)));
+    ahead = Math.min(ahead * 2, most);
+    const until = Math.min(next + ahead, end);
     const from = Math.max(asked, next);
     // Half a window at a time: each load may be a request.
-    if (until - from >= AHEAD_BYTES / 2 || (until === end && from < end)) {
-      const missing = missingBlocks(source, content, size, from, until - from);
+    if (until - from >= most / 2 || (until === end && from < end)) {
       // The step that needs them reports what goes wrong.
-      source.load(missing, 0).catch(() => {});
-      if (missing.every((cid) => codecOf(cid) === "raw")) asked = until;
+      loadAhead(source, content, size, from, until).catch(() => {});
+      asked = until;
     }
     yield piece;
+  }
+}
+
+/** Loads what a range lacks, each level of the list's nodes before what it names: a request of the store has it all. */
+async function loadAhead(
+  source: ContentSource,
+  content: Content,
+  size: number,
+  from: number,
+  until: number,
+): Promise<void> {
+  for (let level = 0; level <= MAX_LIST_LEVEL; level++) {
+    const missing = missingBlocks(source, content, size, from, until - from);
+    const nodes = missing.filter((cid) => codecOf(cid) !== "raw");
+    if (nodes.length === 0) return source.load(missing, 0);
+    await source.load(nodes);
   }
 }
 

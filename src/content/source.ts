@@ -15,6 +15,8 @@ export interface ContentSource {
   isAtHand(cid: Cid): boolean;
   /** As `BlockReader.readPart`, for chunks that `peekChunk` does not have. */
   readPart(chunk: SizedBlock, offset: number, target: Uint8Array): boolean;
+  /** Keeps the memory of these parts of chunks until the reader is done with them. Absent: none is ever freed. */
+  lend?(parts: readonly Uint8Array[]): Disposable;
   /** A list node. Undefined: not in memory. Throws `format_invalid`. */
   peekList(cid: Cid): ChunkList | undefined;
   /**

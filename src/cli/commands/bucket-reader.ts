@@ -19,6 +19,9 @@ import type { Call } from "../command.ts";
 import { readingAccess, witnessOf, type BucketOption } from "../master-access.ts";
 import { printPath } from "../terminal/text.ts";
 
+/** How far contents that are copied out are read ahead, for all files together. */
+export const COPY_AHEAD_BYTES = 12 * 1024 * 1024;
+
 export interface BucketReader extends AsyncDisposable {
   readonly bucket: Bucket;
   readonly commit: VerifiedCommit;
@@ -36,12 +39,12 @@ export function openToRead(call: Call<BucketOption>, address: string, onStaleRoo
   return openBucket({ address, access: readingAccess(call), witness, clock, random, log: silentLog, onStaleRoot });
 }
 
-/** Throws `no_such_bucket`, `no_such_root`, and as `openBucket`. */
+/** `capacityBytes` and `isOwner`: as ChunkCache. Throws `no_such_bucket`, `no_such_root`, and as `openBucket`. */
 export async function openReader(
   call: Call<BucketOption>,
   address: string,
   at: string | undefined,
-  { stale = false } = {},
+  { stale = false, capacityBytes = PUBLISH_CHUNK_CACHE_BYTES, isOwner = false } = {},
 ): Promise<BucketReader> {
   const { clock } = call.runtime;
   let isStale = false;
@@ -62,7 +65,7 @@ export async function openReader(
       commit,
       tree: commit.body.tree,
       nodes: new NodeStore(blocks, { capacityBytes: PUBLISH_NODE_CACHE_BYTES }),
-      content: new ChunkCache(blocks, { capacityBytes: PUBLISH_CHUNK_CACHE_BYTES }),
+      content: new ChunkCache(blocks, { capacityBytes, isOwner }),
       [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
     };
   } catch (error) {

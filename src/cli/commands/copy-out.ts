@@ -22,7 +22,7 @@ import { tryLink } from "../../sync/apply/try-link.ts";
 import { type DiskPath, NOT_HELD, type SyncDisk } from "../../sync/disk/disk.ts";
 import { pathText } from "../../sync/disk/paths.ts";
 import { unlockDirectory } from "../../sync/disk/unlocking.ts";
-import type { BucketReader } from "./bucket-reader.ts";
+import { type BucketReader, COPY_AHEAD_BYTES } from "./bucket-reader.ts";
 import { LeftOut } from "./left-out.ts";
 import { PlacedNames } from "./placed-names.ts";
 import type { Runtime } from "../runtime.ts";
@@ -69,6 +69,7 @@ export class CopyOut {
       attention: { modeMask: special ? 0o7777 : 0o1777, owners: process.getuid?.() === 0 },
       random: runtime.random,
       wrote: (bytes) => moved(0, bytes),
+      aheadBytes: COPY_AHEAD_BYTES,
       isDurable: false,
       leavesXattrs: true,
     };

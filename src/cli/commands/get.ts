@@ -11,7 +11,7 @@ import type { TreeObject } from "../../fstree/fs-reader.ts";
 import { countBuffers } from "../../runtime/memory.ts";
 import { openRealDisk } from "../../sync/disk/real-disk.ts";
 import { type BucketPath, locateBucket } from "./bucket-path.ts";
-import { type BucketReader, fileBytes, findObject, openReader } from "./bucket-reader.ts";
+import { type BucketReader, COPY_AHEAD_BYTES, fileBytes, findObject, openReader } from "./bucket-reader.ts";
 import { command } from "../command.ts";
 import { requireKnownBytes } from "../given-path.ts";
 import { CopyOut } from "./copy-out.ts";
@@ -42,7 +42,11 @@ export const register = command({
   async run(call) {
     const { args, options, output, runtime } = call;
     const path = await locateBucket(call, args[0] ?? "", readingAccess(call));
-    await using reader = await openReader(call, path.address, options.at, { stale: true });
+    await using reader = await openReader(call, path.address, options.at, {
+      stale: true,
+      capacityBytes: 2 * COPY_AHEAD_BYTES,
+      isOwner: true,
+    });
     const object = await findObject(reader, path);
     if (args[1] === "-") {
       for await (const bytes of fileBytes(reader, object, path)) await output.bytes(bytes);

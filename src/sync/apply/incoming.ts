@@ -35,6 +35,8 @@ export interface IncomingContext {
   readonly temporary?: (name: string) => DiskPath;
   /** False: the system may write files out whenever it likes. */
   readonly isDurable?: boolean;
+  /** How far all files together are read ahead, of which `content` has room for twice as much; absent: little, each. */
+  readonly aheadBytes?: number | undefined;
   /** Leaves extended attributes as they are. */
   readonly leavesXattrs?: boolean;
 }
@@ -77,16 +79,23 @@ async function writeAll(
     begun,
   );
   const next = made.values();
+  const aheadBytes = context.aheadBytes && context.aheadBytes / largeAtOnce(records);
   const ready = records.map((_, index) => (plain[index] === true ? next.next().value : undefined));
   return mapConcurrent([...records.entries()], FILES_AT_ONCE, async ([index, record]) => {
     const made = ready[index];
     if (made !== undefined) return made;
     const path = temporaryPath(context, temporaryName(context.random));
     begun.push(path);
-    const work = writeOne(context, path, record);
+    const work = writeOne({ ...context, aheadBytes }, path, record);
     works.push(work);
     return work;
   });
+}
+
+/** How many of the files that are written at a time are long enough to be read ahead. */
+function largeAtOnce(records: readonly FileRecord[]): number {
+  const large = records.filter(({ type, size }) => type === "file" && size > AHEAD_FILE_BYTES);
+  return Math.min(Math.max(large.length, 1), FILES_AT_ONCE);
 }
 
 /** Whether a few synchronous calls can write a record's file completely. */
@@ -186,11 +195,11 @@ function temporaryPath({ temporary = newPath }: IncomingContext, name: string): 
 async function writeFile(context: IncomingContext, path: DiskPath, record: FileRecord): Promise<void> {
   const file = await context.disk.create(path);
   try {
-    const { content: source, limit, signal, wrote } = context;
+    const { content: source, limit, signal, wrote, aheadBytes } = context;
     const { content, size } = record;
     for (let at: number | undefined = 0; (at = await seekContent(source, content, size, at, "data")) !== undefined;) {
       const end: number = (await seekContent(source, content, size, at, "hole")) ?? size;
-      for await (const parts of streamParts(source, content, size, at, end)) {
+      for await (const parts of streamParts(source, content, size, at, end, aheadBytes)) {
         const length = parts.reduce((sum, part) => sum + part.length, 0);
         await limit?.take(length, signal);
         signal?.throwIfAborted();
