@@ -32,7 +32,15 @@ export default defineConfig({
     // What many commands and threads load is one file.
     codeSplitting: { groups: [{ name: "shared", test: /dist|noble|multiformats/, minShareCount: 20 }] },
   },
-  plugins: [{ name: "old-chunks", writeBundle: (_, bundle) => removeOld(bundle) }],
+  // undici needs it for HTTP/2 only, which no pool allows, and can do without it. It takes 10 ms to load.
+  plugins: [
+    {
+      name: "no-http2",
+      resolveId: (id) => (id === "node:http2" ? { id: "\0http2" } : undefined),
+      load: (id) => (id === "\0http2" ? "throw new Error('HTTP/2 is not used')" : undefined),
+    },
+    { name: "old-chunks", writeBundle: (_, bundle) => removeOld(bundle) },
+  ],
 });
 
 function removeOld(bundle: OutputBundle): void {

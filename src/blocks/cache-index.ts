@@ -5,8 +5,9 @@
  */
 import { readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
-import Database from "better-sqlite3";
+import type Database from "better-sqlite3";
 import { MAX_BLOCK_ACCEPTED, SQLITE_CACHE_KIB } from "../base/limits.ts";
+import { openSqlite, sqlite } from "../objects/sqlite.ts";
 
 export interface CachedPlace {
   readonly segment: number;
@@ -92,7 +93,7 @@ export class SqliteCacheIndex implements CacheIndex {
   /** Opens the folder's index, or makes an empty one and removes a lost one's segments. Throws SQLite's errors. */
   constructor(dir: string) {
     this.#path = join(dir, FILE);
-    this.#db = new Database(this.#path, { timeout: BUSY_MS });
+    this.#db = openSqlite(this.#path, { timeout: BUSY_MS });
     try {
       this.#db.pragma("journal_mode = WAL");
       // Power loss may damage the index; it is then rebuilt (DiskBlockCache).
@@ -217,7 +218,7 @@ export class SqliteCacheIndex implements CacheIndex {
     const version = this.#db.pragma("user_version", { simple: true });
     if (version === VERSION) return;
     if (version !== 0)
-      throw new Database.SqliteError("The index of the block cache has another version.", "SQLITE_NOTADB");
+      throw new (sqlite().SqliteError)("The index of the block cache has another version.", "SQLITE_NOTADB");
     this.#db.exec(SCHEMA);
     for (const name of segmentsIn(dir)) rmSync(join(dir, name), { force: true });
   }
@@ -245,7 +246,7 @@ function isLength(value: number): boolean {
 }
 
 function unreadable(what: string): Error {
-  return new Database.SqliteError(`The index of the block cache has ${what}.`, "SQLITE_CORRUPT");
+  return new (sqlite().SqliteError)(`The index of the block cache has ${what}.`, "SQLITE_CORRUPT");
 }
 
 /** Removes an unreadable index. */

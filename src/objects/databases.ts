@@ -1,7 +1,8 @@
 /** Where a master's SQLite databases live: a port, so that a simulation can keep them in memory and lose data. */
 import { existsSync, rmSync } from "node:fs";
-import Database from "better-sqlite3";
+import type Database from "better-sqlite3";
 import { takeProcessLock } from "./process-lock.ts";
+import { openSqlite } from "./sqlite.ts";
 
 export interface Databases {
   /** Opens one, or makes an empty one; "" is temporary. Throws SQLite's errors. */
@@ -13,7 +14,7 @@ export interface Databases {
 }
 
 export const systemDatabases: Databases = {
-  open: (path, options) => new Database(path, options),
+  open: openSqlite,
   exists: existsSync,
   remove: (path) => {
     for (const ending of ["", "-wal", "-shm"]) rmSync(path + ending, { force: true });

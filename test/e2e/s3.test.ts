@@ -42,6 +42,17 @@ describe.skipIf(programOf("versitygw") === undefined)("a bucket at s3:// (versit
     expect(space.do("conflicts", "list", at())).toBe("No conflicts.\n");
   });
 
+  test("a command that reads loads neither SQLite nor HTTP/2", () => {
+    space.do("init", at("", "loaded"));
+    const shown =
+      "process.on('exit', () => console.error(process.moduleLoadList.join(), process.report.getReport().sharedObjects.join()))";
+    const env = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(shown)}` };
+    const { err } = space.run(["ls", at("", "loaded")], { env });
+    expect(err).toContain("NativeModule net,");
+    expect(err).toContain("blake");
+    expect(err).not.toMatch(/http2|sqlite/);
+  });
+
   test("two folders stay the same, and status counts the requests", async () => {
     const [one, other] = [space.at("one"), space.at("other")];
     mkdirSync(one);

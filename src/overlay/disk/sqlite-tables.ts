@@ -7,12 +7,13 @@
 import { closeSync, existsSync, fdatasync, fsync, openSync, readSync, statSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import { promisify } from "node:util";
-import Database from "better-sqlite3";
+import type Database from "better-sqlite3";
 import { SQLITE_CACHE_KIB, TABLES_LOG_BYTES, TABLES_LOG_ROWS } from "../../base/limits.ts";
 import type { FileId, FileName, Ino } from "../../base/ids.ts";
 import { TYPE_CODES } from "../../format/files/keys.ts";
 import type { FileType } from "../../format/files/record.ts";
 import { corruptState, ID_BYTES } from "../data/bytes.ts";
+import { openSqlite } from "../../objects/sqlite.ts";
 import { attempt } from "./storage-error.ts";
 import { syncPath } from "./sync-path.ts";
 import type { Place } from "../../fstree/object-rows.ts";
@@ -63,7 +64,7 @@ export class SqliteTables implements StateTables {
   readonly #write: (change: TableChange) => void;
   readonly #apply: (change: TableChange) => void;
 
-  constructor(path: string, db: Database.Database = new Database(path)) {
+  constructor(path: string, db: Database.Database = openSqlite(path)) {
     this.#path = path;
     this.#logged = statSync(this.#wal, { throwIfNoEntry: false })?.size ?? 0;
     this.#db = db;

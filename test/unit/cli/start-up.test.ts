@@ -17,6 +17,10 @@ test.each(["init", "sync", "ls", "put", "mount"])(
   },
 );
 
+test.each(["init", "ls", "get", "put", "rm"])("%s loads SQLite only when it opens a database", (command) => {
+  expect(loadedBy(resolve(src, `cli/commands/${command}.ts`)).packages).not.toContain("better-sqlite3");
+});
+
 /** What a file imports, and what that imports, but for types and what is loaded when it is needed. */
 function loadedBy(entry: string): { readonly files: readonly string[]; readonly packages: readonly string[] } {
   const [files, packages] = [new Set([entry]), new Set<string>()];
