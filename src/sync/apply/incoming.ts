@@ -14,6 +14,7 @@ import type { ContentSource } from "../../content/source.ts";
 import { xattrsOf } from "../../format/blocks/linked-value.ts";
 import { isLinked, targetOf } from "../../format/blocks/linked-value.ts";
 import type { FileRecord, Xattrs } from "../../format/files/record.ts";
+import { SynclineError } from "../../base/errors.ts";
 import type { DiskPath, DiskStat, NewFile, SyncDisk } from "../disk/disk.ts";
 import type { Attention } from "../scan/attributes.ts";
 import { newPath } from "../disk/paths.ts";
@@ -207,6 +208,7 @@ async function writeFile(context: IncomingContext, path: DiskPath, record: FileR
         at += length;
         wrote?.(length);
       }
+      if (at !== end) throw new SynclineError("internal", `A file's bytes end at ${at} instead of ${end}.`);
     }
     await file.truncate(size);
     await setAttributes(context, path, record);
