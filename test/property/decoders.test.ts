@@ -76,6 +76,7 @@ const WITHIN: Readonly<Record<string, string>> = {
   parseSent: "sentEpochs",
   readAcl: "parseAcl",
   readFrame: "findFrames",
+  readInUse: "decodeHead",
   readInt: "decodeRecord",
   readRow: "rowsPerhapsIn",
   readUint: "decodeRecord",

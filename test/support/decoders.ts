@@ -62,6 +62,7 @@ import { parseOwnerMap } from "../../src/fuse/owners.ts";
 import { parseAcl } from "../../src/vfs/acl.ts";
 import { FsError } from "../../src/vfs/filesystem.ts";
 import { parseHandoff, parseMountPlace } from "../../src/fuse/supervisor.ts";
+import { parseLocks } from "../../src/fuse/locked-files.ts";
 import { parseMountTable } from "../../src/fuse/mount-table.ts";
 import { cidsIn } from "../../src/master/blocks/cids.ts";
 import { parseTarget } from "../../src/master/http/target.ts";
@@ -504,6 +505,8 @@ const inUse: InUse = {
   ],
 };
 
+const LOCKS = "1: FLOCK  ADVISORY  WRITE 4119 00:2a:11 0 EOF\n1: -> POSIX  ADVISORY  READ 4120 08:2a:12 0 128\n";
+
 function overlayDecoders(): Decoder[] {
   const base = { commit: link, tree: link, seq: 7 as Lamport };
   const ino = 9 as Ino;
@@ -676,6 +679,7 @@ async function textDecoders(): Promise<Decoder[]> {
     { name: "cids", ...of([JSON.stringify({ cids: [link, link] })], (given) => cidsIn(jsonOr(given), 10), refusal) },
     { name: "master-target", ...of(["/v1/blocks/x%2Fy?a=b", "http://h/a?b"], parseTarget, refusal) },
     { name: "mount-table", ...of([mount], parseMountTable, never) },
+    { name: "locks", ...of([LOCKS], (text) => parseLocks(text, "0:42"), never) },
     { name: "acl", samples: [acl(ACL_TEXT)], decode: (bytes) => nothing(parseAcl(bytes)), refuses: isFsError },
     { name: "owner-map", ...of(["uid 1 2\ngid 3 4\n# x\n", "uid 0 65534"], parseOwnerMap, code("config_invalid")) },
     { name: "mount-place", ...of([PLACE_TOLD], parseMountPlace, never) },
