@@ -71,6 +71,8 @@ export interface SeenMaster {
   readonly version: string;
   /** How long it keeps blocks that no root reaches. Undefined: masters of earlier versions do not tell. */
   readonly leaseSeconds?: number | undefined;
+  /** The options that all masters should share, as text without "+". Undefined: as above. */
+  readonly rules?: string | undefined;
 }
 
 /** Disposing it frees the job. */

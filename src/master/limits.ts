@@ -99,6 +99,13 @@ export const OWNER_WALK_STEPS = 40;
 /** Concurrent searches of all owners for a public block, and one network's share. */
 export const SEARCHES = 2;
 export const NETWORK_SEARCHES = 1;
+/** How long one request searches. Opening one owner's index takes 1 to 5 ms. */
+export const SEARCH_MS = 500;
+/** How long a search counts, and of how many blocks: some 200 bytes each. */
+export const MISSING_MS = 60_000;
+export const SEARCHED_BLOCKS = 8_192;
+/** Owners that are asked before a search. */
+export const USEFUL_OWNERS = 8;
 /** Nodes and commits may exceed a quota by this fraction of it, and by at least this many bytes. */
 export const QUOTA_RESERVE_PART = 100;
 export const QUOTA_RESERVE_BYTES = 4 * 1024 * 1024;

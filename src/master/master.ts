@@ -6,14 +6,12 @@ import {
   BODIES_BYTES,
   CAR_BATCH_BYTES,
   GARBAGE_BYTES,
-  NETWORK_SEARCHES,
   OWNER_ANSWERS_BYTES,
   OWNER_BODIES_BYTES,
   OWNER_PARSES_BYTES,
   OWNER_TEXTS_BYTES,
   OWNER_WALK_STEPS,
   PARSES_BYTES,
-  SEARCHES,
   TEXTS_BYTES,
   WALK_STEPS,
 } from "./limits.ts";
@@ -22,6 +20,7 @@ import { closeAll } from "../base/resources.ts";
 import { Quota } from "./account/quota.ts";
 import { accountRoutes } from "./account/routes.ts";
 import { blockRoutes } from "./blocks/routes.ts";
+import { PublicSearch } from "./blocks/public-search.ts";
 import { Slabs } from "./blocks/slabs.ts";
 import { Collector } from "./gc/collector.ts";
 import { collectionRoutes } from "./gc/routes.ts";
@@ -177,7 +176,7 @@ function openParts(options: MasterRules, open: (Disposable | AsyncDisposable)[])
     bodies: new FairBudget(BODIES_BYTES, OWNER_BODIES_BYTES),
     answers: new FairBudget(ANSWERS_BYTES, OWNER_ANSWERS_BYTES),
     walks: new FairBudget(WALK_STEPS, OWNER_WALK_STEPS),
-    searches: new FairBudget(SEARCHES, NETWORK_SEARCHES),
+    search: new PublicSearch({ stores, endings, clock }),
     slabs: new Slabs(CAR_BATCH_BYTES, BODIES_BYTES),
     answerSlabs: new Slabs(ANSWER_BATCH_BYTES, ANSWERS_BYTES),
     garbage: new Garbage(GARBAGE_BYTES, options.collect ?? (() => {})),

@@ -2,6 +2,7 @@
 import type { Ports } from "../base/ports.ts";
 import type { RootStore } from "../roots/root-store.ts";
 import type { Quota } from "./account/quota.ts";
+import type { PublicSearch } from "./blocks/public-search.ts";
 import type { Slabs } from "./blocks/slabs.ts";
 import type { Collector } from "./gc/collector.ts";
 import type { Bearers } from "./http/bearers.ts";
@@ -31,8 +32,7 @@ export interface MasterParts extends Ports {
   readonly answers: FairBudget;
   /** Memory of walks below blocks, in steps of WALK_STEP_CIDS. */
   readonly walks: FairBudget;
-  /** Searches of all owners for a public block, by the network that asks. */
-  readonly searches: FairBudget;
+  readonly search: PublicSearch;
   /** Of CAR_BATCH_BYTES, and of ANSWER_BATCH_BYTES. */
   readonly slabs: Slabs;
   readonly answerSlabs: Slabs;

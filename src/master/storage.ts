@@ -29,7 +29,10 @@ export interface OtherMasters {
   onWentBack: (owners: readonly Wallet[]) => void;
   /** Calls `changed` soon after another master may have swapped a root. Only a hint: changes may be missed. */
   watch(changed: (name: BucketName) => void): Disposable;
-  /** To be called before the master serves. Throws `config_invalid` beside a master with another lease, and as the arbiter. */
+  /**
+   * To be called before the master serves. Warns of masters with other rules. Throws `config_invalid` beside one
+   * with another lease, and as the arbiter.
+   */
   join(master: Omit<ServingMaster, "origin">): Promise<void>;
   /** Makes this master known to the others, until the storage is closed. */
   announce(master: ServingMaster): void;
@@ -39,6 +42,8 @@ export interface ServingMaster {
   readonly origin: string;
   readonly compareAndSwap: boolean;
   readonly version: string;
+  /** Options that all masters should share, as on the command line: "--quota=1048576,--public-blocks". */
+  readonly rules?: string | undefined;
 }
 
 /** Revoked tokens, by digest. */

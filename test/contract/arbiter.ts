@@ -214,6 +214,16 @@ export function arbiterContract(open: () => Promise<Arbiter>): void {
     expect(listed).toEqual([master, { ...master, id: "2", leaseSeconds: 86_400 }]);
   });
 
+  test("a master's rules are listed with it, also with a lease", async () => {
+    const arbiter = await open();
+    const master = { id: "1", origin: "http://a", compareAndSwap: true, version: "1.2.3-rc.1+build", rules: "" };
+    await arbiter.announce(master);
+    const other = { ...master, id: "2", rules: "--quota=1048576,--public-blocks", leaseSeconds: 86_400 };
+    await arbiter.announce(other);
+    const listed = (await arbiter.masters(60)).toSorted((one, other) => (one.id < other.id ? -1 : 1));
+    expect(listed).toEqual([master, other]);
+  });
+
   test("the incarnation stays the same", async () => {
     const arbiter = await open();
     const before = await arbiter.incarnation();

@@ -85,6 +85,10 @@ export class MemoryOwnerBlocks implements OwnerBlocks {
     return this.#held.get(digestKey(cid))?.length;
   }
 
+  async knownSize(cid: Cid): Promise<number | undefined> {
+    return this.size(cid);
+  }
+
   async complete(cids: readonly Cid[]): Promise<Set<Cid>> {
     return new Set(cids.filter((cid) => this.#complete.has(cid)));
   }

@@ -247,13 +247,23 @@ interface MasterRow extends Record<string, unknown> {
   readonly version: string;
 }
 
-/** The lease is build metadata of the version (https://semver.org/#spec-item-10), since the table has no column for it. */
-function versionText({ version, leaseSeconds }: Pick<SeenMaster, "version" | "leaseSeconds">): string {
-  return leaseSeconds === undefined ? version : `${version}+lease.${leaseSeconds}`;
+/**
+ * Lease and rules are build metadata of the version (https://semver.org/#spec-item-10), since the table has no columns for
+ * them. Earlier versions read the lease at the end.
+ */
+function versionText({ version, rules, leaseSeconds }: Omit<SeenMaster, "id" | "origin" | "compareAndSwap">): string {
+  const ruled = rules === undefined ? version : `${version}+rules:${rules}`;
+  return leaseSeconds === undefined ? ruled : `${ruled}+lease.${leaseSeconds}`;
 }
 
 function masterOf({ id, origin, cas: compareAndSwap, version: text }: MasterRow): SeenMaster {
-  const [, version, seconds] = /^(.*)\+lease\.(\d{1,15})$/.exec(text) ?? [];
-  if (version === undefined) return { id, origin, compareAndSwap, version: text };
-  return { id, origin, compareAndSwap, version, leaseSeconds: Number(seconds) };
+  const [, version = text, rules, seconds] = /^(.*?)(?:\+rules:([^+]*))?(?:\+lease\.(\d{1,15}))?$/.exec(text) ?? [];
+  return {
+    id,
+    origin,
+    compareAndSwap,
+    version,
+    ...(seconds !== undefined && { leaseSeconds: Number(seconds) }),
+    ...(rules !== undefined && { rules }),
+  };
 }

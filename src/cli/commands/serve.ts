@@ -83,7 +83,8 @@ async function serve(call: ServeCall): Promise<void> {
     quotaApi: quotaApiOf(call),
   };
   const storage = await openMasterStorage(call, log);
-  await joinOthers(storage, { compareAndSwap, version: call.version });
+  const self = { compareAndSwap, version: call.version, rules: rulesOf(options) };
+  await joinOthers(storage, self);
   const master = await startMaster({
     ...checked,
     storage,
@@ -95,7 +96,7 @@ async function serve(call: ServeCall): Promise<void> {
   });
   boundHeaps();
   const stopped = stopOnSignals(master, log);
-  storage.others?.announce({ origin: master.origin, compareAndSwap, version: call.version });
+  storage.others?.announce({ ...self, origin: master.origin });
   warn(call, allow, listen);
   if (master.rolledBack.size > 0) call.output.notice(rolledBackText(master.rolledBack, options.arbiter));
   const { origin, metricsOrigin: metrics } = master;
@@ -118,6 +119,11 @@ async function serve(call: ServeCall): Promise<void> {
     `Serving ${printText(options.store ?? options.data ?? "")} at ${origin}${counted}. Press Ctrl-C to stop.${trust}`,
   );
   await stopped;
+}
+
+/** The options that all masters of the same buckets should share, except for the lease. */
+function rulesOf({ quota, publicBlocks = false }: ServeCall["options"]): string {
+  return [quota !== undefined && `--quota=${quota}`, publicBlocks && "--public-blocks"].filter(Boolean).join(",");
 }
 
 /** If it may not serve beside the other masters, the storage is closed. */

@@ -3,14 +3,11 @@
  * (https://specs.ipfs.tech/http-gateways/trustless-gateway/). Paths below a block and deserialized answers are unsupported.
  */
 import type { Cid, Wallet } from "../../base/ids.ts";
-import { TimeSlice } from "../../base/time-slice.ts";
 import { CAR_TYPE, encodeCarHeader } from "../../format/blocks/car.ts";
 import { carPieces } from "../../blocks/car-batch.ts";
 import { blockNotFound } from "../../blocks/not-found.ts";
-import { networkOf } from "../../http/peer-network.ts";
 import { Refusal } from "../http/refusal.ts";
 import type { Answer, Call } from "../http/route.ts";
-import { WALK_SLICE_MS } from "../limits.ts";
 import type { MasterParts } from "../parts.ts";
 import type { OwnerBlocks } from "../store/owner-blocks.ts";
 import type { Reading } from "./car-stream.ts";
@@ -95,17 +92,9 @@ async function heldBy({ stores }: MasterParts, owner: Wallet, cid: Cid): Promise
   return size === undefined ? undefined : { owner, blocks, size };
 }
 
-/** Asks one owner after the other, which may have to open the index of each. */
-async function anyHolder(parts: MasterParts, { peer, signal }: Call, cid: Cid): Promise<Holder | undefined> {
-  using _search = await parts.searches.hold(networkOf(peer?.address), 1, signal);
-  const pace = new TimeSlice(parts.clock, WALK_SLICE_MS);
-  for (const owner of await parts.stores.owners()) {
-    signal.throwIfAborted();
-    const held = await heldBy(parts, owner, cid);
-    if (held !== undefined) return { ...held, owner: "" };
-    await pace.breathe();
-  }
-  return undefined;
+async function anyHolder({ search }: MasterParts, { peer, signal }: Call, cid: Cid): Promise<Holder | undefined> {
+  const found = await search.find(cid, peer?.address, signal);
+  return found && { ...found, owner: "" };
 }
 
 /** Memory is taken before the block is read, and returned once it is sent. */

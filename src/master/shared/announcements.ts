@@ -4,7 +4,7 @@
  * All must agree on that time. A collection goes by its own master's, so a shorter one would delete what another master has
  * promised to an upload. Published roots are safe in any case; the upload would have to begin anew, and might never end.
  */
-import type { Arbiter } from "../../arbiter/arbiter.ts";
+import type { Arbiter, SeenMaster } from "../../arbiter/arbiter.ts";
 import { SynclineError } from "../../base/errors.ts";
 import { LastingTrouble } from "../../base/lasting-trouble.ts";
 import type { Ports } from "../../base/ports.ts";
@@ -48,7 +48,7 @@ export class Announcements implements OtherMasters, AsyncDisposable {
     this.#told = this.#tell({ ...master, origin: "" });
     await this.#told;
     // Of two that start at once, at least one sees the other.
-    await this.#requireSameLease();
+    this.#compareRules(master.rules, await this.#requireSameLease());
   }
 
   announce(master: ServingMaster): void {
@@ -73,18 +73,37 @@ export class Announcements implements OtherMasters, AsyncDisposable {
     return arbiter.announce({ ...master, id: this.id, leaseSeconds });
   }
 
-  /** Masters of earlier versions do not say what they keep. */
-  async #requireSameLease(): Promise<void> {
+  /** Returns the other masters. Those of earlier versions do not say what they keep. */
+  async #requireSameLease(): Promise<readonly SeenMaster[]> {
     const { arbiter, leaseSeconds: own } = this.#options;
-    for (const { id, origin, leaseSeconds = own } of await arbiter.masters(LIVE_SECONDS)) {
-      if (id === this.id || leaseSeconds === own) continue;
-      const other = origin === "" ? "Another master" : `The master ${origin}`;
-      const message = `${other} uses this arbiter with --lease ${leaseText(leaseSeconds)}, this one with ${leaseText(own)}.`;
+    const others = (await arbiter.masters(LIVE_SECONDS)).filter(({ id }) => id !== this.id);
+    for (const { origin, leaseSeconds = own } of others) {
+      if (leaseSeconds === own) continue;
+      const message = `${nameOf(origin)} uses this arbiter with --lease ${leaseText(leaseSeconds)}, this one with ${leaseText(own)}.`;
       throw new SynclineError("config_invalid", message, {
         hint: "Give all masters the same --lease. To change it, stop them all first: a master that was killed counts for a minute.",
       });
     }
+    return others;
   }
+
+  #compareRules(own: string | undefined, others: readonly SeenMaster[]): void {
+    if (own === undefined) return;
+    for (const { origin, rules } of others) {
+      if (rules === undefined || rules === own) continue;
+      this.#options.log.warn(
+        `${nameOf(origin)} serves the same buckets with ${rulesText(rules)}, this one with ${rulesText(own)}. Give all masters the same.`,
+      );
+    }
+  }
+}
+
+function nameOf(origin: string): string {
+  return origin === "" ? "Another master" : `The master ${origin}`;
+}
+
+function rulesText(rules: string): string {
+  return rules === "" ? "no quota and no public blocks" : rules.replaceAll(",", " ");
 }
 
 /** As --lease takes it. */

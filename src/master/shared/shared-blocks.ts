@@ -207,6 +207,11 @@ export class SharedBlocks implements OwnerBlocks, Closable {
     });
   }
 
+  async knownSize(cid: Cid): Promise<number | undefined> {
+    await this.catchUp();
+    return this.repair.run(async () => this.#find(cid)?.length);
+  }
+
   complete(cids: readonly Cid[]): Promise<Set<Cid>> {
     const isComplete = (cid: Cid) => codecOf(cid) !== "raw" && this.cache.isComplete(digestOf(cid));
     return this.repair.run(async () => new Set(cids.filter(isComplete)));

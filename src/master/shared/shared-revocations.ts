@@ -6,6 +6,8 @@ import type { Log } from "../../base/log.ts";
 import type { RevocationList } from "../storage.ts";
 
 const LOOK_MS = 5_000;
+/** Entered again by one reading, once an arbiter has lost them. */
+const MOST_ENTERED = 1_000;
 
 export class SharedRevocations implements RevocationList, Disposable {
   onRevoked: (digest: string) => void = () => {};
@@ -56,16 +58,30 @@ export class SharedRevocations implements RevocationList, Disposable {
 
   async #read(): Promise<void> {
     const all = await this.#revoked.all();
-    const nowS = Number(this.#clock.nowNs() / 1_000_000_000n);
-    for (const [digest, exp] of this.#expiries) if (exp <= nowS - REVOKED_KEPT_S) this.#forget(digest);
-    const recorded = new Set<string>();
+    const beforeS = Number(this.#clock.nowNs() / 1_000_000_000n) - REVOKED_KEPT_S;
+    for (const [digest, exp] of this.#expiries) if (exp <= beforeS) this.#forget(digest);
     for (const { digest, exp } of all) {
-      recorded.add(digest);
       this.#unrecorded.delete(digest);
       if (!this.#expiries.has(digest)) this.#learn(digest, exp);
     }
-    // They did not reach the arbiter, or it went back to a time before them.
-    for (const [digest, exp] of this.#expiries) if (exp > nowS && !recorded.has(digest)) await this.add(digest, exp);
+    await this.#enter(this.#lacking(new Set(all.map(({ digest }) => digest))));
+  }
+
+  /** Valid tokens whose revocation the arbiter never got, or lost when a backup was restored. */
+  #lacking(recorded: ReadonlySet<string>): string[] {
+    const nowS = Number(this.#clock.nowNs() / 1_000_000_000n);
+    return [...this.#expiries]
+      .filter(([digest, exp]) => exp > nowS && !recorded.has(digest))
+      .map(([digest]) => digest)
+      .slice(0, MOST_ENTERED);
+  }
+
+  async #enter(digests: readonly string[]): Promise<void> {
+    for (const digest of digests) {
+      const exp = this.#expiries.get(digest);
+      if (this.#ended) return;
+      if (exp !== undefined) await this.add(digest, exp);
+    }
   }
 
   #learn(digest: string, exp: number): void {

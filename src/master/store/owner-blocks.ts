@@ -51,6 +51,9 @@ export interface OwnerBlocks extends BlockReader {
   /** The size of a block in bytes, or undefined if it cannot be read. */
   size(cid: Cid): Promise<number | undefined>;
 
+  /** As `size`, but cheap where the block is missing: what other masters stored in the last minute may be missing, too. */
+  knownSize(cid: Cid): Promise<number | undefined>;
+
   /**
    * Those of `cids` (nodes) known to have everything they reach stored (for a commit: except its list of kept commits).
    * This may be forgotten, after damage or when a collection did not reach the node; a walk then finds it out again. Raw
@@ -166,7 +169,7 @@ export interface RepackPlan {
 }
 
 /** What the files provide. */
-export type FiledBlocks = Omit<CollectedBlocks, "recent" | "era" | "catchUp">;
+export type FiledBlocks = Omit<CollectedBlocks, "recent" | "era" | "catchUp" | "knownSize">;
 
 export interface PutCounts {
   /** Blocks that were new. */

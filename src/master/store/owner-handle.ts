@@ -83,6 +83,10 @@ export class OwnerHandle implements CollectedBlocks, Closable {
     return this.#read<number | undefined>(undefined, (packs) => packs.size(cid));
   }
 
+  knownSize(cid: Cid): Promise<number | undefined> {
+    return this.size(cid);
+  }
+
   complete(cids: readonly Cid[]): Promise<Set<Cid>> {
     return this.#read(new Set<Cid>(), (packs) => packs.complete(cids));
   }

@@ -1,5 +1,5 @@
 /** Masters that share an arbiter but have different leases. */
-import { beforeAll, expect, onTestFinished, test } from "vitest";
+import { beforeAll, expect, onTestFinished, test, vi } from "vitest";
 import { SqliteArbiter } from "../../../../src/arbiter/sqlite-arbiter.ts";
 import type { Wallet } from "../../../../src/base/ids.ts";
 import { silentLog } from "../../../../src/base/log.ts";
@@ -68,6 +68,22 @@ test("of two masters that start at once with different leases, at most one serve
   expect(started.filter(({ status }) => status === "fulfilled").length).toBeLessThan(2);
 });
 
+test("a master warns when it starts beside one with other rules", async () => {
+  const { open, log, arbiter } = world();
+  const warnings = vi.spyOn(log, "warn");
+  const first = (await open(DAY)).others;
+  const rules = "--quota=1048576,--public-blocks";
+  await first?.join({ ...SELF, rules });
+  first?.announce({ ...SELF, rules, origin: "https://a.example" });
+  await arbiter.announce({ ...SELF, id: "of an earlier version", origin: "https://b.example" });
+  await (await open(DAY)).others?.join({ ...SELF, rules });
+  expect(warnings).not.toHaveBeenCalled();
+  await (await open(DAY)).others?.join({ ...SELF, rules: "" });
+  expect(warnings.mock.calls.map(([message]) => message)).toContain(
+    "The master https://a.example serves the same buckets with --quota=1048576 --public-blocks, this one with no quota and no public blocks. Give all masters the same.",
+  );
+});
+
 test("the lease may change once the other masters have ended", async () => {
   const { open, arbiter } = world();
   const before = await open(DAY);
@@ -110,8 +126,9 @@ function world() {
   const clock = new ManualClock();
   const objects = new MemoryMasterObjects(() => Number(clock.nowNs() / 1_000_000n));
   const arbiter = new SqliteArbiter("", clock);
+  const log = { ...silentLog };
   const open = async (leaseSeconds: number) => {
-    const ports = { clock, random: systemRandom, log: silentLog, databases: systemDatabases };
+    const ports = { clock, random: systemRandom, log, databases: systemDatabases };
     const storage = await openSharedStorage({
       ...ports,
       arbiter: kept(arbiter),
@@ -122,7 +139,7 @@ function world() {
     onTestFinished(() => storage[Symbol.asyncDispose]());
     return storage;
   };
-  return { clock, arbiter, open };
+  return { clock, arbiter, log, open };
 }
 
 function collect(storage: MasterStorage, clock: ManualClock) {

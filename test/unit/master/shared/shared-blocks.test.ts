@@ -32,6 +32,19 @@ test("a pack that is condemned again while a swap restores it does not count as 
   expect(await blocks.has([block.cid])).toEqual(new Set());
 });
 
+test("looking for missing blocks of others reads the log at most once a minute", async () => {
+  const clock = new ManualClock();
+  const world = new SharedWorld(clock);
+  const [here, other] = await Promise.all([world.master(), world.master()].map(({ stores }) => stores.of(OWNER)));
+  const reads = vi.spyOn(world.arbiter.packs, "after");
+  const block = blockOf("raw", noise(1_000, 1));
+  for (let times = 0; times < 3; times++) expect(await here?.knownSize(block.cid)).toBeUndefined();
+  expect(reads).toHaveBeenCalledTimes(1);
+  await other?.put([block]);
+  await clock.advance(61_000);
+  expect(await here?.knownSize(block.cid)).toBe(1_000);
+});
+
 describe("a block of an idle master, whose pack another master", () => {
   test.each([
     ["has condemned", 1],
