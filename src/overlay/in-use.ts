@@ -2,12 +2,14 @@
  * What programs go on seeing of files that they have open to write, although others have changed them. It lasts as long as the
  * mount: an agent that replaces a killed one goes on with it.
  */
-import type { FileId, FileName, Ino } from "../base/ids.ts";
+import type { Cid, FileId, FileName, Ino } from "../base/ids.ts";
 import type { FileRecord } from "../format/files/record.ts";
 import type { BaseName } from "./dirty-object.ts";
 import type { Link } from "./links.ts";
 
 export interface InUse {
+  /** The commit that the overlay stood on. This counts no more on another one. */
+  readonly base: Cid | undefined;
   /** Files that are held alone. */
   readonly files: readonly HeldFile[];
   readonly families: readonly HeldFamily[];
@@ -50,7 +52,7 @@ export interface LostFamily {
   readonly names: readonly { readonly from: Link; readonly to: Link }[];
 }
 
-export const NOTHING_IN_USE: InUse = { files: [], families: [], lost: [] };
+export const NOTHING_IN_USE: InUse = { base: undefined, files: [], families: [], lost: [] };
 
 /** Whether there is none of these. */
 export function isNothing({ files, families, lost }: InUse): boolean {

@@ -16,13 +16,15 @@ import type { OverlayState } from "./state.ts";
 /** Their numbers are in one record of the journal. */
 const REMOVALS_PER_EPOCH = 16_384;
 
-export function removalsOf(state: OverlayState, units: Units): Ino[] {
+/** At most `most`; a directory only with, or after, all that has a name in it. */
+export function removalsOf(state: OverlayState, units: Units, most = REMOVALS_PER_EPOCH): Ino[] {
   const removed = removedAlone(state, units);
   if (removed.size > 0) keepUsedDirectories(state, removed);
-  if (removed.size <= REMOVALS_PER_EPOCH) return Array.from(removed.values(), ({ ino }) => ino);
-  const parents = new Set(Array.from(removed.values(), ({ baseNames }) => baseNames[0]?.parent));
+  if (removed.size <= most) return Array.from(removed.values(), ({ ino }) => ino);
+  const parents = new Set<FileId | undefined>();
+  for (const { baseNames } of removed.values()) for (const { parent } of baseNames) parents.add(parent);
   const leaves = [...removed.values()].filter(({ id }) => !parents.has(id));
-  return leaves.slice(0, REMOVALS_PER_EPOCH).map(({ ino }) => ino);
+  return leaves.slice(0, most).map(({ ino }) => ino);
 }
 
 function removedAlone(state: OverlayState, units: Units): Map<FileId, DirtyObject> {

@@ -75,7 +75,8 @@ export class NewBases {
     const { overlay, held, heldUnits, lostFamilies } = this.#objects;
     const { files, families, lost } = overlay.state.inUse;
     if (isNothing(overlay.state.inUse)) return;
-    if (!goesOn) {
+    // A note of another base was written before the last change of the base.
+    if (!goesOn || overlay.state.inUse.base !== overlay.state.base.commit) {
       for (const { ino } of [...files, ...families.flatMap((family) => family.files)]) held.lost.add(ino);
       return this.#noteInUse();
     }
@@ -94,7 +95,7 @@ export class NewBases {
     }
     for (const ino of earlier) {
       if (held.of(ino)?.isOld === true) held.lost.add(ino);
-      this.released(ino);
+      this.#released(ino);
     }
     this.#noteInUse();
   }
@@ -107,6 +108,11 @@ export class NewBases {
 
   /** The last program that held the file has closed it: it shows the base from now on, except to programs that read it. */
   released(ino: Ino): void {
+    this.#released(ino);
+    if (!isNothing(this.#objects.overlay.state.inUse)) this.#noteInUse();
+  }
+
+  #released(ino: Ino): void {
     const { clean, held, heldUnits, overlay, replaced } = this.#objects;
     held.closed(ino);
     this.#letGo();
@@ -144,7 +150,8 @@ export class NewBases {
     const { overlay, held, heldUnits, lostFamilies } = this.#objects;
     try {
       const files = held.stored().slice(0, MOST_NOTED);
-      overlay.noteInUse({ files, families: heldUnits.stored().slice(0, MOST_NOTED), lost: lostFamilies.stored() });
+      const families = heldUnits.stored().slice(0, MOST_NOTED);
+      overlay.noteInUse({ base: overlay.state.base.commit, files, families, lost: lostFamilies.stored() });
     } catch (error) {
       if (!hasCode(error, "disk_full")) throw error;
     }

@@ -489,6 +489,7 @@ function packDecoders(): Decoder[] {
 }
 
 const inUse: InUse = {
+  base: link,
   files: [{ ino: 9 as Ino, id, record: file, names: [{ parent, name }] }],
   families: [
     {

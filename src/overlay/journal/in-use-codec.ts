@@ -4,7 +4,9 @@ import { type AddedFile, type HeldFamily, type HeldFile, type InUse, isNothing, 
 import type { Link } from "../links.ts";
 import * as stored from "./stored-record.ts";
 
-export function writeInUse(writer: ByteWriter, { files, families, lost }: InUse): void {
+export function writeInUse(writer: ByteWriter, { base, files, families, lost }: InUse): void {
+  writer.u8(base === undefined ? 0 : 1);
+  if (base !== undefined) stored.writeCid(writer, base);
   writeList(writer, files, writeFile);
   writeList(writer, families, writeFamily);
   writeList(writer, lost, writeLost);
@@ -12,7 +14,8 @@ export function writeInUse(writer: ByteWriter, { files, families, lost }: InUse)
 
 /** Throws `state_corrupt`. */
 export function readInUse(reader: ByteReader): InUse {
-  return { files: reader.list(readFile), families: reader.list(readFamily), lost: reader.list(readLost) };
+  const base = reader.u8() === 0 ? undefined : stored.readCid(reader);
+  return { base, files: reader.list(readFile), families: reader.list(readFamily), lost: reader.list(readLost) };
 }
 
 export function isSameUse(one: InUse, other: InUse): boolean {

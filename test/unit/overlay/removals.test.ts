@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { nameToText } from "../../../src/base/names.ts";
 import type { ChangeSet } from "../../../src/fstree/change-set.ts";
 import { DEFAULT_POLICY } from "../../../src/format/commits/policy.ts";
+import { removalsOf } from "../../../src/overlay/removals.ts";
 import { seededStream } from "../../support/test-bucket.ts";
 import { VfsHarness } from "../../support/vfs-harness.ts";
 
@@ -51,6 +52,22 @@ describe("removals alone", () => {
     await fs.publish();
     expect(await fs.snapshot()).toEqual(before);
     expect(fs.vfs.pending()).toMatchObject({ files: 0, oldestMs: 0 });
+  });
+
+  test("of a directory come after those of files that have a name in it, also a second name", async () => {
+    const fs = await begun();
+    await fs.makeDirectory("links");
+    for (const name of ["x", "y"]) {
+      const [parent, at] = await fs.place(`links/${name}`);
+      const ino = await fs.ino(`d/${name}`);
+      await fs.run((vfs) => vfs.link(ino, parent, at));
+    }
+    await fs.publish();
+    for (const path of ["links/x", "links/y", "d/x", "d/y", "d/e/z"]) await fs.unlink(path);
+    for (const path of ["links", "d/e", "d"]) await removeDirectory(fs, path);
+    const { state } = fs.objects.overlay;
+    const first = removalsOf(state, DEFAULT_POLICY.units, 4).map((ino) => state.object(ino)?.type);
+    expect(first).toEqual(["file", "file", "file"]);
   });
 
   test("are none if nothing was removed that the base has: what is sealed stays so", async () => {

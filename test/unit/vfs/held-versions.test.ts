@@ -293,6 +293,25 @@ test("a database in use that others rename is at its old name alone until it is 
   expect(await filesOf(b)).toEqual({ "there.app.db": "aaaa", "there.app.db-wal": "0000" });
 });
 
+test.each([{ "disk.img": "1111" }, { "app.db": "1111", "app.db-wal": "wal 1" }])(
+  "who opens what was held until then has the new version, also once the agent was killed: %j",
+  async (files) => {
+    const { a, b, start } = await world();
+    await start(files);
+    const [path = ""] = Object.keys(files);
+    const theirs = Object.fromEntries(Object.keys(files).map((name) => [name, "2222"]));
+    const first = await openToWrite(b, path);
+    await saveThere(a, theirs);
+    await b.catchUp();
+    expect(await filesOf(b)).toEqual(files);
+    first.close();
+    const second = await openToWrite(b, path);
+    expect(await second.read()).toBe("2222");
+    await b.replace();
+    expect(await filesOf(b)).toEqual(theirs);
+  },
+);
+
 test.each(["mode", "time", "attribute", "mode of its log"])(
   "a database in use of which only the %s changed here stays as its program saw it",
   async (what) => {
