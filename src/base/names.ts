@@ -32,7 +32,7 @@ export function checkName(name: string): FileName {
   return name as FileName;
 }
 
-/** At most `bytes` bytes of a byte string, without an incomplete UTF-8 sequence at the end. */
+/** Cuts a byte string to at most `bytes` bytes, without splitting a UTF-8 sequence. */
 export function cutAtCharacter(text: string, bytes: number): string {
   if (text.length <= bytes) return text;
   let end = bytes;

@@ -25,8 +25,8 @@ export class ChunkCache implements ContentSource {
 
   /**
    * `blocks` must verify what it reads. Whatever the capacity, entries used since the last call but one of `load` stay, so
-   * that a reader that loads its nodes and then its chunks makes progress. `isOwner`: nobody else keeps what `blocks` returns,
-   * or a part of a chunk that is not lent, so that the memory of a dropped chunk is freed at once.
+   * that a reader that loads its nodes and then its chunks makes progress. `isOwner`: nothing else keeps a reference to a chunk,
+   * except for parts that are lent. The memory of a dropped chunk is then freed at once.
    */
   constructor(blocks: BlockReader, options: { capacityBytes: number; isOwner?: boolean }) {
     this.#blocks = blocks;

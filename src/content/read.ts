@@ -185,8 +185,8 @@ export function streamContent(
 }
 
 /**
- * As `streamContent`, for a reader that wants all of it: reads `ahead` bytes ahead from the beginning, half of what the source
- * has room for. Yields each piece in parts as they are in memory, to be read before the next piece, and never changed.
+ * As `streamContent`, for a reader that wants all of it: reads `ahead` bytes ahead from the start, at most half of what the
+ * source can hold. Yields each piece as parts of chunks. They must not be changed, and are valid until the next piece.
  */
 export async function* streamParts(
   source: ContentSource,
@@ -247,7 +247,7 @@ async function* stream<Piece>(
   }
 }
 
-/** Loads what a range lacks, each level of the list's nodes before what it names: a request of the store has it all. */
+/** Loads what a range lacks, level by level of the chunk list, so that the chunks come in as few requests as possible. */
 async function loadAhead(
   source: ContentSource,
   content: Content,

@@ -15,7 +15,7 @@ const NATIVE_FROM_BYTES = 4096;
 const require = createRequire(import.meta.url);
 const native = loadNative();
 let plain = native === undefined ? await createPlain() : undefined;
-/** Starting WebAssembly takes as long as so many short hashes by the native module. */
+/** Starting WebAssembly takes as long as this many short hashes by the native module. */
 let shortLeft = 4_096;
 
 /** blake3-256 of `bytes`: 32 bytes. */

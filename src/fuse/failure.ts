@@ -7,8 +7,8 @@ import { orElse } from "../base/unless.ts";
 import { type FileSystem, FsError } from "../vfs/filesystem.ts";
 
 /**
- * A filesystem error has its own. A full disk is ENOSPC, and a file too large for the disk below is EFBIG, at any depth of the cause chain. Everything else
- * is EIO, with its reason in the log.
+ * A filesystem error has its own. A full disk is ENOSPC, and a file too large for the disk below is EFBIG, at any depth of
+ * the cause chain. Everything else is EIO, with its reason in the log.
  */
 export function errnoOf(error: unknown): number {
   if (error instanceof FsError) return error.errno;

@@ -8,7 +8,7 @@ import type { BaseName } from "./dirty-object.ts";
 import type { Link } from "./links.ts";
 
 export interface InUse {
-  /** The commit that the overlay stood on. This counts no more on another one. */
+  /** The commit that the overlay stood on. On another one, none of this is valid. */
   readonly base: Cid | undefined;
   /** Files that are held alone. */
   readonly files: readonly HeldFile[];

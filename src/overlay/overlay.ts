@@ -242,7 +242,7 @@ export class Overlay {
   }
 
   /**
-   * The removals that can do without the other changes, as the next epoch (removals.ts), if no swap of the epoch in flight
+   * The removals that do not need the other changes, as the next epoch (removals.ts), if no swap of the epoch in flight
    * may have been sent. Undefined: there are none, and nothing is sealed.
    */
   sealRemovals(units: Units): ChangeSet | undefined {

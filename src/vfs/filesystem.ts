@@ -201,7 +201,7 @@ export interface FileSystem {
 export interface Readers {
   has(ino: Ino): boolean;
   all(): Iterable<Ino>;
-  /** Files that programs have locked: who locks the name next must meet them. */
+  /** Files that programs have locked. The next program to lock the name must meet that lock. */
   locked?(): ReadonlySet<Ino>;
 }
 

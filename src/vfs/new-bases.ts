@@ -75,7 +75,7 @@ export class NewBases {
     const { overlay, held, heldUnits, lostFamilies } = this.#objects;
     const { files, families, lost } = overlay.state.inUse;
     if (isNothing(overlay.state.inUse)) return;
-    // A note of another base was written before the last change of the base.
+    // A note of another base is out of date.
     if (!goesOn || overlay.state.inUse.base !== overlay.state.base.commit) {
       for (const { ino } of [...files, ...families.flatMap((family) => family.files)]) held.lost.add(ino);
       return this.#noteInUse();

@@ -274,7 +274,7 @@ export function arbiterContract(open: () => Promise<Arbiter>): void {
     expect(await arbiter.incarnation()).toBe(changed);
   });
 
-  test("a number of the store that was read late is no step back", async () => {
+  test("a beat that was read late does not count as a step back", async () => {
     const arbiter = await open();
     for (let beat = 0; beat < 5; beat++) await arbiter.beat(beat);
     const before = await arbiter.incarnation();

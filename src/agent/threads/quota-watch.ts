@@ -1,4 +1,7 @@
-/** How much the owner may still store at a master, for `df`. Asked at the start, every ten minutes, and after the root moved or was refused room. */
+/**
+ * How much the owner may still store at a master, for `df`. Asked at the start, every ten minutes, and after the root moved or
+ * the master had no room.
+ */
 import type { Clock } from "../../base/clock.ts";
 import type { OwnerQuota } from "../../bucket/http/owner-quota.ts";
 import type { StorageSpace } from "../../overlay/disk/storage.ts";

@@ -1,6 +1,6 @@
 /**
  * Set-user-id, set-group-id where the group may execute, and file capabilities: they stay only if a side had them with the
- * file's content and owner. The kernel clears them likewise when a file is written to, or gets another owner.
+ * file's content and owner. The kernel, too, clears them when a file is written to or gets another owner.
  */
 import type { BlockReader } from "../../blocks/block-store.ts";
 import type { FileRecord, Xattrs } from "../../format/files/record.ts";

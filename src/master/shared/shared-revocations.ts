@@ -6,7 +6,7 @@ import type { Log } from "../../base/log.ts";
 import type { RevocationList } from "../storage.ts";
 
 const LOOK_MS = 5_000;
-/** Entered again by one reading, once an arbiter has lost them. */
+/** How many lost revocations one reading enters again. */
 const MOST_ENTERED = 1_000;
 
 export class SharedRevocations implements RevocationList, Disposable {

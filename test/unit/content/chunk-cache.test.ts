@@ -47,7 +47,7 @@ function expectAt(at: number, parts: readonly Uint8Array[]): number {
   return at + piece.length;
 }
 
-test("each block is fetched once, and contents in requests of half a window", async () => {
+test("each block is fetched once, and each request is for half a window of content", async () => {
   const { blocks, read } = await world();
   let requests = 0;
   const count = (cids: readonly Cid[]) => (requests += cids.some((cid) => codecOf(cid) === "raw") ? 1 : 0);
@@ -61,14 +61,14 @@ test("each block is fetched once, and contents in requests of half a window", as
   expect(requests).toBeLessThanOrEqual(FILE.length / (AHEAD / 2) + 3);
 });
 
-test("what was read is freed, so that the memory of a window or two is enough", async () => {
+test("chunks are freed after they are read: two windows of memory are enough", async () => {
   const { blocks, read } = await world();
   const used: number[] = [];
   for await (const parts of read()) used.push(blocks.chunkBytes, ...parts.map(() => 0));
   expect(Math.max(...used)).toBeLessThan(3 * AHEAD);
 });
 
-test("a part that a slow reader has stays whole while another reads on", async () => {
+test("a chunk that a slow reader still uses is not freed while another reads on", async () => {
   const { read } = await world();
   const slow = read();
   const { value: first = [] } = await slow.next();
@@ -79,7 +79,7 @@ test("a part that a slow reader has stays whole while another reads on", async (
   expect([at, rest]).toEqual([FILE.length, FILE.length]);
 });
 
-test("memory that two readers have is freed after both", async () => {
+test("a chunk that two readers use is freed after both", async () => {
   const blocks = new HandingOver();
   const bytes = FILE.slice(0, 16_000);
   const cid = cidOf("raw", bytes);

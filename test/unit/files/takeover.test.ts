@@ -147,7 +147,7 @@ test("a folder that could not be replaced keeps its name", async () => {
   expect(Object.keys(await shownBy(a)).sort()).toEqual([...FILES].sort());
 });
 
-test("the name of what was replaced is free, and not too long", async () => {
+test("the name for a replaced folder is free, and not too long", async () => {
   const { a, store } = await shared();
   const { access } = portsOf(a, store);
   const long = "ä".repeat(127);

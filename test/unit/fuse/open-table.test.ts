@@ -45,7 +45,7 @@ test("the next agent knows all that is open", () => {
   );
 });
 
-test("opens that have no room are known to this agent only, and later ones know that they lack some", () => {
+test("opens that do not fit are known to this agent alone, and later agents know that some are missing", () => {
   const memory = memoryFor(1);
   const table = new OpenTable(memory);
   for (const handle of [1, 2]) table.add(handle, (10 + handle) as Ino, "hold");
@@ -59,7 +59,7 @@ test("opens that have no room are known to this agent only, and later ones know 
   ]);
 });
 
-test("an agent without the memory of those before it knows that it lacks files", () => {
+test("an agent without its predecessor's memory knows that open files are missing", () => {
   const memory = memoryFor(4);
   expect(new OpenTable(memory, true).isComplete).toBe(false);
   expect([new OpenTable(memory).isComplete, new OpenTable().isComplete]).toEqual([false, false]);

@@ -143,7 +143,7 @@ describe("open files", () => {
     expect(files.open(4, b, "read").flags & FOPEN.KEEP_CACHE).not.toBe(0);
   });
 
-  test("are counted once, although the agent before executed the request, too, maybe with another number", () => {
+  test("are counted once, even if the agent before also executed the request, perhaps with another inode number", () => {
     const memory = Buffer.from(new ArrayBuffer(1024));
     const before = new OpenFiles(new OpenTable(memory));
     before.open(1, a, "hold");

@@ -70,7 +70,7 @@ describe("removals alone", () => {
     expect(first).toEqual(["file", "file", "file"]);
   });
 
-  test("are none if nothing was removed that the base has: what is sealed stays so", async () => {
+  test("are none if nothing of the base was removed: the sealed epoch stays", async () => {
     const fs = await begun();
     await fs.make("new", "bytes");
     await fs.make("gone", "bytes");

@@ -294,7 +294,7 @@ test("a database in use that others rename is at its old name alone until it is 
 });
 
 test.each([{ "disk.img": "1111" }, { "app.db": "1111", "app.db-wal": "wal 1" }])(
-  "who opens what was held until then has the new version, also once the agent was killed: %j",
+  "a program that opens a file after its last holder closed it sees the new version, also after a kill: %j",
   async (files) => {
     const { a, b, start } = await world();
     await start(files);

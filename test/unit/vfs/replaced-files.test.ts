@@ -107,7 +107,7 @@ test("a version whose bytes cannot be read is another version, and keeps nothing
   expect(await program.read(ino)).toEqual(Buffer.from(OLD));
 });
 
-test("a locked file keeps its number while others write to it, so that who locks its name next meets the lock", async () => {
+test("a locked file keeps its number while others write to it, so that the next program to lock it meets the lock", async () => {
   const { a, b, start } = await world();
   await start({ lock: OLD, data: OLD });
   const inos = [(await b.mount.stat("lock")).ino, (await b.mount.stat("data")).ino];

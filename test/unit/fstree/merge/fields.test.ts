@@ -121,7 +121,7 @@ describe("mode and access list", () => {
     expect(await merge(undefined, winner, { ...withXattrs(MASKED), mode: 0o660 })).toEqual(winner);
   });
 
-  test("are both the winner's if attributes do not fit, unless the list is the same", async () => {
+  test("both come from the winner if the merged attributes are too large, unless the lists are equal", async () => {
     const long = { w: "w".repeat(MAX_XATTR_BYTES - 100) };
     const loser = withXattrs({ l: "l".repeat(200), ...MASKED });
     expect(await merge(plain, withXattrs(long), { ...loser, mode: 0o660 })).toEqual(withXattrs(long));
@@ -136,7 +136,7 @@ describe("privileges", () => {
   const bare = { ...plain, mode: 0o755 };
   const written = (record: FileRecord): FileRecord => ({ ...record, size: 1 });
 
-  test("stay off content of a side that had none, whichever wins", async () => {
+  test("are dropped from content of a side that had none, whichever wins", async () => {
     expect(await mergeContent(bare, privileged, written(bare), "loser")).toEqual(written(bare));
     expect(await mergeContent(bare, written(bare), privileged, "winner")).toEqual(written(bare));
   });

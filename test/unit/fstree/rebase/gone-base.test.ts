@@ -271,7 +271,7 @@ describe.each([
     });
   });
 
-  test("privileges that a file got here stay off others' bytes", async () => {
+  test("privileges that a file got here are dropped from others' bytes", async () => {
     const xattrs: Xattrs = new Map([["security.capability", Buffer.from("net")]]);
     const ours: Edit = (file) => ({ ...same(file), fields: { mode: 0o4755, xattrs } });
     const bucket = await bucketAfter({ theirs: rewritten(THEIRS), ours, adopted });

@@ -82,7 +82,7 @@ describe("an arbiter and a store of earlier versions, without identities", () =>
     expect(await allIn(objects)).toEqual(before);
   });
 
-  test("masters of the version before, which write numbers whoever is accepted, and new ones do not disturb each other", async () => {
+  test("older masters, which write beats even if not accepted, and new ones do not disturb each other", async () => {
     const { clock, arbiter, objects, open } = storageWorld();
     await using storage = await open(arbiter);
     await publishAt(storage, chain);
@@ -210,7 +210,7 @@ describe("a store that was set back to an older state", () => {
     }
   });
 
-  test("a beat that came late to the store is no step back", async () => {
+  test("a beat that reached the store late does not count as a step back", async () => {
     const { clock, arbiter, objects, open } = storageWorld();
     await using one = await open(arbiter);
     await using other = await open(arbiter);
