@@ -4,7 +4,6 @@ import { describeError } from "../base/log.ts";
 import { closeAll } from "../base/resources.ts";
 import type { Beginning } from "../overlay/beginnings.ts";
 import { createDataReader } from "../overlay/data/data-reader.ts";
-import type { BaseRoot } from "../overlay/journal/journal-record.ts";
 import type { Agent, AgentOptions } from "./agent.ts";
 import type { BackgroundCollection } from "./threads/background-collection.ts";
 import { startCollecting } from "./threads/start-collecting.ts";
@@ -23,7 +22,7 @@ import { NewsOfPublishing } from "./publishing/publishing-news.ts";
 import { InUseBlocks } from "./pins/in-use-blocks.ts";
 import { Pins } from "./pins/pins.ts";
 import { Pause } from "./state/pause.ts";
-import { Publisher } from "./publishing/publisher.ts";
+import { Publisher, type PublisherOptions } from "./publishing/publisher.ts";
 import { flushReport, statusReport, type AgentStatus, type FlushReport } from "./reports.ts";
 import type { PendingReport, UnmountReport } from "./reports.ts";
 import { noteEnded } from "./state/state-dir.ts";
@@ -100,10 +99,11 @@ export class RunningAgent implements Agent {
     onStep?.("reading the newest root");
     const setup = await workerSetup(this.#options, this.#opened.bucket, this.#writer === undefined);
     onStep?.("reading local changes");
-    const { base, held } = await this.#thread.call("open", setup);
+    const found = await this.#thread.call("open", setup);
     // The thread may end meanwhile.
     this.#opened.cache?.onWritten((blocks) => this.#thread.call("cached", blocks).catch(() => {}));
-    this.#publisher = this.#openPublisher(base, held);
+    const { base, oldest, held } = found;
+    this.#publisher = this.#openPublisher({ base, oldest, held });
     this.#resources.push(this.#schedule, this.#idleRelease, this.#pause, { [Symbol.dispose]: () => this.#rest() });
     if (this.#pause.report === null) await this.#warmUp.run(base.tree);
     else await this.#thread.call("fetchAhead", false);
@@ -166,7 +166,7 @@ export class RunningAgent implements Agent {
     await this.#release();
   }
 
-  #openPublisher(base: BaseRoot, held: boolean): Publisher {
+  #openPublisher(found: Pick<PublisherOptions, "base" | "oldest" | "held">): Publisher {
     const { stateDir, at, accept, clock, random, log } = this.#options;
     const overlay = overlayProxy(this.#thread.call);
     const isSteady = (beginning: Beginning) => this.#thread.call("isSteady", beginning);
@@ -186,8 +186,7 @@ export class RunningAgent implements Agent {
         },
       },
       data: early.over(this.#news.over(createDataReader(stateDir))),
-      base,
-      held,
+      ...found,
       heldBase,
       paused: () => this.#pause.error,
       releaseMemory: (when) => {

@@ -8,6 +8,7 @@ import { corruptState } from "./data/bytes.ts";
 import { bornObject, type DirtyObject, earlierVersion, isUnlinked, keptObject } from "./dirty-object.ts";
 import { Extents } from "./data/extents.ts";
 import type { JournalRecord, Renaming } from "./journal/journal-record.ts";
+import { keepOldest } from "./oldest-base.ts";
 import { noteSent, sealChanges } from "./seal.ts";
 import { settlePublished } from "./settle.ts";
 import type { OverlayState } from "./state.ts";
@@ -53,6 +54,7 @@ export function applyRecord(state: OverlayState, record: JournalRecord): void {
     case "published":
       return settlePublished(state, record);
     case "adopt":
+      keepOldest(state);
       state.base = record.base;
       return;
     case "answered":

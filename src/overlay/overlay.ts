@@ -230,12 +230,13 @@ export class Overlay {
 
   /**
    * The changes since the base, as the next epoch; the epoch in flight if there is one. Undefined: nothing changed. `anew`:
-   * merges the epoch in flight and later changes into the next epoch. Allowed only if no swap of the epoch in flight may
-   * have been sent.
+   * with all later changes, and without notes of swaps. Allowed only if no swap of the epoch in flight may have been sent.
    */
   seal(anew = false): ChangeSet | undefined {
-    const again = this.state.inFlight !== undefined && !(anew && this.state.changed);
-    if (!again && this.state.publishable > 0) this.#seal([{ kind: "seal", epoch: this.state.epoch }]);
+    const { inFlight: held, changed } = this.state;
+    const again = held !== undefined && !(anew && (changed || held.changes.sent !== undefined));
+    const epoch = changed || held === undefined ? this.state.epoch : held.changes.epoch;
+    if (!again && this.state.publishable > 0) this.#seal([{ kind: "seal", epoch }]);
     const changes = this.state.inFlight?.changes;
     if (changes !== undefined) this.#pacing.left(changes.objects.length, again);
     return changes;

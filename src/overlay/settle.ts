@@ -11,6 +11,7 @@ import { follow } from "./follow.ts";
 import type { Joined, JournalRecord, PublishedRow } from "./journal/journal-record.ts";
 import type { Link } from "./links.ts";
 import { withValuesOf } from "./long-values.ts";
+import { passOldest } from "./oldest-base.ts";
 import type { InFlight, OverlayState } from "./state.ts";
 
 export function settlePublished(state: OverlayState, record: Extract<JournalRecord, { kind: "published" }>): void {
@@ -19,6 +20,7 @@ export function settlePublished(state: OverlayState, record: Extract<JournalReco
     throw corruptState(`Epoch ${record.epoch} was published but was not in flight.`);
   const rows = new Map(state.publishedRows);
   const followed = [...state.followed];
+  const { base } = state;
   state.forgetPublished();
   state.inFlight = undefined;
   state.base = record.base;
@@ -47,6 +49,7 @@ export function settlePublished(state: OverlayState, record: Extract<JournalReco
     else keepPublished(state, flight, rows, changed, object, row);
   }
   follow(state, followed, heirs);
+  passOldest(state, record.epoch, base);
 }
 
 /** Whether an object of the epoch in flight changed again: its published row is then needed. */

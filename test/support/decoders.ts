@@ -535,7 +535,16 @@ function overlayDecoders(): Decoder[] {
   const flight = { epoch: 4, reference: link, lamport: 8 as Lamport, directories: new Map([[ino, id]]) };
   const heads = [undefined, flight, { ...flight, sent: [{ commit: link, seq: 8 as Lamport }] }].flatMap((each) =>
     [inUse, NOTHING_IN_USE].map((used) =>
-      encodeHead({ frame: 3, epoch: 4, nextIno: 10, base, isWhole: each === undefined, flight: each, inUse: used }),
+      encodeHead({
+        frame: 3,
+        epoch: 4,
+        nextIno: 10,
+        base,
+        isWhole: each === undefined,
+        flight: each,
+        inUse: used,
+        oldest: each && { base, epoch: 4 },
+      }),
     ),
   );
   const journal = journalRecords().map(encodeRecordOfJournal);

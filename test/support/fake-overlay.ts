@@ -33,7 +33,11 @@ export class FakeOverlay implements PublisherOverlay {
 
   async seal(anew: boolean, removals?: Units): Promise<ChangeSet | undefined> {
     if (removals !== undefined) return this.#sealRemovals();
-    if ((this.#inFlight !== undefined && !anew) || this.#edits.length === 0) return this.#inFlight;
+    if (this.#inFlight !== undefined && !anew) return this.#inFlight;
+    if (this.#edits.length === 0) {
+      if (this.#inFlight !== undefined) this.#inFlight = withoutNotes(this.#inFlight);
+      return this.#inFlight;
+    }
     this.#sealed = [...(this.#inFlight === undefined ? [] : this.#sealed), ...this.#edits.splice(0)];
     const { changes, data } = epochOf(this.#base, ++this.#epoch, this.#sealed);
     this.#inFlight = changes;
@@ -73,4 +77,8 @@ export class FakeOverlay implements PublisherOverlay {
     if (this.#inFlight !== undefined) this.#inFlight = epochOf(base, ++this.#epoch, this.#sealed).changes;
     return true;
   }
+}
+
+function withoutNotes({ epoch, reference, lamport, objects, directories }: ChangeSet): ChangeSet {
+  return { epoch, reference, lamport, objects, directories };
 }

@@ -83,12 +83,17 @@ export class HeldEpoch {
     this.#sent = true;
   }
 
-  /** An attempt ended with this outcome, which tells whether it sent a swap. */
-  tried({ kind, figures, ...rest }: EncodedOutcome): void {
+  /**
+   * An attempt ended with this outcome, which tells whether it sent a swap. If it did not, and there is no room, its notes of
+   * swaps go, too: after a restart they would keep the epoch from being sealed anew.
+   */
+  async tried({ kind, figures, ...rest }: EncodedOutcome): Promise<void> {
     this.#sent = this.#sentBefore || kind === "published" || figures.attempts > 0;
     this.#isTooLarge = kind === "unreachable" && "cause" in rest && NO_ROOM.has(rest.cause.code);
+    if (!this.waitsForRoom) return;
     // An epoch that the bucket has is found before anything is stored.
-    if (this.waitsForRoom) this.#isEarlier = false;
+    this.#isEarlier = false;
+    await this.#options.overlay.seal(true);
   }
 
   published(): void {

@@ -13,7 +13,6 @@ import type { ChangeSet, DataReader, SentCommit } from "../../fstree/change-set.
 import { changesTo } from "../../bucket/catch-up.ts";
 import { publishEpoch } from "../../bucket/publish.ts";
 import type { MergeSnapshots } from "../../bucket/publish/workspace.ts";
-import type { PublishFigures } from "../../bucket/publish/outcome.ts";
 import { rolledBackUnder, rootRolledBack } from "../../bucket/root-witness.ts";
 import type { BaseRoot } from "../../overlay/journal/journal-record.ts";
 import { NodeStore } from "../../tree/node-store.ts";
@@ -25,6 +24,7 @@ import type { HeldBase } from "../state/held-base.ts";
 import type { RenewableWriter } from "./renewable-writer.ts";
 import type { PublisherOverlay } from "./publisher-overlay.ts";
 import { encoded, type EncodedOutcome } from "./encoded-outcome.ts";
+import { PublishTotals } from "./publish-totals.ts";
 import { UNREACHABLE } from "./publish-errors.ts";
 import { SeenConflicts, type SeenConflict } from "./seen-conflicts.ts";
 import { Throughput } from "./throughput.ts";
@@ -40,6 +40,8 @@ export interface PublisherOptions {
   readonly overlay: PublisherOverlay;
   readonly data: DataReader;
   readonly base: BaseRoot;
+  /** The oldest base that unpublished changes may rest on, if that is another one. */
+  readonly oldest?: BaseRoot | undefined;
   /** Whether the overlay holds an epoch that was sealed before a restart. */
   readonly held: boolean;
   /** Tells the bucket which root unpublished changes are based on, if the bucket takes that. */
@@ -64,12 +66,11 @@ export interface PublisherState {
   readonly online: boolean;
   readonly lastError: SynclineError | undefined;
   readonly conflicts: readonly SeenConflict[];
-  readonly totals: PublishFigures & { readonly flushes: number };
-  readonly last: { readonly attempts: number; readonly conflicts: number };
+  readonly totals: PublishTotals["all"];
+  readonly last: PublishTotals["last"];
 }
 
 const DONE: FlushEnd = { again: false, afterMs: 0 };
-const NO_FIGURES: PublishFigures = { attempts: 0, requests: 0, uploadedBytes: 0, uploadedBlocks: 0, blocksRead: 0 };
 
 export class Publisher {
   readonly #options: PublisherOptions;
@@ -78,7 +79,7 @@ export class Publisher {
   #base: BaseRoot;
   #root: CurrentRoot | undefined;
   readonly #held: HeldEpoch;
-  /** The base before changes began to wait for room: some may be based on it. */
+  /** The base before changes began to wait for room, or at the start: some may be based on it. */
   #oldest: BaseRoot | undefined;
   /** Others published while we published our last epoch. */
   #contended = false;
@@ -86,8 +87,7 @@ export class Publisher {
   #lastError: SynclineError | undefined;
   #retryMs = RECONNECT_FIRST_MS;
   readonly #conflicts: SeenConflicts;
-  #totals = { ...NO_FIGURES, flushes: 0 };
-  #last = { attempts: 0, conflicts: 0 };
+  readonly #totals = new PublishTotals();
   readonly #garbage: EpochGarbage;
   /** The end of the queue: flushes and adoptions run one after the other. */
   #tail: Promise<unknown> = Promise.resolve();
@@ -102,10 +102,11 @@ export class Publisher {
     this.#throughput = new Throughput(options.clock);
     this.#garbage = new EpochGarbage(options.releaseMemory);
     this.#base = options.base;
+    this.#oldest = options.oldest;
     this.#conflicts = new SeenConflicts(options.clock);
     const root = async () => (await options.bucket.current())?.commit.cid;
     this.#held = new HeldEpoch({ overlay: options.overlay, root, held: options.held });
-    if (options.held) options.heldBase?.stand(options.base);
+    if (options.held) options.heldBase?.stand(this.#oldest ?? this.#base);
     this.#nodes = new NodeStore(options.bucket.blocks, ADOPT_NODES);
   }
 
@@ -118,8 +119,8 @@ export class Publisher {
       online: this.#online,
       lastError: this.#lastError,
       conflicts: this.#conflicts.all,
-      totals: this.#totals,
-      last: this.#last,
+      totals: this.#totals.all,
+      last: this.#totals.last,
     };
   }
 
@@ -207,13 +208,13 @@ export class Publisher {
         .as((writer) => publishEpoch({ ...context, writer }, changes, counted, options))
         .finally(() => this.#throughput.end()),
     );
-    this.#held.tried(outcome);
+    await this.#held.tried(outcome);
     return { ...begun, outcome, movedBytes: Math.max(counted.bytes, outcome.figures.uploadedBytes) };
   }
 
   async #conclude(attempt: Attempt): Promise<FlushEnd> {
     const { outcome } = attempt;
-    if (outcome.kind !== "published") this.#count(outcome);
+    if (outcome.kind !== "published") this.#totals.add(outcome);
     switch (outcome.kind) {
       case "published":
         await this.#settle(attempt, outcome);
@@ -247,7 +248,7 @@ export class Publisher {
 
   async #settle({ objects, movedBytes }: Attempt, published: PublishedOutcome): Promise<void> {
     const { bucket, overlay } = this.#options;
-    this.#count(published);
+    this.#totals.add(published);
     if (objects > LARGE_EPOCH_OBJECTS) this.#options.releaseMemory("now");
     await overlay.published(published.epoch);
     this.#held.published();
@@ -316,20 +317,6 @@ export class Publisher {
     const afterMs = this.#retryMs * (0.5 + this.#options.random.fraction() / 2);
     this.#retryMs = Math.min(this.#retryMs * 2, RECONNECT_MAX_MS);
     return { again: true, afterMs };
-  }
-
-  #count({ kind, figures, ...rest }: EncodedOutcome): void {
-    const conflicts = "conflicts" in rest ? rest.conflicts.length : 0;
-    this.#last = { attempts: figures.attempts, conflicts };
-    const { flushes, attempts, requests, uploadedBytes, uploadedBlocks, blocksRead } = this.#totals;
-    this.#totals = {
-      flushes: flushes + (kind === "published" ? 1 : 0),
-      attempts: attempts + figures.attempts,
-      requests: requests + figures.requests,
-      uploadedBytes: uploadedBytes + figures.uploadedBytes,
-      uploadedBlocks: uploadedBlocks + figures.uploadedBlocks,
-      blocksRead: blocksRead + figures.blocksRead,
-    };
   }
 }
 

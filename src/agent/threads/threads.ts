@@ -65,7 +65,13 @@ export interface PublishedPiece {
 export type WorkerMethods = {
   loaded(nothing: undefined): void;
   /** Opens and recovers the overlay. Answers its base, and whether changes wait; opens no door yet. */
-  open(setup: WorkerSetup): Promise<{ base: BaseRoot; pending: Pending; held: boolean }>;
+  open(setup: WorkerSetup): Promise<{
+    base: BaseRoot;
+    /** The oldest base that unpublished changes may rest on. */
+    oldest: BaseRoot | undefined;
+    pending: Pending;
+    held: boolean;
+  }>;
   /** Opens all doors, or none. Throws as they do. */
   openDoors(setups: readonly DoorSetup[]): Promise<readonly DoorReport[]>;
   pending(nothing: undefined): Pending;

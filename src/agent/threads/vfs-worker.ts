@@ -79,11 +79,12 @@ function serve(port: MessagePort): void {
     async open(setup) {
       const doubted = (pack: PackName) => tell({ event: "doubted", pack });
       serving = await openFilesystem(setup, log, accessThrough(main.call, setup), idleRelease, doubted);
-      const { vfs } = serving;
+      const { vfs, objects } = serving;
       vfs.onDirty((reason) => tell({ event: "dirty", reason }));
       vfs.onBegun((file) => tell({ event: "begun", file }));
       vfs.onInvalidate((changes) => open().doors.invalidate(changes));
-      return { base: vfs.baseState(), pending: vfs.pending(), held: vfs.heldEpochs.length > 0 };
+      const oldest = objects.overlay.state.oldest?.base;
+      return { base: vfs.baseState(), oldest, pending: vfs.pending(), held: vfs.heldEpochs.length > 0 };
     },
     async openDoors(setups) {
       const { setup, vfs, objects, opened, doors } = open();

@@ -49,6 +49,25 @@ describe("the note of a swap", () => {
     expect(fs.vfs.heldEpochs).toEqual([epoch + 1]);
   });
 
+  test("goes when its epoch is sealed anew, which keeps its number unless something changed since", async () => {
+    const { fs, epoch, sent } = await sealed();
+    await fs.vfs.sending(epoch, commit(1));
+    const before = await fs.snapshot();
+    expect(fs.vfs.seal(true)).toMatchObject({ epoch, objects: [{}, {}] });
+    expect(sent()).toBeUndefined();
+    fs.restart();
+    expect(sent()).toBeUndefined();
+    expect(fs.vfs.heldEpochs).toEqual([epoch]);
+    await fs.vfs.sending(epoch, commit(2));
+    await fs.make("g", "y");
+    expect(fs.vfs.seal(true)?.epoch).toBe(epoch + 1);
+    expect(sent()).toBeUndefined();
+    await fs.unlink("g");
+    await fs.publish();
+    await fs.publish();
+    expect([...(await fs.snapshot()).keys()]).toEqual([...before.keys()]);
+  });
+
   test("is refused for another epoch", async () => {
     const { fs, epoch, sent } = await sealed();
     await expect(fs.vfs.sending(epoch + 1, commit(1))).rejects.toMatchObject({ code: "internal" });
@@ -70,7 +89,15 @@ test("a checkpoint without notes is as earlier versions wrote it", async () => {
   if (changes === undefined) throw new Error("nothing is sealed");
   const { epoch: number, reference, lamport, directories } = changes;
   const flight = { epoch: number, reference, lamport, directories };
-  const head = { frame: 3, epoch: epoch + 1, nextIno: 10, base, isWhole: true, inUse: NOTHING_IN_USE };
+  const head = {
+    frame: 3,
+    epoch: epoch + 1,
+    nextIno: 10,
+    base,
+    isWhole: true,
+    inUse: NOTHING_IN_USE,
+    oldest: undefined,
+  };
   const before = encodeHead({ ...head, flight });
   const noted = encodeHead({ ...head, flight: { ...flight, sent: [commit(1)] } });
   expect(decodeHead(before).flight).toEqual(flight);

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { describe, expect, test, vi } from "vitest";
 import { Publisher } from "../../../../src/agent/publishing/publisher.ts";
+import type { BaseRoot } from "../../../../src/overlay/journal/journal-record.ts";
 import { SynclineError } from "../../../../src/base/errors.ts";
 import type { Lamport } from "../../../../src/base/ids.ts";
 import type { Log } from "../../../../src/base/log.ts";
@@ -36,6 +37,7 @@ async function world(
     accepted?: boolean;
     epoch?: number;
     held?: boolean;
+    oldest?: BaseRoot;
   } = {},
 ) {
   const remote = new MemoryRemote();
@@ -60,6 +62,7 @@ async function world(
     data: overlay.data,
     base: await head(bucket),
     held: options.held ?? false,
+    oldest: options.oldest,
     ...(options.paused !== undefined && { paused: options.paused }),
     heldBase: {
       stand: ({ commit }) => void standing.push(commit),
@@ -434,6 +437,32 @@ describe("a publisher", () => {
       expect(await publisher.rootMoved()).toEqual(DONE);
       expect(await files()).toEqual({ new: "new", theirs: "theirs" });
       expect(standing.at(-1)).toBeUndefined();
+    });
+
+    test("after a restart keeps in the bucket what they were based on at first", async () => {
+      const oldest = { ...(await head(await createBucket(new MemoryRemote()))), seq: 7 as Lamport };
+      const { publisher, overlay, remote, standing } = await world({ held: true, oldest });
+      overlay.edit(born("new"));
+      remote.refusals.push(true, true);
+      for (let round = 0; round < 2; round++) expect((await publisher.flush()).again).toBe(true);
+      expect(new Set(standing)).toEqual(new Set([oldest.commit]));
+      expect(await publisher.flush()).toEqual(DONE);
+      expect(standing.at(-1)).toBeUndefined();
+      standing.length = 0;
+      overlay.edit(born("later", "later", 3));
+      await publisher.flush();
+      expect(standing).not.toContain(oldest.commit);
+    });
+
+    test("keeps no notes of swaps of an epoch that did not fit: a restart could not seal it anew", async () => {
+      const { publisher, overlay, remote } = await full();
+      remote.refusals.push(true, true);
+      await publisher.flush();
+      expect((await overlay.seal(false))?.sent).toBeUndefined();
+      overlay.edit(born("only", "only", 4));
+      remote.refusals.push(true, false);
+      await publisher.flush();
+      expect((await overlay.seal(false))?.sent).toBeUndefined();
     });
 
     test("shows nothing else beneath an epoch of which a swap got no answer", async () => {
