@@ -30,7 +30,7 @@ export async function openFolder(
   call: FolderCall,
   { path, facts }: StateDir,
   log: Log,
-  more: Pick<SyncAgentOptions, "progress" | "genesis" | "standIn"> = {},
+  more: Partial<Pick<SyncAgentOptions, "progress" | "genesis" | "standIn" | "access">> = {},
 ): Promise<SyncAgent> {
   const { options, runtime } = call;
   const place = more.standIn ?? facts.mount;

@@ -23,7 +23,8 @@ import type { ExitStatus } from "../exit-status.ts";
 import { allowCommand, leftText } from "./held-deletions.ts";
 import { countBuffers } from "../../runtime/memory.ts";
 import { FOLDER_OPTIONS, openFolder } from "./folder-door.ts";
-import { asksWallet } from "../master-access.ts";
+import { accessOf, asksWallet, readingAccess, writingAccess } from "../master-access.ts";
+import type { MasterAccess } from "../../net/access.ts";
 import { requirePassphrase } from "../wallet.ts";
 import type { Output } from "../terminal/output.ts";
 import type { Amounts } from "../terminal/progress-rate.ts";
@@ -33,7 +34,7 @@ import { syncedFolder } from "./synced-folder.ts";
 import { runUnattended } from "./unattended.ts";
 import { printCount, printText } from "../terminal/text.ts";
 
-const OPTIONS = ["once", "watch", "dryRun", "allowDeletes", ...FOLDER_OPTIONS] as const;
+const OPTIONS = ["once", "watch", "dryRun", "allowDeletes", ...FOLDER_OPTIONS, "timeout"] as const;
 type SyncCall = Call<(typeof OPTIONS)[number]>;
 
 export const register = command({
@@ -57,6 +58,7 @@ async function sync(call: SyncCall): Promise<ExitStatus> {
   const { options, output, runtime } = call;
   if (options.once === true && options.watch === true)
     throw new SynclineError("usage", "--once and --watch cannot be combined: give only one.");
+  const access = accessFor(call);
   const facts = await factsOf(call);
   if (asksWallet(runtime, facts.address)) await requirePassphrase(call);
   rememberStateRoot(runtime.env, stateRoot(runtime.env, options.state));
@@ -64,7 +66,7 @@ async function sync(call: SyncCall): Promise<ExitStatus> {
   const echo = options.verbose === true ? (line: string) => void runtime.stderr.write(line) : undefined;
   const log = openLogFile(state.path, runtime.clock, echo);
   using standIn = options.dryRun === true && !existsSync(facts.mount) ? emptyFolder(state) : undefined;
-  await using agent = await openShown(call, state, log, standIn?.path);
+  await using agent = await openShown(call, state, log, { standIn: standIn?.path, access });
   if (options.dryRun === true) {
     const { actions, report } = await agent.dryRun(options.allowDeletes);
     return tellPlan(output, actions, report, facts);
@@ -80,11 +82,27 @@ function emptyFolder(state: StateDir): Disposable & { readonly path: string } {
   return { path, [Symbol.dispose]: () => rmdirSync(path) };
 }
 
-async function openShown(call: SyncCall, state: StateDir, log: Log, standIn: string | undefined): Promise<SyncAgent> {
+/** One run waits for a bucket that is away or busy, as other commands do; a watched folder tries again by itself. */
+function accessFor(call: SyncCall): MasterAccess {
+  if (call.options.once === true) return writingAccess(call);
+  if (call.options.dryRun === true) return readingAccess(call);
+  if (call.options.timeout === undefined) return accessOf(call);
+  throw new SynclineError(
+    "usage",
+    "--timeout is for --once and --dry-run: without them, a folder waits for its bucket.",
+  );
+}
+
+async function openShown(
+  call: SyncCall,
+  state: StateDir,
+  log: Log,
+  more: { readonly standIn: string | undefined; readonly access: MasterAccess },
+): Promise<SyncAgent> {
   const { output } = call;
   using progress = output.progress("sync");
   using _opening = progress.step("opening the bucket");
-  return await openFolder(call, state, log, { standIn, progress: () => passProgress(output.progress("sync")) });
+  return await openFolder(call, state, log, { ...more, progress: () => passProgress(output.progress("sync")) });
 }
 
 /** Progress of one pass, both directions together. Both totals are known before anything moves. */

@@ -33,11 +33,11 @@ test("the page shows the program's own options, exit statuses and commands", asy
   expect(readFileSync(path, "utf8"), hint).toBe(current);
 });
 
-test("commands with a bucket, and no others, have a bucket's options; mount, sync and webdav have no --timeout", () => {
+test("commands with a bucket, and no others, have a bucket's options; mount and webdav have no --timeout", () => {
   const expectedOf = (named: NamedCommand): readonly string[] => {
     if (named.name === "serve") return ["insecure"];
     if (!takesBucket(named)) return [];
-    return (/^(mount|sync|webdav)$/.test(named.name) ? MASTER_OPTIONS : BUCKET_OPTIONS).map(kebab);
+    return (/^(mount|webdav)$/.test(named.name) ? MASTER_OPTIONS : BUCKET_OPTIONS).map(kebab);
   };
   const actual = leaves.map((named) => optionsOf(named).filter((long) => BUCKET_OPTIONS.map(kebab).includes(long)));
   expect(actual.map((options, at) => [leaves[at]?.name, options])).toEqual(

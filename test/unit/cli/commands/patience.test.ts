@@ -39,16 +39,27 @@ test.each([
   ["conflicts resolve", ["--keep", "kept"], WRITE_PATIENCE_MS],
   ["verify", ["--repair"], WRITE_PATIENCE_MS],
   ["rm", [], WRITE_PATIENCE_MS],
+  ["sync", ["FOLDER", "--once"], WRITE_PATIENCE_MS],
   ["log", [], READ_PATIENCE_MS],
   ["policy show", [], READ_PATIENCE_MS],
   ["conflicts resolve", ["--keep", "kept", "--dry-run"], READ_PATIENCE_MS],
   ["verify", [], READ_PATIENCE_MS],
+  ["sync", ["FOLDER", "--dry-run"], READ_PATIENCE_MS],
 ])("%s %j waits %i ms for S3", async (name, more, ms) => {
   const runtime = { ...createFakeRuntime({}, { environmentKey: "42".repeat(32) }), clock: hurried() };
-  const args = [...name.split(" "), address, ...more, "--state", await temporaryFolder()];
+  const folder = await temporaryFolder();
+  const given = more.map((word) => (word === "FOLDER" ? folder : word));
+  const args = [...name.split(" "), address, ...given, "--state", await temporaryFolder()];
   const status = await runCommandLine(args, runtime, await commandsFor(args), "1.2.3");
   expect({ status, err: runtime.err() }).toEqual({
     status: 6,
     err: expect.stringContaining(`Retrying for up to ${ms / 1_000} s.`),
   });
+});
+
+test("a watched folder takes no --timeout: it waits for its bucket", async () => {
+  const runtime = createFakeRuntime({}, { environmentKey: "42".repeat(32) });
+  const args = ["sync", address, await temporaryFolder(), "--timeout", "5", "--state", await temporaryFolder()];
+  expect(await runCommandLine(args, runtime, await commandsFor(args), "1.2.3")).toBe(2);
+  expect(runtime.err()).toContain("--timeout is for --once and --dry-run");
 });
