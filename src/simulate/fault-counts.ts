@@ -11,6 +11,7 @@ export const FAULTS = [
   "kill",
   "power loss",
   "disk full",
+  "bucket full",
   "clock skew",
   "days off",
   "away for days",

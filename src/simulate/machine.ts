@@ -4,9 +4,8 @@
  */
 import { withKnownGenesis } from "../agent/open-bucket.ts";
 import { FlushSchedule } from "../agent/publishing/flush-schedule.ts";
-import { Publisher } from "../agent/publishing/publisher.ts";
+import type { Publisher } from "../agent/publishing/publisher.ts";
 import type { SynclineError } from "../base/errors.ts";
-import { EPOCH_PIECE } from "../base/limits.ts";
 import { silentLog } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import { CachedReader } from "../blocks/cached-reader.ts";
@@ -21,8 +20,7 @@ import type { MergeSnapshots } from "../bucket/publish/workspace.ts";
 import type { Writer } from "../bucket/publish/next-commit.ts";
 import type { BaseRoot } from "../overlay/journal/journal-record.ts";
 import { dataReaderOf } from "../overlay/data/data-reader.ts";
-import { encodeChanged, EncodedObjects, decodeChanged } from "../overlay/data/encoded-epoch.ts";
-import { openVfs, type VfsLimits } from "../vfs/open-vfs.ts";
+import { openWithObjects, type VfsLimits } from "../vfs/open-vfs.ts";
 import type { Vfs } from "../vfs/vfs.ts";
 import type { ContentConfig } from "../content/config.ts";
 import { DoorViews } from "../vfs/door-views.ts";
@@ -31,10 +29,11 @@ import { DavClient } from "./dav-client.ts";
 import { DavDoor, DavState } from "./dav-door.ts";
 import { tellingRemovals } from "./judges/telling-removals.ts";
 import { KernelMount } from "./kernel-mount.ts";
-import { overheard } from "./overheard-remote.ts";
+import { limited, overheard } from "./altered-remote.ts";
 import { SimulatedProcess } from "./process.ts";
 import { SimulatedCacheDisk } from "./disks/simulated-cache-disk.ts";
 import { SimulatedDisk } from "./disks/simulated-disk.ts";
+import { type EpochEvent, type PublisherParts, simulatedPublisher } from "./simulated-publisher.ts";
 import type { Reach } from "./site.ts";
 import type { Timeline } from "./timeline.ts";
 import { lastingWriter } from "./lasting-writer.ts";
@@ -82,8 +81,10 @@ export interface MachineOptions {
   readonly isIntact: (() => boolean) | undefined;
   /** Called when the outcome of a publisher's swap stays unknown. */
   readonly onUnknownSwap: () => void;
+  /** Whether the bucket has no room for an upload of the agent. */
+  readonly refusesUploads: () => boolean;
   /** Called when an epoch is sealed, and when it is in the bucket. */
-  readonly onEpoch: (event: "sealed" | "published", epoch: number) => void;
+  readonly onEpoch: (event: EpochEvent, epoch: number) => void;
 }
 
 interface OtherDoors {
@@ -172,9 +173,11 @@ export class Machine {
     const blocks = new CachedReader(cache, verified);
     const { genesis, checks } = beginning;
     const cached = cachingRemote(withKnownGenesis(remote, genesis.bytes), cache);
-    const bucket = await Bucket.open(overheard(cached, this.#options.onUnknownSwap), { blocks, checks });
-    const vfs = openVfs({ storage: this.#disk, blocks, base: root, clock, log: silentLog, limits: LIMITS, random });
-    const publisher = this.#publisher(process, bucket, writer, vfs, merge);
+    const finite = limited(cached, this.#options.refusesUploads);
+    const bucket = await Bucket.open(overheard(finite, this.#options.onUnknownSwap), { blocks, checks });
+    const opening = { storage: this.#disk, blocks, base: root, clock, log: silentLog, limits: LIMITS, random };
+    const { vfs, objects } = openWithObjects(opening);
+    const publisher = this.#publisher({ process, remote, bucket, vfs, objects }, writer, merge);
     const schedule = new FlushSchedule(process.clock, () => publisher.flush());
     vfs.onDirty((reason) => schedule.note(reason));
     remote.watch(() => void publisher.rootMoved().then(({ again }) => again && schedule.note("close")));
@@ -296,49 +299,20 @@ export class Machine {
     this.#running = undefined;
   }
 
-  #publisher(process: SimulatedProcess, bucket: Bucket, writer: Writer, vfs: Vfs, merge: MergeSnapshots): Publisher {
+  #publisher(
+    parts: Pick<PublisherParts, "process" | "remote" | "bucket" | "vfs" | "objects">,
+    writer: Writer,
+    merge: MergeSnapshots,
+  ): Publisher {
     const { random, onEpoch, certify, getsNoDevice } = this.#options;
     const another = async () => (this.#writer = await (getsNoDevice ? new Promise<never>(() => {}) : certify()));
-    return new Publisher({
-      bucket,
-      clock: process.clock,
-      random,
-      log: silentLog,
+    return simulatedPublisher({
+      ...parts,
       writer: lastingWriter(writer, another),
-      fixed: false,
       merge,
-      overlay: {
-        seal: async (anew, removals) => {
-          await process.alive();
-          const changes = vfs.seal(anew, removals);
-          if (changes !== undefined && removals === undefined) onEpoch("sealed", changes.epoch);
-          await vfs.sync();
-          await process.alive();
-          if (changes === undefined) return undefined;
-          const { objects, ...head } = changes;
-          return { ...structuredClone(head), objects: decodeChanged(encodeChanged(objects)) };
-        },
-        sending: async (epoch, sent) => {
-          await process.alive();
-          await vfs.sending(epoch, structuredClone(sent));
-          await process.alive();
-        },
-        published: async ({ objects, ...epoch }) => {
-          await vfs.prepare(epoch.base, epoch.units).catch(() => {});
-          await process.alive();
-          vfs.published({ ...structuredClone(epoch), objects: EncodedObjects.of(objects, EPOCH_PIECE) });
-          onEpoch("published", epoch.epoch);
-        },
-        adopt: async (base, units) => {
-          await vfs.prepare(base, units);
-          await process.alive();
-          return vfs.adopt(structuredClone(base), structuredClone(units));
-        },
-      },
       data: dataReaderOf(this.#disk),
-      base: vfs.baseState(),
-      held: vfs.heldEpochs.length > 0,
-      releaseMemory: () => {},
+      random,
+      onEpoch,
     });
   }
 }

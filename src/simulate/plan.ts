@@ -18,6 +18,9 @@ const TROUBLES = [
 const AWAY = 0.1;
 /** The fraction of histories in which one machine goes back to an earlier moment. */
 const SET_BACK = 0.1;
+/** The fraction of histories in which the bucket is full for a while, and the most deaths of machines meanwhile. */
+const FULL = 0.15;
+const MOST_DEATHS = 3;
 /** The fractions of histories with names of repositories and databases, with nearly equal names, and with JSON files. */
 const UNITS = 0.3;
 const VARIANTS = 0.2;
@@ -119,12 +122,12 @@ export interface PlannedAction {
 
 /**
  * A fault at one machine, or at the master, for some time. Days off: no process runs anywhere while days pass. Collection:
- * the machine collects the bucket, and is killed if that takes too long. Away for days: the machine works without the
+ * the machine collects the bucket, and is killed if that takes too long. Bucket full: it refuses most uploads of all machines. Away for days: the machine works without the
  * bucket while days pass, and another machine collects. Set back: its disk is replaced by its own image, which was made so
  * long before.
  */
 export interface Trouble {
-  readonly kind: (typeof TROUBLES)[number] | "away for days" | "set back" | MasterTrouble["kind"];
+  readonly kind: (typeof TROUBLES)[number] | "away for days" | "set back" | "bucket full" | MasterTrouble["kind"];
   readonly atMs: number;
   readonly forMs: number;
   readonly machine: number;
@@ -169,7 +172,8 @@ export function planOf(seed: number): Plan {
     errands: anyErrands(seed, machines, lengthMs),
     folders: anyFolders(seed, many, lengthMs),
   };
-  return atSite(withPacks(withDocument(withSetBack(withAway(plan, lengthMs), lengthMs)), lengthMs), lengthMs);
+  const away = withFull(withSetBack(withAway(plan, lengthMs), lengthMs), lengthMs);
+  return atSite(withPacks(withDocument(away), lengthMs), lengthMs);
 }
 
 function anyLength(seed: number): Pick<Plan, "padding" | "isFine"> {
@@ -221,6 +225,26 @@ function withSetBack(plan: Plan, lengthMs: number): Plan {
   const trouble = { kind: "set back" as const, atMs, forMs, machine: below(random, plan.machines) };
   const more = actionsAround(random, plan, trouble, 2 * forMs);
   return { ...plan, actions: byTime([...plan.actions, ...more]), troubles: byTime([...plan.troubles, trouble]) };
+}
+
+/** Own seed, too. Agents start anew while changes wait for room. */
+function withFull(plan: Plan, lengthMs: number): Plan {
+  const random = seededRandom(plan.seed * 109 + 67);
+  if (random.fraction() >= FULL) return plan;
+  const [atMs, forMs] = [random.fraction() * lengthMs, 2_000 + random.fraction() * 8_000];
+  const full = { kind: "bucket full" as const, atMs, forMs, machine: below(random, plan.machines) };
+  const deaths = listOf(below(random, MOST_DEATHS + 1), () => ({
+    kind: random.fraction() < 0.7 ? ("kill" as const) : ("power loss" as const),
+    atMs: atMs + random.fraction() * forMs,
+    forMs: random.fraction() * 1_000,
+    machine: below(random, plan.machines),
+  }));
+  const more = actionsAround(random, plan, full, forMs);
+  return {
+    ...plan,
+    actions: byTime([...plan.actions, ...more]),
+    troubles: byTime([...plan.troubles, full, ...deaths]),
+  };
 }
 
 /** Own seed, too. In histories with JSON files, all agents edit one of them at about the same time. */

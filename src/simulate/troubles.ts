@@ -1,6 +1,7 @@
 /** Brings a plan's troubles to machines: death, power loss, cut networks, full disks, collections, days without work. */
 import { hasCode, isDamage, SynclineError } from "../base/errors.ts";
 import { FsError } from "../vfs/filesystem.ts";
+import type { Room } from "./altered-remote.ts";
 import { homeOf } from "./beginning.ts";
 import type { Tokens } from "./judges/tokens.ts";
 import type { FaultCounts } from "./fault-counts.ts";
@@ -17,6 +18,8 @@ export interface Stage {
   readonly site: Site;
   /** Until when each machine is cut off from the bucket. */
   readonly cutUntilMs: Map<Machine, number>;
+  /** That of the bucket. */
+  readonly room: Room;
   readonly tokens: Tokens;
   readonly trace: Trace;
   readonly counts: FaultCounts;
@@ -47,6 +50,12 @@ export class Troubles {
     this.#stage.counts.count(kind);
     if (kind === "set back") return this.#setBack(machine, forMs);
     if (kind === "days off") return this.#pause();
+    if (kind === "bucket full") {
+      this.#stage.room.isFull = true;
+      await this.#stage.timeline.sleep(forMs);
+      this.#stage.room.isFull = false;
+      return;
+    }
     if (kind === "away for days") return this.#leaveAlone(machine, forMs);
     if (kind === "disk full") {
       machine.fillDisk(true);

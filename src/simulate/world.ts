@@ -18,6 +18,7 @@ import { Machine } from "./machine.ts";
 import { People } from "./people.ts";
 import type { Plan } from "./plan.ts";
 import type { SimulatedProcess } from "./process.ts";
+import type { EpochEvent } from "./simulated-publisher.ts";
 import { RootModel } from "./judges/root-model.ts";
 import { SealedEpochs } from "./judges/sealed-epochs.ts";
 import { MergeJudge } from "./judges/merge-judge.ts";
@@ -26,6 +27,7 @@ import { seededRandom } from "./seeded-random.ts";
 import type { Reach, Site } from "./site.ts";
 import { siteOf } from "./site-of.ts";
 import { settledFaults } from "./judges/settled.ts";
+import { Room } from "./altered-remote.ts";
 import { CALM, type LinkChances, withFlippedBit } from "./disks/faulty-line.ts";
 import { Timeline } from "./timeline.ts";
 import { Trace } from "./trace.ts";
@@ -51,7 +53,7 @@ export async function play(plan: Plan, beginnings: Beginning, sabotage?: Sabotag
   const onLate = (atMs: number) => world.arrivesLate(atMs);
   const line = { clock: timeline, counts, chances: () => world.chances(), onLate };
   using site = await siteOf(plan, { ...options, line });
-  const world: World = newWorld({ plan, beginning, root: start.root, site, timeline, sabotage, counts });
+  const world: World = new World({ plan, beginning, root: start.root, site, timeline, sabotage, counts });
   using _folders = world.folders;
   try {
     return await timeline.run(world.play());
@@ -95,6 +97,7 @@ class World {
   /** The machine that each device belongs to. */
   readonly #owners = new Map<WriterId, string>();
   #isCalm = false;
+  readonly #room = new Room();
   /** When the last late or repeated request arrives. */
   #lateUntilMs = 0;
   #missingReplies = 0;
@@ -134,6 +137,7 @@ class World {
       machines: this.#machines,
       site,
       cutUntilMs: this.#cutUntilMs,
+      room: this.#room,
       tokens: this.#tokens,
       trace: this.trace,
       counts: this.counts,
@@ -239,6 +243,7 @@ class World {
       flipped: (bytes) => this.#flipped(bytes, random),
       isIntact: this.#sabotage === "cached blocks that are not checked" ? () => true : undefined,
       onUnknownSwap: () => void this.#unknownSwaps++,
+      refusesUploads: () => this.#room.refuses(random),
       onEpoch: (event, epoch) => this.#noteEpoch(name, event, epoch),
     });
     return machine;
@@ -257,8 +262,9 @@ class World {
   }
 
   /** Published versions survive the machine's power loss. */
-  #noteEpoch(name: string, event: "sealed" | "published", epoch: number): void {
+  #noteEpoch(name: string, event: EpochEvent, epoch: number): void {
     this.trace.add(name, `${event} epoch ${epoch}`);
+    if (event === "removals sealed") return this.#epochs.seal(name, epoch, []);
     if (event === "sealed") return this.#epochs.seal(name, epoch, this.#tokens.madeBy(name));
     const sealed = this.#epochs.in(name, epoch);
     this.#model.published(name, sealed);
@@ -327,10 +333,6 @@ class World {
     });
     return [...unstable, ...this.folders.unrest(machines[0]?.base)];
   }
-}
-
-function newWorld(options: WorldOptions): World {
-  return new World(options);
 }
 
 function newFolder(options: ConstructorParameters<typeof FolderMachine>[0]): FolderMachine {

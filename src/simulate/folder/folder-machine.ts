@@ -44,8 +44,8 @@ export class FolderMachine implements Disposable {
   #report: SyncReport | undefined;
   #error: SynclineError | undefined;
   #changed: () => void = () => {};
-  /** Whether a scan began since the last action. */
-  #isScanned = false;
+  /** What happened since the last action. */
+  #scan: "none" | "begun" | "ended" = "none";
 
   constructor(options: FolderMachineOptions) {
     this.name = options.name;
@@ -61,7 +61,7 @@ export class FolderMachine implements Disposable {
   unrest(root: string | undefined): string | undefined {
     if (this.#running === undefined) return "not running";
     if (this.#error !== undefined) return `${this.#error.code} ${this.#error.message}`;
-    if (!this.#isScanned) return "its changes were not scanned yet";
+    if (this.#scan !== "ended") return "its changes were not scanned yet";
     if (this.#report?.root !== root) return `on ${this.#report?.root}`;
     const { left } = this.#report ?? { left: [] };
     if (left.length > 0) return left.map(({ path, why }) => `${path}: ${why}`).join(", ");
@@ -69,7 +69,7 @@ export class FolderMachine implements Disposable {
   }
 
   async start(): Promise<void> {
-    this.#isScanned = false;
+    this.#scan = "none";
     const { timeline, random, certify, beginning, name, seen } = this.#options;
     const process = new SimulatedProcess(timeline, 0);
     const { clock } = process;
@@ -118,6 +118,7 @@ export class FolderMachine implements Disposable {
     const watched = agent.watch({
       heard: (report) => {
         this.#report = report;
+        if (this.#scan === "begun") this.#scan = "ended";
         this.#error = undefined;
       },
       failed: (error) => void (this.#error = error),
@@ -127,12 +128,12 @@ export class FolderMachine implements Disposable {
 
   /** Called after each action in the folder. Some notices get lost; a later full scan finds these changes. */
   noticed(): void {
-    this.#isScanned = false;
+    this.#scan = "none";
     if (this.#options.random.fraction() >= LOST_NOTICES) this.#changed();
   }
 
   #scanBegins(): Disposable {
-    this.#isScanned = true;
+    this.#scan = "begun";
     return { [Symbol.dispose]: () => {} };
   }
 

@@ -1,0 +1,84 @@
+/** The publisher of a simulated agent. It works on copies, as if the overlay were on a thread of its own. */
+import { Publisher } from "../agent/publishing/publisher.ts";
+import type { RenewableWriter } from "../agent/publishing/renewable-writer.ts";
+import { HeldBase } from "../agent/state/held-base.ts";
+import { EPOCH_PIECE } from "../base/limits.ts";
+import { silentLog } from "../base/log.ts";
+import type { Random } from "../base/random.ts";
+import type { Bucket } from "../bucket/bucket.ts";
+import type { MergeSnapshots } from "../bucket/publish/workspace.ts";
+import type { BucketRemote } from "../bucket/remote.ts";
+import type { DataReader } from "../fstree/change-set.ts";
+import { decodeChanged, encodeChanged, EncodedObjects } from "../overlay/data/encoded-epoch.ts";
+import type { Objects } from "../vfs/objects.ts";
+import type { Vfs } from "../vfs/vfs.ts";
+import type { SimulatedProcess } from "./process.ts";
+
+/** Removals sealed: the epoch has nothing else. */
+export type EpochEvent = "sealed" | "removals sealed" | "published";
+
+export interface PublisherParts {
+  readonly process: SimulatedProcess;
+  readonly remote: BucketRemote;
+  readonly bucket: Bucket;
+  readonly vfs: Vfs;
+  readonly objects: Objects;
+  readonly writer: RenewableWriter;
+  readonly merge: MergeSnapshots;
+  readonly data: DataReader;
+  readonly random: Random;
+  readonly onEpoch: (event: EpochEvent, epoch: number) => void;
+}
+
+export function simulatedPublisher(parts: PublisherParts): Publisher {
+  const { process, remote, bucket, vfs, objects, writer, merge, data, random, onEpoch } = parts;
+  const { clock } = process;
+  return new Publisher({
+    bucket,
+    clock,
+    random,
+    log: silentLog,
+    writer,
+    fixed: false,
+    merge,
+    overlay: {
+      seal: async (anew, removals) => {
+        await process.alive();
+        const changes = vfs.seal(anew, removals);
+        if (changes !== undefined) onEpoch(removals === undefined ? "sealed" : "removals sealed", changes.epoch);
+        await vfs.sync();
+        await process.alive();
+        if (changes === undefined) return undefined;
+        const { objects: changed, ...head } = changes;
+        return { ...structuredClone(head), objects: decodeChanged(encodeChanged(changed)) };
+      },
+      sending: async (epoch, sent) => {
+        await process.alive();
+        await vfs.sending(epoch, structuredClone(sent));
+        await process.alive();
+      },
+      published: async ({ objects: published, ...epoch }) => {
+        await vfs.prepare(epoch.base, epoch.units).catch(() => {});
+        await process.alive();
+        vfs.published({ ...structuredClone(epoch), objects: EncodedObjects.of(published, EPOCH_PIECE) });
+        onEpoch("published", epoch.epoch);
+      },
+      adopt: async (base, units) => {
+        await vfs.prepare(base, units);
+        await process.alive();
+        const [before] = vfs.heldEpochs;
+        const adopts = vfs.adopt(structuredClone(base), structuredClone(units));
+        const [now] = vfs.heldEpochs;
+        // An epoch in flight was sealed anew.
+        if (now !== undefined && now !== before) onEpoch("sealed", now);
+        return adopts;
+      },
+    },
+    data,
+    base: vfs.baseState(),
+    oldest: objects.overlay.state.oldest?.base,
+    held: vfs.heldEpochs.length > 0,
+    heldBase: new HeldBase({ remote, clock, log: silentLog }),
+    releaseMemory: () => {},
+  });
+}
