@@ -14,7 +14,7 @@ export interface OldestBase {
 /** The parts of the overlay's state that it follows from. */
 interface Rested {
   readonly base: BaseRoot;
-  /** The live one. */
+  /** The number of the live epoch. */
   readonly epoch: number;
   /** Changes that wait. */
   readonly publishable: number;

@@ -81,7 +81,7 @@ export interface MachineOptions {
   readonly isIntact: (() => boolean) | undefined;
   /** Called when the outcome of a publisher's swap stays unknown. */
   readonly onUnknownSwap: () => void;
-  /** Whether the bucket has no room for an upload of the agent. */
+  /** Whether the bucket refuses an upload of the agent, because it is full. */
   readonly refusesUploads: () => boolean;
   /** Called when an epoch is sealed, and when it is in the bucket. */
   readonly onEpoch: (event: EpochEvent, epoch: number) => void;

@@ -18,7 +18,7 @@ export interface Stage {
   readonly site: Site;
   /** Until when each machine is cut off from the bucket. */
   readonly cutUntilMs: Map<Machine, number>;
-  /** That of the bucket. */
+  /** The room in the bucket. */
   readonly room: Room;
   readonly tokens: Tokens;
   readonly trace: Trace;

@@ -85,7 +85,7 @@ export class HeldEpoch {
 
   /**
    * An attempt ended with this outcome, which tells whether it sent a swap. If it did not, and there is no room, its notes of
-   * swaps go, too: after a restart they would keep the epoch from being sealed anew.
+   * swaps are dropped: after a restart they would keep the epoch from being sealed anew.
    */
   async tried({ kind, figures, ...rest }: EncodedOutcome): Promise<void> {
     this.#sent = this.#sentBefore || kind === "published" || figures.attempts > 0;

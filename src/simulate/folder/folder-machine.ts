@@ -44,7 +44,7 @@ export class FolderMachine implements Disposable {
   #report: SyncReport | undefined;
   #error: SynclineError | undefined;
   #changed: () => void = () => {};
-  /** What happened since the last action. */
+  /** How far a scan has come since the last action. */
   #scan: "none" | "begun" | "ended" = "none";
 
   constructor(options: FolderMachineOptions) {

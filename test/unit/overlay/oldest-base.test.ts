@@ -13,7 +13,7 @@ async function begun() {
     const base = await fs.others(async (other) => other.write(await other.ino(path), 0, "theirs"));
     expect(await fs.vfs.adopt(base, units)).toBe(true);
   };
-  /** The same now, after a kill, and after a checkpoint and a kill. */
+  /** The oldest base, which must be the same after a kill, and after a checkpoint and a kill. */
   const oldest = async () => {
     await fs.vfs.sync();
     const seen = [];

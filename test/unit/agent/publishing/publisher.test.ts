@@ -439,7 +439,7 @@ describe("a publisher", () => {
       expect(standing.at(-1)).toBeUndefined();
     });
 
-    test("after a restart keeps in the bucket what they were based on at first", async () => {
+    test("after a restart, still keeps in the bucket what the changes were based on at first", async () => {
       const oldest = { ...(await head(await createBucket(new MemoryRemote()))), seq: 7 as Lamport };
       const { publisher, overlay, remote, standing } = await world({ held: true, oldest });
       overlay.edit(born("new"));
