@@ -102,6 +102,7 @@ const publisher = new Publisher({
     published: async ({ objects, ...epoch }) =>
       vfs.published({ ...epoch, objects: EncodedObjects.of(objects, EPOCH_PIECE) }),
     adopt: async (next) => vfs.adopt(next),
+    oldestBase: async () => undefined,
   },
   data: dataReaderOf(storage),
   base: vfs.baseState(),

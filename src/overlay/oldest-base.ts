@@ -1,6 +1,6 @@
 /**
- * The oldest base that unpublished changes may rest on: merging them needs it, so a collection must not take it. Follows
- * from the records that change the base, so a restart finds the same.
+ * The oldest base that unpublished changes may rest on. Merging them needs it, so collections must keep it. It is derived
+ * from journal records, so a restart finds the same one.
  */
 import type { BaseRoot } from "./journal/journal-record.ts";
 
@@ -11,7 +11,7 @@ export interface OldestBase {
   readonly epoch: number;
 }
 
-/** The parts of the overlay's state that it follows from. */
+/** The parts of the overlay's state that decide it. */
 interface Rested {
   readonly base: BaseRoot;
   /** The number of the live epoch. */
@@ -21,9 +21,10 @@ interface Rested {
   oldest: OldestBase | undefined;
 }
 
-/** Call this before the base changes while changes may wait. */
+/** Another root is about to become the base, beneath the changes that wait. */
 export function keepOldest(state: Rested): void {
-  if (state.publishable > 0) state.oldest = { base: state.oldest?.base ?? state.base, epoch: state.epoch };
+  const base = state.oldest?.base ?? state.base;
+  state.oldest = state.publishable > 0 ? { base, epoch: state.epoch } : undefined;
 }
 
 /** Some changes were left out of the epoch that is sealed: they go to the live one. */
@@ -31,7 +32,7 @@ export function leaveOldest(state: Rested): void {
   if (state.oldest !== undefined) state.oldest = { ...state.oldest, epoch: state.epoch };
 }
 
-/** An epoch that was sealed upon `base` is published and settled: later changes may rest on that, too. */
+/** An epoch is published. Changes since its seal may rest on the base that it was sealed on. */
 export function passOldest(state: Rested, epoch: number, base: BaseRoot): void {
   const left = state.oldest !== undefined && state.oldest.epoch > epoch ? state.oldest.base : base;
   state.oldest = state.publishable > 0 ? { base: left, epoch: state.epoch } : undefined;

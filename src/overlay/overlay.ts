@@ -230,7 +230,7 @@ export class Overlay {
 
   /**
    * The changes since the base, as the next epoch; the epoch in flight if there is one. Undefined: nothing changed. `anew`:
-   * with all later changes, and without notes of swaps. Allowed only if no swap of the epoch in flight may have been sent.
+   * adds all later changes and drops the notes of swaps. Allowed only if no swap of the epoch in flight may have been sent.
    */
   seal(anew = false): ChangeSet | undefined {
     const { inFlight: held, changed } = this.state;

@@ -5,6 +5,7 @@
 import { withKnownGenesis } from "../agent/open-bucket.ts";
 import { FlushSchedule } from "../agent/publishing/flush-schedule.ts";
 import type { Publisher } from "../agent/publishing/publisher.ts";
+import { HeldBase } from "../agent/state/held-base.ts";
 import type { SynclineError } from "../base/errors.ts";
 import { silentLog } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
@@ -177,7 +178,8 @@ export class Machine {
     const bucket = await Bucket.open(overheard(finite, this.#options.onUnknownSwap), { blocks, checks });
     const opening = { storage: this.#disk, blocks, base: root, clock, log: silentLog, limits: LIMITS, random };
     const { vfs, objects } = openWithObjects(opening);
-    const publisher = this.#publisher({ process, remote, bucket, vfs, objects }, writer, merge);
+    const heldBase = new HeldBase({ remote, clock, log: silentLog });
+    const publisher = this.#publisher({ process, heldBase, bucket, vfs, objects }, writer, merge);
     const schedule = new FlushSchedule(process.clock, () => publisher.flush());
     vfs.onDirty((reason) => schedule.note(reason));
     remote.watch(() => void publisher.rootMoved().then(({ again }) => again && schedule.note("close")));
@@ -300,7 +302,7 @@ export class Machine {
   }
 
   #publisher(
-    parts: Pick<PublisherParts, "process" | "remote" | "bucket" | "vfs" | "objects">,
+    parts: Pick<PublisherParts, "process" | "heldBase" | "bucket" | "vfs" | "objects">,
     writer: Writer,
     merge: MergeSnapshots,
   ): Publisher {

@@ -18,7 +18,7 @@ const TROUBLES = [
 const AWAY = 0.1;
 /** The fraction of histories in which one machine goes back to an earlier moment. */
 const SET_BACK = 0.1;
-/** The fraction of histories in which the bucket is full for a while, and the most deaths of machines meanwhile. */
+/** The fraction of histories in which the bucket is full for a while, and how often machines die meanwhile at most. */
 const FULL = 0.15;
 const MOST_DEATHS = 3;
 /** The fractions of histories with names of repositories and databases, with nearly equal names, and with JSON files. */
@@ -227,7 +227,7 @@ function withSetBack(plan: Plan, lengthMs: number): Plan {
   return { ...plan, actions: byTime([...plan.actions, ...more]), troubles: byTime([...plan.troubles, trouble]) };
 }
 
-/** Own seed, too. Agents start anew while changes wait for room. */
+/** Own seed, too. Some machines die and start again while their changes wait for room. */
 function withFull(plan: Plan, lengthMs: number): Plan {
   const random = seededRandom(plan.seed * 109 + 67);
   if (random.fraction() >= FULL) return plan;

@@ -1,13 +1,13 @@
 /** The publisher of a simulated agent. It works on copies, as if the overlay were on a thread of its own. */
 import { Publisher } from "../agent/publishing/publisher.ts";
 import type { RenewableWriter } from "../agent/publishing/renewable-writer.ts";
-import { HeldBase } from "../agent/state/held-base.ts";
+import type { HeldBase } from "../agent/state/held-base.ts";
+import { unlessDamaged } from "../base/errors.ts";
 import { EPOCH_PIECE } from "../base/limits.ts";
 import { silentLog } from "../base/log.ts";
 import type { Random } from "../base/random.ts";
 import type { Bucket } from "../bucket/bucket.ts";
 import type { MergeSnapshots } from "../bucket/publish/workspace.ts";
-import type { BucketRemote } from "../bucket/remote.ts";
 import type { DataReader } from "../fstree/change-set.ts";
 import { decodeChanged, encodeChanged, EncodedObjects } from "../overlay/data/encoded-epoch.ts";
 import type { Objects } from "../vfs/objects.ts";
@@ -18,29 +18,28 @@ import type { SimulatedProcess } from "./process.ts";
 export type EpochEvent = "sealed" | "removals sealed" | "published";
 
 export interface PublisherParts {
-  readonly process: SimulatedProcess;
-  readonly remote: BucketRemote;
+  readonly process: Pick<SimulatedProcess, "alive" | "clock">;
+  readonly heldBase: HeldBase;
   readonly bucket: Bucket;
   readonly vfs: Vfs;
   readonly objects: Objects;
   readonly writer: RenewableWriter;
-  readonly merge: MergeSnapshots;
+  readonly merge?: MergeSnapshots;
   readonly data: DataReader;
   readonly random: Random;
-  readonly onEpoch: (event: EpochEvent, epoch: number) => void;
+  readonly onEpoch?: (event: EpochEvent, epoch: number) => void;
 }
 
 export function simulatedPublisher(parts: PublisherParts): Publisher {
-  const { process, remote, bucket, vfs, objects, writer, merge, data, random, onEpoch } = parts;
-  const { clock } = process;
+  const { process, heldBase, bucket, vfs, objects, writer, merge, data, random, onEpoch = () => {} } = parts;
   return new Publisher({
     bucket,
-    clock,
+    clock: process.clock,
     random,
     log: silentLog,
     writer,
     fixed: false,
-    merge,
+    ...(merge && { merge }),
     overlay: {
       seal: async (anew, removals) => {
         await process.alive();
@@ -58,7 +57,7 @@ export function simulatedPublisher(parts: PublisherParts): Publisher {
         await process.alive();
       },
       published: async ({ objects: published, ...epoch }) => {
-        await vfs.prepare(epoch.base, epoch.units).catch(() => {});
+        await unlessDamaged(() => vfs.prepare(epoch.base, epoch.units));
         await process.alive();
         vfs.published({ ...structuredClone(epoch), objects: EncodedObjects.of(published, EPOCH_PIECE) });
         onEpoch("published", epoch.epoch);
@@ -73,12 +72,16 @@ export function simulatedPublisher(parts: PublisherParts): Publisher {
         if (now !== undefined && now !== before) onEpoch("sealed", now);
         return adopts;
       },
+      oldestBase: async () => {
+        await process.alive();
+        return structuredClone(objects.overlay.state.oldest?.base);
+      },
     },
     data,
     base: vfs.baseState(),
     oldest: objects.overlay.state.oldest?.base,
     held: vfs.heldEpochs.length > 0,
-    heldBase: new HeldBase({ remote, clock, log: silentLog }),
+    heldBase,
     releaseMemory: () => {},
   });
 }

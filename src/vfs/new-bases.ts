@@ -131,7 +131,7 @@ export class NewBases {
     this.changed(all ? { entries: [], inodes: [], all } : { entries: names, inodes, all });
   }
 
-  /** Loads the blocks that `published` and `adopt` need. Rejects as reading does. */
+  /** Loads the blocks that `published` and `adopt` need, which must follow in the same turn. Rejects as reading does. */
   async prepare(base: NewBase, units: Units | "any" | undefined): Promise<void> {
     const { clean, held, heldUnits, loader, overlay, replaced } = this.#objects;
     await held.readEarlier(async (ino) =>
@@ -141,8 +141,9 @@ export class NewBases {
       const dirty = overlay.state.object(ino);
       return dirty?.id && cleanFile(ino, dirty.id, recordOf(dirty), dirty.baseNames[0], dirty.links.size);
     };
-    if (units !== undefined && units !== "any") await whenLoaded(loader, () => heldUnits.seen(base, units, own));
     await replaced.prepare(base);
+    // Last: programs may open more databases while something else is loaded.
+    if (units !== undefined && units !== "any") await whenLoaded(loader, () => heldUnits.seen(base, units, own));
   }
 
   /** So that the next process goes on with it. If there is no room, it is known to this one only. */

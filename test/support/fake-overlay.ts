@@ -1,5 +1,5 @@
 /** A publisher's view of an overlay: edits wait, are sealed as epochs, and stay sealed until published. */
-import type { Cid, Lamport } from "../../src/base/ids.ts";
+import type { BaseRoot } from "../../src/overlay/journal/journal-record.ts";
 import type { PublisherOverlay } from "../../src/agent/publishing/publisher-overlay.ts";
 import type { ChangeSet, DataReader, NewBase, PublishedEpoch, SentCommit } from "../../src/fstree/change-set.ts";
 import type { Units } from "../../src/format/commits/policy.ts";
@@ -11,14 +11,15 @@ export class FakeOverlay implements PublisherOverlay {
   /** Runs first in `published` and `adopt`. */
   before: () => Promise<void> = async () => {};
   readonly data: DataReader = { readData: (...range) => this.#reader.readData(...range) };
-  #base: { readonly commit: Cid; readonly seq: Lamport };
+  #base: BaseRoot;
   #edits: ObjectEdit[] = [];
+  #oldest: BaseRoot | undefined;
   #sealed: ObjectEdit[] = [];
   #epoch: number;
   #inFlight: ChangeSet | undefined;
   #reader: DataReader = { readData: async () => new Uint8Array() };
 
-  constructor(base: { readonly commit: Cid; readonly seq: Lamport }, epoch = 0) {
+  constructor(base: BaseRoot, epoch = 0) {
     this.#base = base;
     this.#epoch = epoch;
   }
@@ -63,15 +64,21 @@ export class FakeOverlay implements PublisherOverlay {
     this.#inFlight = { ...this.#inFlight, sent: [...(this.#inFlight.sent ?? []), sent] };
   }
 
+  async oldestBase(): Promise<BaseRoot | undefined> {
+    return this.#oldest;
+  }
+
   async published(epoch: PublishedEpoch): Promise<void> {
     await this.before();
     this.#inFlight = undefined;
+    this.#oldest = this.#edits.length > 0 ? (this.#oldest ?? this.#base) : undefined;
     this.#base = epoch.base;
     this.publishedEpochs.push(epoch);
   }
 
   async adopt(base: NewBase): Promise<boolean> {
     await this.before();
+    if (this.#edits.length > 0 || this.#inFlight !== undefined) this.#oldest ??= this.#base;
     this.#base = base;
     this.adopted.push(base);
     if (this.#inFlight !== undefined) this.#inFlight = epochOf(base, ++this.#epoch, this.#sealed).changes;

@@ -1,21 +1,20 @@
 /** A whole agent without kernel and threads: filesystem, overlay on a simulated disk, publisher. It can die and restart. */
 import { HeldBase } from "../../src/agent/state/held-base.ts";
-import { Publisher } from "../../src/agent/publishing/publisher.ts";
+import type { Publisher } from "../../src/agent/publishing/publisher.ts";
 import type { Ino } from "../../src/base/ids.ts";
 import type { Clock } from "../../src/base/clock.ts";
 import type { SynclineError } from "../../src/base/errors.ts";
 import { silentLog } from "../../src/base/log.ts";
 import type { Bucket } from "../../src/bucket/bucket.ts";
 import type { BucketRemote } from "../../src/bucket/remote.ts";
-import { EPOCH_PIECE } from "../../src/base/limits.ts";
 import { dataReaderOf } from "../../src/overlay/data/data-reader.ts";
-import { encodeChanged, EncodedObjects, decodeChanged } from "../../src/overlay/data/encoded-epoch.ts";
 import type { ContentsInUse } from "../../src/overlay/contents-in-use.ts";
 import { openWithObjects } from "../../src/vfs/open-vfs.ts";
 import type { VfsLimits } from "../../src/vfs/open-vfs.ts";
 import type { Readers } from "../../src/vfs/filesystem.ts";
 import type { Vfs } from "../../src/vfs/vfs.ts";
 import { KernelMount } from "../../src/simulate/kernel-mount.ts";
+import { simulatedPublisher } from "../../src/simulate/simulated-publisher.ts";
 import { SimulatedDisk } from "../../src/simulate/disks/simulated-disk.ts";
 import { newWriter, openBucket, seededStream } from "./test-bucket.ts";
 import { lastingWriter } from "../../src/simulate/lasting-writer.ts";
@@ -143,51 +142,20 @@ export class SimulatedAgent {
   }
 
   #publish(): Publisher {
-    const { vfs } = this;
-    const held = vfs.heldEpochs.length > 0;
     const generation = this.#generation;
     const alive = () => (generation === this.#generation ? Promise.resolve() : new Promise<void>(() => {}));
     const { bucket, random, log, writer } = this.#writer;
     this.#heldBase?.[Symbol.dispose]();
     this.#heldBase = new HeldBase({ remote: bucket.remote, clock: this.#clock, log });
-    return new Publisher({
-      bucket,
-      clock: this.#clock,
-      random,
-      log,
-      writer: lastingWriter(writer, () => this.#replace()),
-      fixed: false,
-      overlay: {
-        seal: async (anew, removals) => {
-          await alive();
-          const changes = vfs.seal(anew, removals);
-          await vfs.sync();
-          await alive();
-          if (changes === undefined) return undefined;
-          const { objects, ...head } = changes;
-          return { ...structuredClone(head), objects: decodeChanged(encodeChanged(objects)) };
-        },
-        sending: async (epoch, sent) => {
-          await alive();
-          await vfs.sending(epoch, structuredClone(sent));
-          await alive();
-        },
-        published: async ({ objects, ...epoch }) => {
-          await vfs.prepare(epoch.base, epoch.units).catch(() => {});
-          await alive();
-          vfs.published({ ...structuredClone(epoch), objects: EncodedObjects.of(objects, EPOCH_PIECE) });
-        },
-        adopt: async (base, units) => {
-          await vfs.prepare(base, units);
-          await alive();
-          return vfs.adopt(structuredClone(base), structuredClone(units));
-        },
-      },
-      data: dataReaderOf(this.#disk),
-      base: vfs.baseState(),
-      held,
+    return simulatedPublisher({
+      process: { alive, clock: this.#clock },
       heldBase: this.#heldBase,
-      releaseMemory: () => {},
+      bucket,
+      vfs: this.vfs,
+      objects: this.#objects,
+      writer: lastingWriter(writer, () => this.#replace()),
+      data: dataReaderOf(this.#disk),
+      random,
     });
   }
 }

@@ -78,6 +78,11 @@ export class HeldEpoch {
     return changes;
   }
 
+  /** An attempt begins. One before it, with the same epoch, may have ended in an error after it had sent a swap. */
+  begun(): void {
+    this.#sentBefore ||= this.#sent === true;
+  }
+
   /** A swap may be sent from now on. */
   sending(): void {
     this.#sent = true;
@@ -88,12 +93,13 @@ export class HeldEpoch {
    * swaps are dropped: after a restart they would keep the epoch from being sealed anew.
    */
   async tried({ kind, figures, ...rest }: EncodedOutcome): Promise<void> {
+    const isNoted = this.#sent === true;
     this.#sent = this.#sentBefore || kind === "published" || figures.attempts > 0;
     this.#isTooLarge = kind === "unreachable" && "cause" in rest && NO_ROOM.has(rest.cause.code);
     if (!this.waitsForRoom) return;
     // An epoch that the bucket has is found before anything is stored.
     this.#isEarlier = false;
-    await this.#options.overlay.seal(true);
+    if (isNoted) await this.#options.overlay.seal(true);
   }
 
   published(): void {

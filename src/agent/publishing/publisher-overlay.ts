@@ -1,5 +1,6 @@
 /** What a publisher needs of the overlay, on whichever thread that lives. */
 import type { ChangeSet, NewBase, PublishedEpoch, SentCommit } from "../../fstree/change-set.ts";
+import type { BaseRoot } from "../../overlay/journal/journal-record.ts";
 import type { Units } from "../../format/commits/policy.ts";
 
 export interface PublisherOverlay {
@@ -13,4 +14,6 @@ export interface PublisherOverlay {
    * did.
    */
   adopt(base: NewBase, units: Units | "any"): Promise<boolean>;
+  /** The oldest base that unpublished changes may rest on; undefined: all rest on the present one. */
+  oldestBase(): Promise<BaseRoot | undefined>;
 }

@@ -21,6 +21,7 @@ import type { FlushEnd } from "./flush-schedule.ts";
 import { CountedReader } from "./counted-reader.ts";
 import { HeldEpoch } from "./held-epoch.ts";
 import type { HeldBase } from "../state/held-base.ts";
+import type { Writer } from "../../bucket/publish/next-commit.ts";
 import type { RenewableWriter } from "./renewable-writer.ts";
 import type { PublisherOverlay } from "./publisher-overlay.ts";
 import { encoded, type EncodedOutcome } from "./encoded-outcome.ts";
@@ -79,7 +80,7 @@ export class Publisher {
   #base: BaseRoot;
   #root: CurrentRoot | undefined;
   readonly #held: HeldEpoch;
-  /** The base before changes began to wait for room, or at the start: some may be based on it. */
+  /** The oldest base that unpublished changes may rest on, as the overlay said last. */
   #oldest: BaseRoot | undefined;
   /** Others published while we published our last epoch. */
   #contended = false;
@@ -156,20 +157,19 @@ export class Publisher {
   }
 
   async #publishDirty(): Promise<FlushEnd> {
-    const { writer, heldBase } = this.#options;
+    const { writer } = this.#options;
     if (writer === undefined) return this.#catchUp();
     const attempt = await this.#attempt(writer, () => this.#held.seal());
     if (attempt !== undefined)
       return this.#held.waitsForRoom ? this.#withoutRoom(writer, attempt) : this.#conclude(attempt);
-    heldBase?.leave();
     this.#oldest = undefined;
+    this.#restBase();
     return this.#catchUp();
   }
 
   /** The bucket has no room for all changes: publishes removals alone, or at least adopts what others published. */
   async #withoutRoom(author: RenewableWriter, all: Attempt): Promise<FlushEnd> {
     const { bucket } = this.#options;
-    this.#oldest ??= this.#base;
     const refused = await this.#conclude(all);
     const { units } = await bucket.policy((await this.#readRoot()).commit);
     const removals = await this.#attempt(author, () => this.#held.sealRemovals(units));
@@ -203,11 +203,11 @@ export class Publisher {
       readMuch: () => void (isLarge || this.#options.releaseMemory("on the way")),
     });
     this.#throughput.begin();
-    const outcome = encoded(
-      await author
-        .as((writer) => publishEpoch({ ...context, writer }, changes, counted, options))
-        .finally(() => this.#throughput.end()),
-    );
+    const publish = (writer: Writer) => {
+      this.#held.begun();
+      return publishEpoch({ ...context, writer }, changes, counted, options);
+    };
+    const outcome = encoded(await author.as(publish).finally(() => this.#throughput.end()));
     await this.#held.tried(outcome);
     return { ...begun, outcome, movedBytes: Math.max(counted.bytes, outcome.figures.uploadedBytes) };
   }
@@ -218,8 +218,7 @@ export class Publisher {
     switch (outcome.kind) {
       case "published":
         await this.#settle(attempt, outcome);
-        this.#options.heldBase?.leave();
-        this.#oldest = undefined;
+        this.#restBase();
         this.#reached();
         return DONE;
       case "queued":
@@ -255,10 +254,18 @@ export class Publisher {
     this.#contended = published.contended;
     this.#swapMs = published.swapMs;
     this.#base = baseRootOf(published.epoch.base);
+    this.#oldest = await overlay.oldestBase();
     this.#root = { root: published.root, commit: await bucket.commit(published.epoch.base.commit) };
     await this.#conflicts.remember(published.conflicts, bucket, this.#root.commit);
     await this.#conflicts.settle(bucket, this.#root.commit.cid);
     this.#garbage.left(movedBytes, objects);
+  }
+
+  /** What was sealed is published. Other changes may still rest on an older base. */
+  #restBase(): void {
+    const { heldBase } = this.#options;
+    if (this.#oldest === undefined) heldBase?.leave();
+    else heldBase?.stand(this.#oldest);
   }
 
   async #catchUp(): Promise<FlushEnd> {
@@ -285,7 +292,10 @@ export class Publisher {
       // Otherwise the rest of a unit would be theirs: instead a flush is due, which merges the whole unit.
       const stands =
         (await overlay.adopt(base, "any")) || (await overlay.adopt(base, (await bucket.policy(current.commit)).units));
-      if (stands) this.#base = baseRootOf(base);
+      if (stands) {
+        this.#base = baseRootOf(base);
+        this.#oldest = await overlay.oldestBase();
+      }
     }
     await this.#conflicts.settle(bucket, current.commit.cid);
   }

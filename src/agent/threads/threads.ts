@@ -82,6 +82,7 @@ export type WorkerMethods = {
   /** In the form of `encodeChanged`. */
   sealedObjects(range: { readonly from: number; readonly to: number }): Uint8Array;
   /** Notes durably, before a swap of the sealed epoch is sent, that it may put this commit into the bucket. */
+  oldestBase(): BaseRoot | undefined;
   sending(swap: { readonly epoch: number; readonly sent: SentCommit }): Promise<void>;
   /** One piece of `published`'s `EncodedObjects`, except the last; the first one (`index` 0) starts anew. */
   publishedObjects(piece: PublishedPiece): void;

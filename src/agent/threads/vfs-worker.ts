@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { parentPort, type MessagePort } from "node:worker_threads";
 import { CACHE_RESERVED_BYTES } from "../../base/limits.ts";
 import { systemClock } from "../../base/clock.ts";
-import { SynclineError } from "../../base/errors.ts";
+import { SynclineError, unlessDamaged } from "../../base/errors.ts";
 import type { Cid, Ino, PackName, WriterId } from "../../base/ids.ts";
 import { parseAddress } from "../../bucket/address.ts";
 import type { Bucket } from "../../bucket/bucket.ts";
@@ -118,6 +118,7 @@ function serve(port: MessagePort): void {
     pending: () => open().vfs.pending(),
     lost: () => open().objects.overlay.lost ?? null,
     inUse: () => open().objects.contentsInUse(),
+    oldestBase: () => open().objects.overlay.state.oldest?.base,
     async seal({ anew, removals }) {
       const sealed = await open().epochs.seal(anew, removals);
       // Collects once per epoch: while the bucket is away, an epoch is sealed repeatedly.
@@ -131,9 +132,8 @@ function serve(port: MessagePort): void {
     sending: ({ epoch, sent }) => open().vfs.sending(epoch, sent),
     publishedObjects: (some) => open().epochs.publishedObjects(some),
     async published(epoch) {
-      await open()
-        .vfs.prepare(epoch.base, epoch.units)
-        .catch(() => {});
+      // Without the blocks, programs would get others' versions of databases that they have open. Another flush tries again.
+      await unlessDamaged(() => open().vfs.prepare(epoch.base, epoch.units));
       published += open().epochs.published(epoch);
       open().quota.changed();
       open().doors.moved();

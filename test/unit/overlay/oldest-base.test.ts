@@ -1,4 +1,4 @@
-/** The oldest base that unpublished changes may rest on, which a restart must find again: a collection must not take it. */
+/** After a restart the overlay still knows the oldest base that its changes rest on, so that collections keep it. */
 import { describe, expect, test } from "vitest";
 import { DEFAULT_POLICY } from "../../../src/format/commits/policy.ts";
 import { VfsHarness } from "../../support/vfs-harness.ts";
@@ -30,7 +30,7 @@ async function begun() {
 }
 
 describe("the oldest base of unpublished changes", () => {
-  test("is the one from before others' changes were adopted beneath them, until they are published", async () => {
+  test("is the base from before others' roots were adopted, until the changes are published", async () => {
     const { fs, theirs, oldest } = await begun();
     const first = fs.vfs.baseState();
     await theirs("c");

@@ -49,7 +49,7 @@ describe("the note of a swap", () => {
     expect(fs.vfs.heldEpochs).toEqual([epoch + 1]);
   });
 
-  test("goes when its epoch is sealed anew, which keeps its number unless something changed since", async () => {
+  test("is dropped when its epoch is sealed anew; the epoch keeps its number unless something changed since", async () => {
     const { fs, epoch, sent } = await sealed();
     await fs.vfs.sending(epoch, commit(1));
     const before = await fs.snapshot();

@@ -439,7 +439,7 @@ describe("a publisher", () => {
       expect(standing.at(-1)).toBeUndefined();
     });
 
-    test("after a restart, still keeps in the bucket what the changes were based on at first", async () => {
+    test("after a restart, holds the base that they began on", async () => {
       const oldest = { ...(await head(await createBucket(new MemoryRemote()))), seq: 7 as Lamport };
       const { publisher, overlay, remote, standing } = await world({ held: true, oldest });
       overlay.edit(born("new"));
@@ -454,7 +454,47 @@ describe("a publisher", () => {
       expect(standing).not.toContain(oldest.commit);
     });
 
-    test("keeps no notes of swaps of an epoch that did not fit: a restart could not seal it anew", async () => {
+    test("holds the base of the rest when removals are published late", async () => {
+      const { publisher, remote, standing, bucket } = await full();
+      const before = (await head(bucket)).commit;
+      standing.length = 0;
+      remote.refusals.push(true);
+      remote.faults.push(...Array.from({ length: 16 }, () => "lost" as const));
+      await publisher.flush();
+      remote.faults.length = 0;
+      await publisher.flush();
+      remote.refusals.push(true, true);
+      await publisher.flush();
+      expect(new Set(standing)).toEqual(new Set([before]));
+    });
+
+    test("holds the base from before others' root was adopted beneath them", async () => {
+      const { publisher, overlay, remote, standing, bucket, elsewhere } = await world();
+      const before = (await head(bucket)).commit;
+      overlay.edit(born("new"));
+      await elsewhere(born("theirs"));
+      await publisher.rootMoved();
+      expect(overlay.adopted).toHaveLength(1);
+      remote.refusals.push(true);
+      await publisher.flush();
+      expect(new Set(standing)).toEqual(new Set([before]));
+    });
+
+    test("holds the base from before a publication during which they were made", async () => {
+      const { publisher, overlay, remote, standing, bucket } = await world();
+      const before = (await head(bucket)).commit;
+      overlay.edit(born("first"));
+      overlay.before = async () => overlay.edit(born("second", "second", 3));
+      await publisher.flush();
+      overlay.before = async () => {};
+      remote.refusals.push(true);
+      await publisher.flush();
+      expect(new Set(standing)).toEqual(new Set([before]));
+      expect(await publisher.flush()).toEqual(DONE);
+      expect(standing.at(-1)).toBeUndefined();
+    });
+
+    test("drops the notes of swaps of an epoch that did not fit, so that it can be sealed anew after a restart", async () => {
       const { publisher, overlay, remote } = await full();
       remote.refusals.push(true, true);
       await publisher.flush();
