@@ -102,7 +102,7 @@ const publisher = new Publisher({
     published: async ({ objects, ...epoch }) =>
       vfs.published({ ...epoch, objects: EncodedObjects.of(objects, EPOCH_PIECE) }),
     adopt: async (next) => vfs.adopt(next),
-    oldestBase: async () => undefined,
+    olderBases: async () => [],
   },
   data: dataReaderOf(storage),
   base: vfs.baseState(),

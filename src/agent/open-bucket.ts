@@ -152,7 +152,7 @@ export function withKnownGenesis(remote: BucketRemote, genesis: Uint8Array): Buc
     forgetPlacement: () => remote.forgetPlacement?.(),
     doubt: async (cids) => remote.doubt?.(cids),
     doubtPack: (pack) => remote.doubtPack?.(pack),
-    ...(remote.holdBase && { holdBase: (base) => remote.holdBase?.(base) ?? Promise.resolve() }),
+    ...(remote.holdBases && { holdBases: (bases) => remote.holdBases?.(bases) ?? Promise.resolve() }),
     watch: (changed) => remote.watch(changed),
     [Symbol.asyncDispose]: () => remote[Symbol.asyncDispose](),
   };

@@ -102,8 +102,8 @@ export class RunningAgent implements Agent {
     const found = await this.#thread.call("open", setup);
     // The thread may end meanwhile.
     this.#opened.cache?.onWritten((blocks) => this.#thread.call("cached", blocks).catch(() => {}));
-    const { base, oldest, held } = found;
-    this.#publisher = this.#openPublisher({ base, oldest, held });
+    const { base, older, held } = found;
+    this.#publisher = this.#openPublisher({ base, older, held });
     this.#resources.push(this.#schedule, this.#idleRelease, this.#pause, { [Symbol.dispose]: () => this.#rest() });
     if (this.#pause.report === null) await this.#warmUp.run(base.tree);
     else await this.#thread.call("fetchAhead", false);
@@ -166,7 +166,7 @@ export class RunningAgent implements Agent {
     await this.#release();
   }
 
-  #openPublisher(found: Pick<PublisherOptions, "base" | "oldest" | "held">): Publisher {
+  #openPublisher(found: Pick<PublisherOptions, "base" | "older" | "held">): Publisher {
     const { stateDir, at, accept, clock, random, log } = this.#options;
     const overlay = overlayProxy(this.#thread.call);
     const isSteady = (beginning: Beginning) => this.#thread.call("isSteady", beginning);

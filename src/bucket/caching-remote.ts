@@ -31,7 +31,7 @@ export function cachingRemote(inner: BucketRemote, cache: Kept, kept: KeptUpload
     forgetPlacement: () => inner.forgetPlacement?.(),
     doubt: async (cids) => inner.doubt?.(cids),
     doubtPack: (pack) => inner.doubtPack?.(pack),
-    ...(inner.holdBase && { holdBase: (base) => inner.holdBase?.(base) ?? Promise.resolve() }),
+    ...(inner.holdBases && { holdBases: (bases) => inner.holdBases?.(bases) ?? Promise.resolve() }),
     watch: (changed) => inner.watch(changed),
     [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
   };

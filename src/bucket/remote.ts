@@ -62,10 +62,10 @@ export interface BucketRemote extends AsyncDisposable {
   doubtPack?(pack: PackName): void;
 
   /**
-   * States the base root of this writer's unpublished changes, so that collections retain it; undefined: there are none.
-   * Absent where the storage keeps no such note. Throws as the store does.
+   * States the base roots of this writer's unpublished changes, oldest first, so that collections retain them; empty: there
+   * are none. Absent where the storage keeps no such note. Throws as the store does.
    */
-  holdBase?(base: RootPointer | undefined): Promise<void>;
+  holdBases?(bases: readonly RootPointer[]): Promise<void>;
 
   /**
    * Waits in line with other writers under contention; dispose the turn when the swap is through. Advisory: a swap needs no

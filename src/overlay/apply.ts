@@ -8,7 +8,7 @@ import { corruptState } from "./data/bytes.ts";
 import { bornObject, type DirtyObject, earlierVersion, isUnlinked, keptObject } from "./dirty-object.ts";
 import { Extents } from "./data/extents.ts";
 import type { JournalRecord, Renaming } from "./journal/journal-record.ts";
-import { keepOldest } from "./oldest-base.ts";
+import { passBase } from "./older-bases.ts";
 import { noteSent, sealChanges } from "./seal.ts";
 import { settlePublished } from "./settle.ts";
 import type { OverlayState } from "./state.ts";
@@ -53,8 +53,11 @@ export function applyRecord(state: OverlayState, record: JournalRecord): void {
       return;
     case "published":
       return settlePublished(state, record);
+    case "untouched":
+      state.isUntouched = true;
+      return;
     case "adopt":
-      keepOldest(state);
+      passBase(state, state.base, 0);
       state.base = record.base;
       return;
     case "answered":

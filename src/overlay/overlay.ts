@@ -39,7 +39,7 @@ import { Answers } from "./journal/answers.ts";
 import { LateRows } from "./journal/late-rows.ts";
 import { journalOptions, type OverlayOptions } from "./overlay-options.ts";
 import { loadState, replayFrame } from "./journal/recovery.ts";
-import { publicationOf, rootOf } from "./publication.ts";
+import { adoptionOf, publicationOf } from "./publication.ts";
 import type { Joining } from "./settle.ts";
 import { QuickFlush } from "./disk/quick-flush.ts";
 import { SharedRun } from "../base/shared-run.ts";
@@ -280,7 +280,7 @@ export class Overlay {
   /** The epoch in flight is in the bucket; `result.base` is the overlay's new base. Call `persist` afterwards. */
   published(result: PublishedEpoch): Joining {
     const { records, stale } = publicationOf(this.state, result, result.epoch === this.#foundEpoch);
-    for (const record of records) this.execute([record], { urgent: true });
+    for (const group of records) this.execute(group, { urgent: true });
     this.#age.published();
     this.#pacing.arrived();
     return stale;
@@ -289,9 +289,9 @@ export class Overlay {
   /** Adopts a root that others published. An epoch in flight is sealed anew upon it. Call `persist` afterwards. */
   adopt(base: NewBase): void {
     const { inFlight, epoch } = this.state;
-    const adoption: JournalRecord = { kind: "adopt", base: rootOf(base) };
-    if (inFlight !== undefined) this.#seal([adoption, { kind: "seal", epoch }]);
-    else this.execute([adoption], { urgent: true });
+    const adoption = adoptionOf(this.state, base);
+    if (inFlight !== undefined) this.#seal([...adoption, { kind: "seal", epoch }]);
+    else this.execute(adoption, { urgent: true });
   }
 
   /** Notes what programs have in use. Throws `disk_full`, `store_failed`. */

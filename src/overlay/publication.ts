@@ -5,12 +5,13 @@ import { ROWS_PER_RECORD } from "../base/limits.ts";
 import type { NewBase, PublishedEpoch } from "../fstree/change-set.ts";
 import { followingOf } from "./follow.ts";
 import type { BaseRoot, JournalRecord, PublishedRow } from "./journal/journal-record.ts";
+import { isUntouched } from "./older-bases.ts";
 import { changedSince, type Joining, joiningOf, joinsOf } from "./settle.ts";
 import type { OverlayState } from "./state.ts";
 
 export interface Publication {
-  /** Take effect with the last of them. */
-  readonly records: readonly JournalRecord[];
+  /** Take effect with the last of them. Each group must be journaled at once. */
+  readonly records: readonly (readonly JournalRecord[])[];
   readonly stale: Joining;
 }
 
@@ -29,12 +30,15 @@ export function publicationOf(state: OverlayState, result: PublishedEpoch, isFou
     const kept = changedSince(state, ino, epoch) ? { record, names } : undefined;
     return { ino, id, kept, joined: joins.get(ino) };
   });
-  const records: JournalRecord[] = [];
+  const records: JournalRecord[][] = [];
   for (let at = 0; at === 0 || at < rows.length; at += ROWS_PER_RECORD)
-    records.push({ kind: "rows", first: at === 0, rows: rows.slice(at, at + ROWS_PER_RECORD) });
+    records.push([{ kind: "rows", first: at === 0, rows: rows.slice(at, at + ROWS_PER_RECORD) }]);
   for (let at = 0; at < following.objects.length; at += ROWS_PER_RECORD)
-    records.push({ kind: "follow", objects: following.objects.slice(at, at + ROWS_PER_RECORD) });
-  records.push({ kind: "published", epoch, base: rootOf(result.base) });
+    records.push([{ kind: "follow", objects: following.objects.slice(at, at + ROWS_PER_RECORD) }]);
+  // The changes that it left out had such bases before. Otherwise the first change after the seal was its own.
+  const leaves = state.olderBases.some((older) => older.epoch > epoch);
+  const untouched = leaves && isUntouched(state, result.base.changes, epoch);
+  records.push([...(untouched ? [UNTOUCHED] : []), { kind: "published", epoch, base: rootOf(result.base) }]);
   const inodes = [...joining.inodes, ...following.inodes, ...(isFound ? writtenIn(state) : [])];
   return { records, stale: { inodes, names: [...joining.names, ...following.names] } };
 }
@@ -44,7 +48,15 @@ function writtenIn({ inFlight }: OverlayState): Ino[] {
   return (inFlight?.changes.objects ?? []).filter(({ content }) => content.kind === "edited").map(({ ino }) => ino);
 }
 
-export const rootOf = ({ commit, tree, seq }: NewBase): BaseRoot => ({ commit, tree, seq });
+/** As records that must be journaled at once. */
+export function adoptionOf(state: OverlayState, base: NewBase): JournalRecord[] {
+  const untouched = state.publishable > 0 && isUntouched(state, base.changes, 0);
+  return [...(untouched ? [UNTOUCHED] : []), { kind: "adopt", base: rootOf(base) }];
+}
+
+const UNTOUCHED: JournalRecord = { kind: "untouched" };
+
+const rootOf = ({ commit, tree, seq }: NewBase): BaseRoot => ({ commit, tree, seq });
 
 function checkComplete({ inFlight }: OverlayState, epoch: number, published: ReadonlyMap<Ino, FileId>): void {
   const changes = inFlight?.changes;

@@ -7,7 +7,7 @@ import { type FileId, type Ino, type Lamport, ROOT_ID, ROOT_INO } from "../base/
 import { SENT_COMMITS } from "../base/limits.ts";
 import { corruptState } from "./data/bytes.ts";
 import { type DirtyObject, isUnlinked, recordOf } from "./dirty-object.ts";
-import { leaveOldest } from "./oldest-base.ts";
+import { leaveBases } from "./older-bases.ts";
 import { disown } from "./settle.ts";
 import type { InFlight, OverlayState } from "./state.ts";
 
@@ -42,7 +42,7 @@ export function sealChanges(state: OverlayState, epoch: number, only?: readonly 
   state.changed = false;
   state.live = 0;
   for (const object of later) state.touch(object);
-  if (later.length > 0) leaveOldest(state);
+  if (later.length > 0) leaveBases(state);
 }
 
 /** A swap of the epoch in flight may take place from now on. */

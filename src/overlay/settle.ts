@@ -11,7 +11,7 @@ import { follow } from "./follow.ts";
 import type { Joined, JournalRecord, PublishedRow } from "./journal/journal-record.ts";
 import type { Link } from "./links.ts";
 import { withValuesOf } from "./long-values.ts";
-import { passOldest } from "./oldest-base.ts";
+import { passBase } from "./older-bases.ts";
 import type { InFlight, OverlayState } from "./state.ts";
 
 export function settlePublished(state: OverlayState, record: Extract<JournalRecord, { kind: "published" }>): void {
@@ -49,7 +49,7 @@ export function settlePublished(state: OverlayState, record: Extract<JournalReco
     else keepPublished(state, flight, rows, changed, object, row);
   }
   follow(state, followed, heirs);
-  passOldest(state, record.epoch, base);
+  passBase(state, base, record.epoch);
 }
 
 /** Whether an object of the epoch in flight changed again: its published row is then needed. */

@@ -15,7 +15,7 @@ import type { Link } from "./links.ts";
 import { KEPT_UNITS, unitsOf } from "./long-values.ts";
 import type { BaseRoot, FollowedObject, PublishedRow } from "./journal/journal-record.ts";
 import { NameSets } from "./name-sets.ts";
-import type { OldestBase } from "./oldest-base.ts";
+import type { OlderBase } from "./older-bases.ts";
 
 /** The epoch that is being published. */
 export interface InFlight {
@@ -33,7 +33,10 @@ export class OverlayState {
   readonly publishedRows = new Map<Ino, PublishedRow>();
   readonly followed: FollowedObject[] = [];
   inUse = NOTHING_IN_USE;
-  oldest: OldestBase | undefined;
+  olderBases: readonly OlderBase[] = [];
+  covered = new WeakSet<DirtyObject>();
+  /** Whether nothing that waits will need the present base once another one follows. */
+  isUntouched = false;
   /** Whether the live epoch has changes, and how many objects it changed. */
   changed = false;
   live = 0;

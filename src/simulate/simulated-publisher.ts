@@ -32,6 +32,7 @@ export interface PublisherParts {
 
 export function simulatedPublisher(parts: PublisherParts): Publisher {
   const { process, heldBase, bucket, vfs, objects, writer, merge, data, random, onEpoch = () => {} } = parts;
+  const olderBases = () => objects.overlay.state.olderBases.map(({ base }) => base);
   return new Publisher({
     bucket,
     clock: process.clock,
@@ -72,14 +73,14 @@ export function simulatedPublisher(parts: PublisherParts): Publisher {
         if (now !== undefined && now !== before) onEpoch("sealed", now);
         return adopts;
       },
-      oldestBase: async () => {
+      olderBases: async () => {
         await process.alive();
-        return structuredClone(objects.overlay.state.oldest?.base);
+        return structuredClone(olderBases());
       },
     },
     data,
     base: vfs.baseState(),
-    oldest: objects.overlay.state.oldest?.base,
+    older: olderBases(),
     held: vfs.heldEpochs.length > 0,
     heldBase,
     releaseMemory: () => {},

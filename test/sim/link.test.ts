@@ -34,7 +34,7 @@ const MAYBE_REMOTE: Record<OptionalOf<BucketRemote>, true> = {
   forgetPlacement: true,
   doubt: true,
   doubtPack: true,
-  holdBase: true,
+  holdBases: true,
   takeTurn: true,
   requests: true,
   masters: true,

@@ -53,7 +53,7 @@ import { DEFAULT_POLICY, decodePolicy, encodePolicy } from "../../src/format/com
 import { decodeRecord, encodeRecord } from "../../src/format/files/record-codec.ts";
 import type { FileRecord } from "../../src/format/files/record.ts";
 import { decodeRootHint, encodeRootHint } from "../../src/format/blocks/root-hint.ts";
-import { decodeRoot, encodeRoot } from "../../src/format/blocks/root-object.ts";
+import { decodeBases, decodeRoot, encodeBases, encodeRoot } from "../../src/format/blocks/root-object.ts";
 import { decodeDentry, decodeSelf, encodeDentry, encodeSelf } from "../../src/format/files/rows.ts";
 import { decodePage, encodePage } from "../../src/format/blocks/run.ts";
 import { parseRates } from "../../src/cli/rates.ts";
@@ -343,6 +343,12 @@ function formatDecoders(): Decoder[] {
       decode: (bytes) => encodeRoot(decodeRoot(bytes)),
     },
     {
+      name: "bases",
+      samples: [1, 9].map((count) => encodeBases(Array.from({ length: count }, () => ({ commit: link, version: 42 })))),
+      refuses: format,
+      decode: (bytes) => encodeBases(decodeBases(bytes)),
+    },
+    {
       name: "root-hint",
       samples: [encodeRootHint(0), encodeRootHint(42)],
       refuses: never,
@@ -543,7 +549,7 @@ function overlayDecoders(): Decoder[] {
         isWhole: each === undefined,
         flight: each,
         inUse: used,
-        oldest: each && { base, epoch: 4 },
+        olderBases: each === undefined ? [] : [4, 5].map((epoch) => ({ base, epoch })),
       }),
     ),
   );
@@ -892,6 +898,7 @@ function journalRecords(): JournalRecord[] {
       ],
     },
     { kind: "published", epoch: 4, base },
+    { kind: "untouched" },
     { kind: "adopt", base },
   ];
 }

@@ -13,7 +13,7 @@ export class FakeOverlay implements PublisherOverlay {
   readonly data: DataReader = { readData: (...range) => this.#reader.readData(...range) };
   #base: BaseRoot;
   #edits: ObjectEdit[] = [];
-  #oldest: BaseRoot | undefined;
+  #older: BaseRoot[] = [];
   #sealed: ObjectEdit[] = [];
   #epoch: number;
   #inFlight: ChangeSet | undefined;
@@ -64,21 +64,21 @@ export class FakeOverlay implements PublisherOverlay {
     this.#inFlight = { ...this.#inFlight, sent: [...(this.#inFlight.sent ?? []), sent] };
   }
 
-  async oldestBase(): Promise<BaseRoot | undefined> {
-    return this.#oldest;
+  async olderBases(): Promise<readonly BaseRoot[]> {
+    return this.#older;
   }
 
   async published(epoch: PublishedEpoch): Promise<void> {
     await this.before();
     this.#inFlight = undefined;
-    this.#oldest = this.#edits.length > 0 ? (this.#oldest ?? this.#base) : undefined;
+    this.#older = this.#edits.length > 0 ? [...this.#older, this.#base] : [];
     this.#base = epoch.base;
     this.publishedEpochs.push(epoch);
   }
 
   async adopt(base: NewBase): Promise<boolean> {
     await this.before();
-    if (this.#edits.length > 0 || this.#inFlight !== undefined) this.#oldest ??= this.#base;
+    if (this.#edits.length > 0 || this.#inFlight !== undefined) this.#older.push(this.#base);
     this.#base = base;
     this.adopted.push(base);
     if (this.#inFlight !== undefined) this.#inFlight = epochOf(base, ++this.#epoch, this.#sealed).changes;

@@ -189,29 +189,50 @@ export class VfsHarness extends VfsDriver {
     });
   }
 
-  #build(changes: ChangeSet, disk: SimulatedDisk) {
+  /** Seals, and builds with these blocks and trees alone. Publishes nothing. Undefined: nothing waits. */
+  async buildWith(blocks: BlockMap, trees: readonly Cid[]): Promise<RebasedEpoch | undefined> {
+    const changes = this.vfs.seal();
+    if (changes === undefined) return undefined;
+    await this.vfs.sync();
+    const nodes = new NodeStore(blocks, { capacityBytes: 64 * 1024 * 1024 });
+    const content = new ChunkCache(blocks, { capacityBytes: 16 * 1024 * 1024 });
+    return this.#build(changes, this.disk, { nodes, content, blocks, trees });
+  }
+
+  #build(changes: ChangeSet, disk: SimulatedDisk, stores: Stores = this.#stores()) {
     const reference = this.#trees.get(changes.reference);
     if (reference === undefined) throw new Error("the reference is no known commit");
+    const { trees, ...rest } = stores;
     const context = {
-      nodes: this.#nodes,
-      content: this.#content,
-      blocks: this.blocks,
-      sink: this.blocks,
+      ...rest,
+      sink: rest.blocks,
       treeConfig: this.#treeConfig,
       contentConfig: this.contentConfig,
-      olderTrees: () => this.#olderTrees(),
+      olderTrees: () => newestFirst(trees),
     };
     return rebaseEpoch(context, reference, changes, this.#reader(disk));
   }
 
-  async *#olderTrees(): AsyncGenerator<Cid> {
-    yield* [...this.#trees.values()].reverse();
+  #stores(): Stores {
+    return { nodes: this.#nodes, content: this.#content, blocks: this.blocks, trees: [...this.#trees.values()] };
   }
 
   async #newRoot(from: Cid, tree: Cid): Promise<NewBase> {
     const seq = (this.root.seq + 1) as Lamport;
     return { commit: fakeCommit(seq), tree, seq, changes: await differences(this.#nodes, from, tree) };
   }
+}
+
+interface Stores {
+  readonly nodes: NodeStore;
+  readonly content: ChunkCache;
+  readonly blocks: BlockMap;
+  /** The oldest first. */
+  readonly trees: readonly Cid[];
+}
+
+async function* newestFirst(trees: readonly Cid[]): AsyncGenerator<Cid> {
+  yield* trees.toReversed();
 }
 
 function fakeCommit(seq: number): Cid {

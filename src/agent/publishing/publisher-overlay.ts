@@ -14,6 +14,6 @@ export interface PublisherOverlay {
    * did.
    */
   adopt(base: NewBase, units: Units | "any"): Promise<boolean>;
-  /** The oldest base that unpublished changes may rest on; undefined: all rest on the present one. */
-  oldestBase(): Promise<BaseRoot | undefined>;
+  /** Bases before the present one that unpublished changes need, oldest first. */
+  olderBases(): Promise<readonly BaseRoot[]>;
 }

@@ -41,8 +41,8 @@ export interface PublisherOptions {
   readonly overlay: PublisherOverlay;
   readonly data: DataReader;
   readonly base: BaseRoot;
-  /** The oldest base that unpublished changes may rest on, if that is another one. */
-  readonly oldest?: BaseRoot | undefined;
+  /** Older bases that unpublished changes need, oldest first. */
+  readonly older?: readonly BaseRoot[];
   /** Whether the overlay holds an epoch that was sealed before a restart. */
   readonly held: boolean;
   /** Tells the bucket which root unpublished changes are based on, if the bucket takes that. */
@@ -80,8 +80,8 @@ export class Publisher {
   #base: BaseRoot;
   #root: CurrentRoot | undefined;
   readonly #held: HeldEpoch;
-  /** The oldest base that unpublished changes may rest on, as the overlay said last. */
-  #oldest: BaseRoot | undefined;
+  /** Older bases that unpublished changes need, as the overlay said last. */
+  #older: readonly BaseRoot[];
   /** Others published while we published our last epoch. */
   #contended = false;
   #online = true;
@@ -103,11 +103,11 @@ export class Publisher {
     this.#throughput = new Throughput(options.clock);
     this.#garbage = new EpochGarbage(options.releaseMemory);
     this.#base = options.base;
-    this.#oldest = options.oldest;
+    this.#older = options.older ?? [];
     this.#conflicts = new SeenConflicts(options.clock);
     const root = async () => (await options.bucket.current())?.commit.cid;
     this.#held = new HeldEpoch({ overlay: options.overlay, root, held: options.held });
-    if (options.held) options.heldBase?.stand(this.#oldest ?? this.#base);
+    if (options.held) this.#standOnBases();
     this.#nodes = new NodeStore(options.bucket.blocks, ADOPT_NODES);
   }
 
@@ -134,7 +134,7 @@ export class Publisher {
   flush(): Promise<FlushEnd> {
     this.#notice = undefined;
     // Also while paused: a collection must not take what merging the changes needs.
-    if (this.#options.writer !== undefined) this.#options.heldBase?.stand(this.#oldest ?? this.#base);
+    if (this.#options.writer !== undefined) this.#standOnBases();
     return this.#queued(() => this.#publishDirty());
   }
 
@@ -162,8 +162,8 @@ export class Publisher {
     const attempt = await this.#attempt(writer, () => this.#held.seal());
     if (attempt !== undefined)
       return this.#held.waitsForRoom ? this.#withoutRoom(writer, attempt) : this.#conclude(attempt);
-    this.#oldest = undefined;
-    this.#restBase();
+    this.#older = [];
+    this.#leaveBases();
     return this.#catchUp();
   }
 
@@ -186,7 +186,7 @@ export class Publisher {
     if (changes === undefined) return undefined;
     const context = { bucket, clock, random, log, ...(merge === undefined ? {} : { merge }) };
     const begun = { objects: changes.objects.length };
-    this.#options.heldBase?.stand(this.#oldest ?? this.#base);
+    this.#standOnBases();
     const isLarge = begun.objects > LARGE_EPOCH_OBJECTS;
     if (isLarge) this.#options.releaseMemory("now");
     const sending = (sent: SentCommit) => {
@@ -218,7 +218,7 @@ export class Publisher {
     switch (outcome.kind) {
       case "published":
         await this.#settle(attempt, outcome);
-        this.#restBase();
+        this.#leaveBases();
         this.#reached();
         return DONE;
       case "queued":
@@ -254,18 +254,21 @@ export class Publisher {
     this.#contended = published.contended;
     this.#swapMs = published.swapMs;
     this.#base = baseRootOf(published.epoch.base);
-    this.#oldest = await overlay.oldestBase();
+    this.#older = await overlay.olderBases();
     this.#root = { root: published.root, commit: await bucket.commit(published.epoch.base.commit) };
     await this.#conflicts.remember(published.conflicts, bucket, this.#root.commit);
     await this.#conflicts.settle(bucket, this.#root.commit.cid);
     this.#garbage.left(movedBytes, objects);
   }
 
-  /** What was sealed is published. Other changes may still rest on an older base. */
-  #restBase(): void {
-    const { heldBase } = this.#options;
-    if (this.#oldest === undefined) heldBase?.leave();
-    else heldBase?.stand(this.#oldest);
+  #standOnBases(): void {
+    this.#options.heldBase?.stand([...this.#older, this.#base]);
+  }
+
+  /** What was sealed is published. Other changes may still need older bases. */
+  #leaveBases(): void {
+    if (this.#older.length === 0) this.#options.heldBase?.leave();
+    else this.#standOnBases();
   }
 
   async #catchUp(): Promise<FlushEnd> {
@@ -294,7 +297,7 @@ export class Publisher {
         (await overlay.adopt(base, "any")) || (await overlay.adopt(base, (await bucket.policy(current.commit)).units));
       if (stands) {
         this.#base = baseRootOf(base);
-        this.#oldest = await overlay.oldestBase();
+        this.#older = await overlay.olderBases();
       }
     }
     await this.#conflicts.settle(bucket, current.commit.cid);

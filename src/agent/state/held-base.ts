@@ -1,5 +1,5 @@
 /**
- * Tells the bucket which root long unpublished changes are based on, so that collections retain that root
+ * Tells the bucket which roots long unpublished changes are based on, so that collections retain those
  * (docs/design/retention.md) for the merge. Costs one request per start while changes are published at once.
  */
 import { SerialQueue } from "../../base/concurrency.ts";
@@ -26,10 +26,10 @@ const LOOK_MS = 60 * 60 * 1000;
 export class HeldBase implements Disposable {
   readonly #options: HeldBaseOptions;
   readonly #queue = new SerialQueue();
-  #standing: BaseRoot | undefined;
+  #standing: readonly BaseRoot[] = [];
   /** Whether the bucket may have a note. At the start, an earlier run may have left one. */
   #written = true;
-  #noted: { readonly commit: Cid; readonly atNs: bigint } | undefined;
+  #noted: { readonly commits: readonly Cid[]; readonly atNs: bigint } | undefined;
   #timer: Disposable | undefined;
   /** Whether the last request failed: that is logged once. */
   #isAway = false;
@@ -40,11 +40,11 @@ export class HeldBase implements Disposable {
     this.#options = options;
   }
 
-  /** Unpublished changes, if there are any, are based on this root until `leave`. */
-  stand(base: BaseRoot): void {
-    this.#standing = base;
-    if (this.#options.remote.holdBase === undefined) return;
-    const isOther = this.#isLooking && this.#noted?.commit !== base.commit;
+  /** Unpublished changes, if there are any, are based on these roots until `leave`. */
+  stand(bases: readonly BaseRoot[]): void {
+    this.#standing = bases;
+    if (this.#options.remote.holdBases === undefined) return;
+    const isOther = this.#isLooking && !this.#isNoted(bases);
     if (this.#timer === undefined || isOther) this.#arm(HOLD_AFTER_MS);
   }
 
@@ -59,11 +59,11 @@ export class HeldBase implements Disposable {
 
   /** Everything is published. */
   leave(): void {
-    this.#standing = undefined;
+    this.#standing = [];
     this.#disarm();
     // Queued, since a write that has begun may finish only then.
     void this.#queue.run(async () => {
-      if (this.#written && this.#standing === undefined) await this.#write(undefined);
+      if (this.#written && this.#standing.length === 0) await this.#write([]);
     });
   }
 
@@ -87,32 +87,37 @@ export class HeldBase implements Disposable {
   }
 
   async #look(): Promise<void> {
-    const base = this.#standing;
-    if (base === undefined) return;
-    const isNoted = this.#isFresh(base) || (await this.#write(base));
+    const bases = this.#standing;
+    if (bases.length === 0) return;
+    const isNoted = this.#isFresh(bases) || (await this.#write(bases));
     // Another change may have armed it meanwhile.
-    if (this.#standing !== undefined && this.#timer === undefined) this.#arm(isNoted ? LOOK_MS : HOLD_AFTER_MS);
+    if (this.#standing.length > 0 && this.#timer === undefined) this.#arm(isNoted ? LOOK_MS : HOLD_AFTER_MS);
   }
 
-  #isFresh({ commit }: BaseRoot): boolean {
-    if (this.#noted?.commit !== commit) return false;
+  #isNoted(bases: readonly BaseRoot[]): boolean {
+    const { commits } = this.#noted ?? {};
+    return commits?.length === bases.length && bases.every(({ commit }, at) => commit === commits[at]);
+  }
+
+  #isFresh(bases: readonly BaseRoot[]): boolean {
+    if (this.#noted === undefined || !this.#isNoted(bases)) return false;
     const ageMs = Number((this.#options.clock.nowNs() - this.#noted.atNs) / 1_000_000n);
     return Math.abs(ageMs) < RENEW_MS;
   }
 
   /** Whether it succeeded: the bucket may be out of reach. */
-  async #write(base: BaseRoot | undefined): Promise<boolean> {
+  async #write(bases: readonly BaseRoot[]): Promise<boolean> {
     const { remote, clock, log } = this.#options;
     try {
       // Each swap makes one commit, so seq and version are equal.
-      await remote.holdBase?.(base && { commit: base.commit, version: base.seq });
-      this.#written = base !== undefined;
-      this.#noted = base && { commit: base.commit, atNs: clock.nowNs() };
+      await remote.holdBases?.(bases.map(({ commit, seq }) => ({ commit, version: seq })));
+      this.#written = bases.length > 0;
+      this.#noted = { commits: bases.map(({ commit }) => commit), atNs: clock.nowNs() };
       this.#isAway = false;
       return true;
     } catch (error) {
       const what =
-        base === undefined
+        bases.length === 0
           ? "release the base of changes that are published"
           : "record the base of unpublished changes";
       if (!this.#isAway) log.info(`Could not ${what}: ${describeError(error)}`);

@@ -28,6 +28,6 @@ export function overlayProxy(call: Caller<WorkerMethods>): PublisherOverlay {
       await call("published", { ...epoch, last: pieces.at(-1) });
     },
     adopt: (base, units) => call("adopt", { base, units }),
-    oldestBase: () => call("oldestBase", undefined),
+    olderBases: () => call("olderBases", undefined),
   };
 }

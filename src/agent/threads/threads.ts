@@ -67,8 +67,8 @@ export type WorkerMethods = {
   /** Opens and recovers the overlay. Answers its base, and whether changes wait; opens no door yet. */
   open(setup: WorkerSetup): Promise<{
     base: BaseRoot;
-    /** The oldest base that unpublished changes may rest on. */
-    oldest: BaseRoot | undefined;
+    /** Older bases that unpublished changes need. */
+    older: readonly BaseRoot[];
     pending: Pending;
     held: boolean;
   }>;
@@ -82,13 +82,13 @@ export type WorkerMethods = {
   /** In the form of `encodeChanged`. */
   sealedObjects(range: { readonly from: number; readonly to: number }): Uint8Array;
   /** Notes durably, before a swap of the sealed epoch is sent, that it may put this commit into the bucket. */
-  oldestBase(): BaseRoot | undefined;
   sending(swap: { readonly epoch: number; readonly sent: SentCommit }): Promise<void>;
   /** One piece of `published`'s `EncodedObjects`, except the last; the first one (`index` 0) starts anew. */
   publishedObjects(piece: PublishedPiece): void;
   published(epoch: Omit<PublishedEpoch, "objects"> & { readonly last: PublishedPiece | undefined }): Promise<void>;
   /** Answers whether it did (publisher.ts). */
   adopt(root: { readonly base: NewBase; readonly units: Units | "any" }): Promise<boolean>;
+  olderBases(nothing: undefined): readonly BaseRoot[];
   publishing(news: PublishingNews): void;
   /** Whether the file's reported bytes are still unchanged. */
   isSteady(beginning: Beginning): boolean;

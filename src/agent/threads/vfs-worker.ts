@@ -83,8 +83,8 @@ function serve(port: MessagePort): void {
       vfs.onDirty((reason) => tell({ event: "dirty", reason }));
       vfs.onBegun((file) => tell({ event: "begun", file }));
       vfs.onInvalidate((changes) => open().doors.invalidate(changes));
-      const oldest = objects.overlay.state.oldest?.base;
-      return { base: vfs.baseState(), oldest, pending: vfs.pending(), held: vfs.heldEpochs.length > 0 };
+      const older = objects.overlay.state.olderBases.map(({ base }) => base);
+      return { base: vfs.baseState(), older, pending: vfs.pending(), held: vfs.heldEpochs.length > 0 };
     },
     async openDoors(setups) {
       const { setup, vfs, objects, opened, doors } = open();
@@ -118,7 +118,7 @@ function serve(port: MessagePort): void {
     pending: () => open().vfs.pending(),
     lost: () => open().objects.overlay.lost ?? null,
     inUse: () => open().objects.contentsInUse(),
-    oldestBase: () => open().objects.overlay.state.oldest?.base,
+    olderBases: () => open().objects.overlay.state.olderBases.map(({ base }) => base),
     async seal({ anew, removals }) {
       const sealed = await open().epochs.seal(anew, removals);
       // Collects once per epoch: while the bucket is away, an epoch is sealed repeatedly.

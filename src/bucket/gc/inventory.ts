@@ -5,7 +5,7 @@ import type { Cid, PackName } from "../../base/ids.ts";
 import { STORE_CONCURRENCY } from "../../base/limits.ts";
 import { decodeLease } from "../../format/commits/lease.ts";
 import { BASES_FOLDER, isClaimName, isRunName, LEASE_FOLDER, parsePackName } from "../../format/blocks/object-name.ts";
-import { decodeRoot } from "../../format/blocks/root-object.ts";
+import { decodeBases } from "../../format/blocks/root-object.ts";
 import type { RunRow } from "../../format/blocks/run.ts";
 import type { ObjectInfo, ObjectStore } from "../../objects/object-store.ts";
 import type { CommitObject, PackDirectory } from "../packed/pack-directory.ts";
@@ -64,11 +64,11 @@ export async function readClaims(store: ObjectStore, leasesAfterMs: number, base
   }
   const roots = new Set<Cid>();
   let bases: Claims["bases"] = roots;
-  for (const { name, modifiedMs, claim } of await readAll(store, BASES_FOLDER, decodeRoot)) {
+  for (const { name, modifiedMs, claim } of await readAll(store, BASES_FOLDER, decodeBases)) {
     const isAlive = modifiedMs >= basesAfterMs;
     if ("error" in claim) passedOver.push(unreadable(name, claim.error));
     if (isAlive && "error" in claim) bases = "all";
-    else if (isAlive && "value" in claim) roots.add(claim.value.commit);
+    else if (isAlive && "value" in claim) for (const { commit } of claim.value) roots.add(commit);
   }
   return { leased, bases, passedOver };
 }

@@ -19,7 +19,7 @@ import {
   runName,
 } from "../../format/blocks/object-name.ts";
 import { PACK_TAIL_BYTES, type PackFooter } from "../../format/blocks/pack.ts";
-import { decodeRoot } from "../../format/blocks/root-object.ts";
+import { decodeBases, decodeRoot } from "../../format/blocks/root-object.ts";
 import type { RunRow } from "../../format/blocks/run.ts";
 import type { ObjectStore } from "../../objects/object-store.ts";
 import { badRows, type PackBytes, packInMemory } from "../../packs/block-check.ts";
@@ -122,7 +122,7 @@ class Audit {
 
   /** Checks leases and bases: an unreadable one holds collections back. */
   async checkClaims(): Promise<void> {
-    for (const [folder, decode] of [[LEASE_FOLDER, decodeLease] as const, [BASES_FOLDER, decodeRoot] as const]) {
+    for (const [folder, decode] of [[LEASE_FOLDER, decodeLease] as const, [BASES_FOLDER, decodeBases] as const]) {
       for await (const { name } of this.#store.list(folder)) {
         await this.#surviving(name, async () => {
           const object = await this.#store.get(name);

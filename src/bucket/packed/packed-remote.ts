@@ -8,7 +8,7 @@ import { VerifiedReader } from "../../blocks/verified-reader.ts";
 import { decodeCommit } from "../../format/commits/commit.ts";
 import { decodeGenesis } from "../../format/commits/genesis.ts";
 import { basesName, GENESIS_OBJECT } from "../../format/blocks/object-name.ts";
-import { encodeRoot, type RootPointer } from "../../format/blocks/root-object.ts";
+import { encodeBases, type RootPointer } from "../../format/blocks/root-object.ts";
 import { notStored, type ObjectStore, putOver, type RequestReport, type Turn } from "../../objects/object-store.ts";
 import { ObjectRootStore, ONLY_BUCKET } from "../../roots/object-root-store.ts";
 import type { Root } from "../../roots/root-store.ts";
@@ -135,12 +135,12 @@ export class PackedRemote implements BucketRemote {
     return this.#own.inLine(readingAhead(taking, { store: this.store, directory: this.#directory, clock }));
   }
 
-  async holdBase(base: RootPointer | undefined): Promise<void> {
+  async holdBases(bases: readonly RootPointer[]): Promise<void> {
     const writer = this.#options.writer?.();
     if (writer === undefined) return;
     const name = basesName(writer);
-    if (base === undefined) return this.store.delete(name);
-    const outcome = await putOver(this.store, name, [encodeRoot(base)], await ownToken(this.store, name));
+    if (bases.length === 0) return this.store.delete(name);
+    const outcome = await putOver(this.store, name, [encodeBases(bases)], await ownToken(this.store, name));
     if (outcome.kind === "unknown") throw notStored(this.address, name, outcome);
     if (outcome.kind === "refused") throw replaced(name);
   }

@@ -38,6 +38,9 @@ export function leaseName(writer: WriterId): string {
   return `${LEASE_FOLDER}${writer}`;
 }
 
+/** A longer note of bases is not one. */
+export const MAX_BASES_BYTES = 4 * MAX_ROOT_BYTES;
+
 export function basesName(writer: WriterId): string {
   return `${BASES_FOLDER}${writer}`;
 }
@@ -49,7 +52,8 @@ export function parsePackName(name: string): PackName | undefined {
 
 /** The most bytes that an object of this name may have where it is read whole. */
 export function mostBytesOf(name: string): number {
-  if (/^(root$|roots\/|bases\/)/.test(name)) return MAX_ROOT_BYTES;
+  if (/^(root$|roots\/)/.test(name)) return MAX_ROOT_BYTES;
+  if (name.startsWith(BASES_FOLDER)) return MAX_BASES_BYTES;
   if (name === GENESIS_OBJECT) return MAX_GENESIS_BYTES;
   // Masters keep packs below a folder of their own.
   return /(^|\/)(pack|commit|run)\//.test(name) ? MAX_OBJECT_BYTES : MAX_SMALL_OBJECT_BYTES;

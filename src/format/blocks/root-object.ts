@@ -12,6 +12,7 @@ import { SynclineError } from "../../base/errors.ts";
 import type { Cid } from "../../base/ids.ts";
 import { MAX_ROOT_BYTES } from "../../base/limits.ts";
 import { codecOf, parseCid } from "./cid.ts";
+import { MAX_BASES_BYTES } from "./object-name.ts";
 
 export interface RootPointer {
   readonly commit: Cid;
@@ -36,4 +37,24 @@ export function decodeRoot(bytes: Uint8Array): RootPointer {
   return { commit, version: Number(count) };
 }
 
+/** `bases/<writer>`: at least one root, each as in `root`. */
+export function encodeBases(bases: readonly RootPointer[]): Uint8Array {
+  return Buffer.concat(bases.map(encodeRoot));
+}
+
+/** Throws `format_invalid`. */
+export function decodeBases(bytes: Uint8Array): RootPointer[] {
+  const lines =
+    bytes.length > MAX_BASES_BYTES
+      ? []
+      : Buffer.from(bytes)
+          .toString("latin1")
+          .split(/(?<=\n)/);
+  const roots: string[] = [];
+  for (let at = 0; at === 0 || at < lines.length; at += ROOT_LINES)
+    roots.push(lines.slice(at, at + ROOT_LINES).join(""));
+  return roots.map((text) => decodeRoot(Buffer.from(text, "latin1")));
+}
+
 const HEAD = "syncline root 1";
+const ROOT_LINES = 3;

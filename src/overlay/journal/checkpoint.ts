@@ -16,7 +16,7 @@ import { Links } from "../links.ts";
 import { contentOf, withValuesOf } from "../long-values.ts";
 import { readBaseRoot, writeBaseRoot } from "./journal-codec.ts";
 import { readInUse, writeInUse } from "./in-use-codec.ts";
-import type { OldestBase } from "../oldest-base.ts";
+import type { OlderBase } from "../older-bases.ts";
 import type { BaseRoot } from "./journal-record.ts";
 import * as stored from "./stored-record.ts";
 
@@ -40,7 +40,7 @@ export interface CheckpointHead {
   /** The epoch in flight without its objects. */
   readonly flight: Omit<ChangeSet, "objects"> | undefined;
   readonly inUse: InUse;
-  readonly oldest: OldestBase | undefined;
+  readonly olderBases: readonly OlderBase[];
 }
 
 export function encodeHead(head: CheckpointHead): Uint8Array {
@@ -63,13 +63,13 @@ export function encodeHead(head: CheckpointHead): Uint8Array {
   }
   // Earlier versions ignore what they do not know at the end.
   const { sent = [] } = head.flight ?? {};
-  if (sent.length === 0 && isNothing(head.inUse) && head.oldest === undefined) return writer.bytes.slice();
+  if (sent.length === 0 && isNothing(head.inUse) && head.olderBases.length === 0) return writer.bytes.slice();
   writer.u32(sent.length);
   for (const each of sent) stored.writeSent(writer, each);
   writeInUse(writer, head.inUse);
-  if (head.oldest !== undefined) {
-    writeBaseRoot(writer, head.oldest.base);
-    writer.int(head.oldest.epoch);
+  for (const { base, epoch } of head.olderBases) {
+    writeBaseRoot(writer, base);
+    writer.int(epoch);
   }
   return writer.bytes.slice();
 }
@@ -83,7 +83,8 @@ export function decodeHead(bytes: Uint8Array): CheckpointHead {
   const flight = reader.u8() === 0 ? undefined : readFlight(reader);
   const sent = reader.atEnd ? [] : reader.list(() => stored.readSent(reader));
   const inUse = reader.atEnd ? NOTHING_IN_USE : readInUse(reader);
-  const oldest = reader.atEnd ? undefined : { base: readBaseRoot(reader), epoch: reader.int() };
+  const olderBases: OlderBase[] = [];
+  while (!reader.atEnd) olderBases.push({ base: readBaseRoot(reader), epoch: reader.int() });
   return {
     frame,
     epoch,
@@ -92,7 +93,7 @@ export function decodeHead(bytes: Uint8Array): CheckpointHead {
     isWhole: version === WHOLE_VERSION,
     flight: flight && sent.length > 0 ? { ...flight, sent } : flight,
     inUse,
-    oldest,
+    olderBases,
   };
 }
 

@@ -188,7 +188,7 @@ export class Checkpointer {
 
   /** The head records numbers that are not given out yet as used, so that a full disk cannot make a later start reuse them. */
   #head(frame: number): CheckpointHead {
-    const { epoch, base, inodes, inFlight, inUse, oldest } = this.#state;
+    const { epoch, base, inodes, inFlight, inUse, olderBases } = this.#state;
     return {
       frame,
       epoch,
@@ -197,7 +197,7 @@ export class Checkpointer {
       isWhole: inFlight === undefined,
       flight: inFlight?.changes,
       inUse,
-      oldest,
+      olderBases,
     };
   }
 }

@@ -33,6 +33,7 @@ export const KINDS = {
   replaced: 22,
   inUse: 23,
   removals: 24,
+  untouched: 25,
 } as const satisfies Record<JournalRecord["kind"], number>;
 
 const KIND_NAMES: ReadonlyMap<number, JournalRecord["kind"]> = new Map(
@@ -120,6 +121,7 @@ export function writeJournalRecord(writer: ByteWriter, record: JournalRecord): v
     case "answered":
       writer.int(record.request);
       return writer.int(record.ino);
+    case "untouched":
     case "connected":
       return;
   }
@@ -181,6 +183,7 @@ export function readJournalRecord(reader: ByteReader): JournalRecord {
       return { kind, epoch: reader.int(), base: readBaseRoot(reader) };
     case "answered":
       return { kind, request: reader.int(), ino: reader.int() as Ino | 0 };
+    case "untouched":
     case "connected":
       return { kind };
     case "adopt":

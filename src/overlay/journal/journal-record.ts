@@ -113,6 +113,8 @@ export type JournalRecord =
   | { readonly kind: "follow"; readonly objects: readonly FollowedObject[] }
   | { readonly kind: "published"; readonly epoch: number; readonly base: BaseRoot }
   | { readonly kind: "adopt"; readonly base: BaseRoot }
+  /** Nothing that waits needs the present base once the next record has put another in its place. */
+  | { readonly kind: "untouched" }
   /** The record after this one executed the kernel's request of this number. `ino`: what it made or linked, or 0. */
   | { readonly kind: "answered"; readonly request: number; readonly ino: Ino | 0 }
   /** A new connection to the kernel, which counts its requests anew. */

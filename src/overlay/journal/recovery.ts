@@ -27,7 +27,7 @@ export function loadState(
     const state = new OverlayState(inodes, head.base);
     state.epoch = head.epoch;
     state.inUse = head.inUse;
-    state.oldest = head.oldest;
+    state.olderBases = head.olderBases;
     inodes.useBelow(head.nextIno);
     const objects = Array.from(tables.objects(), decodeObject);
     if (head.flight !== undefined)

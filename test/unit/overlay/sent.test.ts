@@ -89,15 +89,7 @@ test("a checkpoint without notes is as earlier versions wrote it", async () => {
   if (changes === undefined) throw new Error("nothing is sealed");
   const { epoch: number, reference, lamport, directories } = changes;
   const flight = { epoch: number, reference, lamport, directories };
-  const head = {
-    frame: 3,
-    epoch: epoch + 1,
-    nextIno: 10,
-    base,
-    isWhole: true,
-    inUse: NOTHING_IN_USE,
-    oldest: undefined,
-  };
+  const head = { frame: 3, epoch: epoch + 1, nextIno: 10, base, isWhole: true, inUse: NOTHING_IN_USE, olderBases: [] };
   const before = encodeHead({ ...head, flight });
   const noted = encodeHead({ ...head, flight: { ...flight, sent: [commit(1)] } });
   expect(decodeHead(before).flight).toEqual(flight);

@@ -37,7 +37,7 @@ async function world(
     accepted?: boolean;
     epoch?: number;
     held?: boolean;
-    oldest?: BaseRoot;
+    older?: readonly BaseRoot[];
   } = {},
 ) {
   const remote = new MemoryRemote();
@@ -47,7 +47,8 @@ async function world(
   const warnings: string[] = [];
   const log: Log = { info: () => {}, warn: (line) => void warnings.push(line), error: () => {} };
   const released: string[] = [];
-  const standing: (Cid | undefined)[] = [];
+  /** The bases that the bucket was told to keep, oldest first. */
+  const standing: Cid[][] = [];
   let replaced = 0;
   const replace = async () => {
     replaced++;
@@ -62,11 +63,11 @@ async function world(
     data: overlay.data,
     base: await head(bucket),
     held: options.held ?? false,
-    oldest: options.oldest,
+    older: options.older ?? [],
     ...(options.paused !== undefined && { paused: options.paused }),
     heldBase: {
-      stand: ({ commit }) => void standing.push(commit),
-      leave: () => void standing.push(undefined),
+      stand: (bases) => void standing.push(bases.map(({ commit }) => commit)),
+      leave: () => void standing.push([]),
       replaced: () => {},
     },
     releaseMemory: (when) => void released.push(when),
@@ -433,25 +434,25 @@ describe("a publisher", () => {
       expect(overlay.adopted).toHaveLength(1);
       expect(publisher.state()).toMatchObject({ base: await head(bucket), lastError: { code: "over_quota" } });
       // What the changes were based on at first stays in the bucket.
-      expect(new Set(standing)).toEqual(new Set([before.commit]));
+      expect(new Set(standing.map(([first]) => first))).toEqual(new Set([before.commit]));
       expect(await publisher.rootMoved()).toEqual(DONE);
       expect(await files()).toEqual({ new: "new", theirs: "theirs" });
-      expect(standing.at(-1)).toBeUndefined();
+      expect(standing.at(-1)).toEqual([]);
     });
 
     test("after a restart, holds the base that they began on", async () => {
       const oldest = { ...(await head(await createBucket(new MemoryRemote()))), seq: 7 as Lamport };
-      const { publisher, overlay, remote, standing } = await world({ held: true, oldest });
+      const { publisher, overlay, remote, standing } = await world({ held: true, older: [oldest] });
       overlay.edit(born("new"));
       remote.refusals.push(true, true);
       for (let round = 0; round < 2; round++) expect((await publisher.flush()).again).toBe(true);
-      expect(new Set(standing)).toEqual(new Set([oldest.commit]));
+      expect(new Set(standing.map(([first]) => first))).toEqual(new Set([oldest.commit]));
       expect(await publisher.flush()).toEqual(DONE);
-      expect(standing.at(-1)).toBeUndefined();
+      expect(standing.at(-1)).toEqual([]);
       standing.length = 0;
       overlay.edit(born("later", "later", 3));
       await publisher.flush();
-      expect(standing).not.toContain(oldest.commit);
+      expect(standing.flat()).not.toContain(oldest.commit);
     });
 
     test("holds the base of the rest when removals are published late", async () => {
@@ -465,7 +466,7 @@ describe("a publisher", () => {
       await publisher.flush();
       remote.refusals.push(true, true);
       await publisher.flush();
-      expect(new Set(standing)).toEqual(new Set([before]));
+      expect(new Set(standing.map(([first]) => first))).toEqual(new Set([before]));
     });
 
     test("holds the base from before others' root was adopted beneath them", async () => {
@@ -477,7 +478,7 @@ describe("a publisher", () => {
       expect(overlay.adopted).toHaveLength(1);
       remote.refusals.push(true);
       await publisher.flush();
-      expect(new Set(standing)).toEqual(new Set([before]));
+      expect(new Set(standing.map(([first]) => first))).toEqual(new Set([before]));
     });
 
     test("holds the base from before a publication during which they were made", async () => {
@@ -489,9 +490,9 @@ describe("a publisher", () => {
       overlay.before = async () => {};
       remote.refusals.push(true);
       await publisher.flush();
-      expect(new Set(standing)).toEqual(new Set([before]));
+      expect(new Set(standing.map(([first]) => first))).toEqual(new Set([before]));
       expect(await publisher.flush()).toEqual(DONE);
-      expect(standing.at(-1)).toBeUndefined();
+      expect(standing.at(-1)).toEqual([]);
     });
 
     test("drops the notes of swaps of an epoch that did not fit, so that it can be sealed anew after a restart", async () => {

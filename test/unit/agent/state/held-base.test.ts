@@ -2,6 +2,7 @@
 import { describe, expect, test, vi } from "vitest";
 import { HeldBase } from "../../../../src/agent/state/held-base.ts";
 import { Publisher } from "../../../../src/agent/publishing/publisher.ts";
+import type { Cid } from "../../../../src/base/ids.ts";
 import { SynclineError } from "../../../../src/base/errors.ts";
 import { silentLog } from "../../../../src/base/log.ts";
 import { VerifiedReader } from "../../../../src/blocks/verified-reader.ts";
@@ -11,7 +12,7 @@ import { PackedRemote } from "../../../../src/bucket/packed/packed-remote.ts";
 import { publishEpoch } from "../../../../src/bucket/publish.ts";
 import type { BucketRemote } from "../../../../src/bucket/remote.ts";
 import { BASES_FOLDER, basesName } from "../../../../src/format/blocks/object-name.ts";
-import { decodeRoot } from "../../../../src/format/blocks/root-object.ts";
+import { decodeBases } from "../../../../src/format/blocks/root-object.ts";
 import { MemoryObjectStore } from "../../../../src/objects/memory-object-store.ts";
 import type { ObjectStore } from "../../../../src/objects/object-store.ts";
 import { countedStore } from "../../../support/counted-store.ts";
@@ -75,7 +76,7 @@ async function world() {
   };
   const held = async () => {
     const object = await memory.get(basesName(me.writer.device.writer));
-    return object && decodeRoot(object.bytes).commit;
+    return object && decodeBases(object.bytes).map(({ commit }) => commit);
   };
   const gc = async () => {
     const { bucket, writer, random } = await open(4, memory);
@@ -136,7 +137,7 @@ test("changes pending for more than five minutes protect their base from collect
   await clock.advance(4 * MINUTE_MS);
   expect(await held()).toBeUndefined();
   await clock.advance(2 * MINUTE_MS);
-  expect(await held()).toBe(base.commit);
+  expect(await held()).toEqual([base.commit]);
   for (const file of ["one", "two", "three"]) {
     await clock.advance(8 * DAY_MS);
     await elsewhere(file);
@@ -167,7 +168,7 @@ test("a base is held once the bucket is reachable again, and a later run that pu
   quota.cut = false;
   quota.full = true;
   await clock.advance(5 * MINUTE_MS);
-  expect(await held()).toBe(base.commit);
+  expect(await held()).toEqual([base.commit]);
   const next = await start(true);
   quota.full = false;
   await next.flush();
@@ -183,7 +184,7 @@ test("a base that an earlier run held for changes it never sealed is released on
   overlay.edit(born(10, "mine"));
   await publisher.flush();
   await clock.advance(6 * MINUTE_MS);
-  expect(await held()).toBe(base.commit);
+  expect(await held()).toEqual([base.commit]);
   const next = await start(false);
   pause.error = undefined;
   expect(await next.flush()).toMatchObject({ again: false });
@@ -202,7 +203,7 @@ describe("a paused agent", () => {
     overlay.edit(born(10, "mine"));
     await publisher.flush();
     await clock.advance(6 * MINUTE_MS);
-    expect(await held()).toBe(base.commit);
+    expect(await held()).toEqual([base.commit]);
     for (const file of ["one", "two", "three"]) {
       await clock.advance(8 * DAY_MS);
       await elsewhere(file);
@@ -233,13 +234,13 @@ test("an agent that starts without the bucket says once that it could not releas
   const said: string[] = [];
   const log = { ...silentLog, info: (message: string) => void said.push(message) };
   const remote = {
-    holdBase: vi.fn<() => Promise<void>>(() =>
+    holdBases: vi.fn<() => Promise<void>>(() =>
       Promise.reject(new SynclineError("store_unreachable", "Nobody answers.")),
     ),
   };
   const base = new HeldBase({ remote: remote as unknown as BucketRemote, clock: new ManualClock(), log });
   for (let flush = 0; flush < 3; flush++) base.leave();
-  await vi.waitFor(() => expect(remote.holdBase).toHaveBeenCalledTimes(3));
+  await vi.waitFor(() => expect(remote.holdBases).toHaveBeenCalledTimes(3));
   expect(said).toEqual([expect.stringMatching(/^Could not release the base of changes that are published: /)]);
 });
 
@@ -275,7 +276,7 @@ test("a base is noted again from time to time, so that it stays protected howeve
   for (const file of ["one", "two"]) await elsewhere(file);
   expect((await gc()).swaps).toBeGreaterThan(0);
   expect((await other.bucket.commit(base.commit)).body.tree).toBe(base.tree);
-  expect(await held()).toBe(base.commit);
+  expect(await held()).toEqual([base.commit]);
 });
 
 test("a base is noted again after a sleep or a change of the clock", async () => {
@@ -285,7 +286,7 @@ test("a base is noted again after a sleep or a change of the clock", async () =>
     let leapNs = 0n;
     const leaping = { ...quick(clock), nowNs: () => clock.nowNs() + leapNs };
     using heldBase = new HeldBase({ remote: me.remote, clock: leaping, log: silentLog });
-    heldBase.stand(await head());
+    heldBase.stand([await head()]);
     await clock.advance(6 * MINUTE_MS);
     expect(take().names).toHaveLength(1);
     leapNs = BigInt(days) * 86_400_000_000_000n;
@@ -297,17 +298,48 @@ test("a base is noted again after a sleep or a change of the clock", async () =>
 test("a base is noted anew if the agent adopts another root before its changes are sealed", async () => {
   const { me, clock, take, head, held, elsewhere } = await world();
   using heldBase = new HeldBase({ remote: me.remote, clock, log: silentLog });
-  heldBase.stand(await head());
+  heldBase.stand([await head()]);
   await clock.advance(6 * MINUTE_MS);
   await elsewhere("one");
   const base = await head();
-  heldBase.stand(base);
+  heldBase.stand([base]);
   await clock.advance(6 * MINUTE_MS);
-  expect(await held()).toBe(base.commit);
+  expect(await held()).toEqual([base.commit]);
   take();
   for (let minute = 0; minute < 600; minute++) {
-    heldBase.stand(base);
+    heldBase.stand([base]);
     await clock.advance(MINUTE_MS);
   }
   expect(take().names).toEqual([]);
+});
+
+test("each of several bases is protected from collections", async () => {
+  const { me, clock, head, held, elsewhere, gc, other } = await world();
+  using heldBase = new HeldBase({ remote: me.remote, clock, log: silentLog });
+  const bases = [];
+  await elsewhere("before");
+  for (const file of ["one", "two", "three"]) {
+    await elsewhere(file);
+    bases.push(await head());
+    await elsewhere(`${file} again`);
+  }
+  heldBase.stand(bases);
+  await clock.advance(6 * MINUTE_MS);
+  expect(await held()).toEqual(bases.map(({ commit }) => commit));
+  heldBase.stand(bases.slice(1));
+  await clock.advance(6 * MINUTE_MS);
+  const gone = bases[0]?.tree;
+  for (const file of ["four", "five", "six", "seven"]) {
+    await clock.advance(8 * DAY_MS);
+    await elsewhere(file);
+    await elsewhere(`${file} again`);
+  }
+  expect((await gc()).swaps).toBeGreaterThan(0);
+  const isThere = (cid: Cid) =>
+    other.remote.blocks.get(cid).then(
+      () => true,
+      () => false,
+    );
+  const left = await Promise.all(bases.map(({ tree }) => isThere(tree)));
+  expect(left).toEqual(bases.map(({ tree }) => tree !== gone));
 });

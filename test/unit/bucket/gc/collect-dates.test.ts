@@ -106,7 +106,7 @@ describe("a machine whose clock is a year ahead", () => {
     const hours = new Hours();
     const { store, agent } = await threeDays(hours);
     const { root } = await agent.bucket.head();
-    await agent.remote.holdBase(root);
+    await agent.remote.holdBases([root]);
     const upload = agent.remote.beginUpload();
     for (let index = 0; index < 20; index++) await upload.putContent(chunk(noise(1024 * 1024, index)));
     await upload.prepare(root, { commit: chunk(noise(10, 2)), blocks: [] }).catch(() => {});

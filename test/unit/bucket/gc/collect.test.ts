@@ -253,7 +253,7 @@ test("leases and bases are removed a day after they expire", async () => {
   const { bucket, put, remote } = await opened(store, hours);
   await put("file", noise(10, 1));
   const { root } = await bucket.head();
-  await remote.holdBase(root);
+  await remote.holdBases([root]);
   const upload = remote.beginUpload();
   for (let index = 0; index < 20; index++) await upload.putContent(chunk(noise(1024 * 1024, index)));
   // Whoever uploads dies here.

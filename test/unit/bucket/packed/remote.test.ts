@@ -172,7 +172,7 @@ describe("uploads", () => {
     const remote = await made(async () => agent(store));
     const writer = agents.toString(16).padStart(32, "0");
     for (const folder of ["lease/", "bases/"]) await store.putNew(folder + writer, [new Uint8Array(5_000_000)]);
-    await remote.holdBase(await rootOf(remote));
+    await remote.holdBases([await rootOf(remote)]);
     await using session = remote.beginUpload();
     for (const block of many("x", 20)) await session.putContent(block);
     await session.prepare(await rootOf(remote), upload("two"));
