@@ -10,6 +10,8 @@ import type { Link } from "./links.ts";
 export interface InUse {
   /** The commit that the overlay stood on. On another one, none of this is valid. */
   readonly base: Cid | undefined;
+  /** Whether programs hold more than is listed. */
+  readonly isPartial: boolean;
   /** Files that are held alone. */
   readonly files: readonly HeldFile[];
   readonly families: readonly HeldFamily[];
@@ -52,9 +54,9 @@ export interface LostFamily {
   readonly names: readonly { readonly from: Link; readonly to: Link }[];
 }
 
-export const NOTHING_IN_USE: InUse = { base: undefined, files: [], families: [], lost: [] };
+export const NOTHING_IN_USE: InUse = { base: undefined, isPartial: false, files: [], families: [], lost: [] };
 
 /** Whether there is none of these. */
-export function isNothing({ files, families, lost }: InUse): boolean {
-  return files.length + families.length + lost.length === 0;
+export function isNothing({ isPartial, files, families, lost }: InUse): boolean {
+  return !isPartial && files.length + families.length + lost.length === 0;
 }

@@ -64,6 +64,7 @@ export class FileIo {
     checkFile(type);
     checkRange(offset, bytes.length);
     if (bytes.length === 0) return;
+    this.#objects.checkWritable(ino);
     const { overlay, clock } = this.#objects;
     const records: JournalRecord[] = [];
     this.#objects.keep(ino, records);
@@ -93,6 +94,7 @@ export class FileIo {
     const known = (mode & ~(FALLOC_KEEP_SIZE | FALLOC_PUNCH_HOLE | FALLOC_ZERO_RANGE)) === 0;
     if (!known || (punch && (zero || !keepSize))) throw refuse("EOPNOTSUPP");
     checkRange(offset, length);
+    this.#objects.checkWritable(ino);
     const end = keepSize ? Math.min(offset + length, size) : offset + length;
     const records: JournalRecord[] = [];
     this.#objects.keep(ino, records);

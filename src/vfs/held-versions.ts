@@ -33,6 +33,8 @@ export class HeldVersions {
   #unread = new Set<Ino>();
   /** Files of which an earlier process held an older version, which this one does not show. */
   readonly lost = new Set<Ino>();
+  /** Those of them, or what may be some, that programs have open since: what they write would mix with other versions. */
+  readonly stale = new Set<Ino>();
 
   constructor(state: OverlayState) {
     this.#state = state;
@@ -94,6 +96,7 @@ export class HeldVersions {
   closed(ino: Ino): void {
     this.#inos.delete(ino);
     this.#unread.delete(ino);
+    this.stale.delete(ino);
   }
 
   /** The files that are held alone, and were changed by others. */

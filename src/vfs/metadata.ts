@@ -29,7 +29,10 @@ export class Metadata {
 
   setAttributes(ino: Ino, change: AttributeChange): Attributes {
     const record = this.#objects.record(ino);
-    if (change.size !== undefined) checkSize(record, change.size);
+    if (change.size !== undefined) {
+      checkSize(record, change.size);
+      this.#objects.checkWritable(ino);
+    }
     // The answer's data must be in memory before anything changes.
     const { nlink } = this.#objects.attributes(ino);
     const now = this.#objects.clock.nowNs();

@@ -24,6 +24,8 @@ export class NewBases {
   changed: (changes: Invalidations) => void = () => {};
   /** The names reported at the last change of the base; undefined: all. */
   #told: ReadonlySet<string> | undefined = new Set();
+  /** Whether programs may hold versions since before this process that it does not know. */
+  #isPartial = false;
 
   constructor(objects: Objects) {
     this.#objects = objects;
@@ -73,10 +75,12 @@ export class NewBases {
   /** `goesOn`: goes on showing programs what an earlier process of this mount showed them. */
   begin(goesOn: boolean): void {
     const { overlay, held, heldUnits, lostFamilies } = this.#objects;
-    const { files, families, lost } = overlay.state.inUse;
+    const { base, isPartial, files, families, lost } = overlay.state.inUse;
     if (isNothing(overlay.state.inUse)) return;
     // A note of another base is out of date.
-    if (!goesOn || overlay.state.inUse.base !== overlay.state.base.commit) {
+    const isValid = base === overlay.state.base.commit;
+    this.#isPartial = goesOn && (isPartial || !isValid);
+    if (!goesOn || !isValid) {
       for (const { ino } of [...files, ...families.flatMap((family) => family.files)]) held.lost.add(ino);
       return this.#noteInUse();
     }
@@ -90,6 +94,7 @@ export class NewBases {
     const { held } = this.#objects;
     const earlier = new Set(held.inUse);
     for (const ino of inodes) {
+      if (this.#isPartial && this.#isUnknown(ino)) held.stale.add(ino);
       held.heldEarlier(ino);
       earlier.delete(ino);
     }
@@ -98,6 +103,11 @@ export class NewBases {
       this.#released(ino);
     }
     this.#noteInUse();
+  }
+
+  #isUnknown(ino: Ino): boolean {
+    const { held, overlay } = this.#objects;
+    return held.of(ino) === undefined && overlay.state.object(ino) === undefined;
   }
 
   /** These names were renamed here. The kernel may not know yet that they lead elsewhere, and would take one for the other. */
@@ -150,9 +160,14 @@ export class NewBases {
   #noteInUse(): void {
     const { overlay, held, heldUnits, lostFamilies } = this.#objects;
     try {
-      const files = held.stored().slice(0, MOST_NOTED);
-      const families = heldUnits.stored().slice(0, MOST_NOTED);
-      overlay.noteInUse({ base: overlay.state.base.commit, files, families, lost: lostFamilies.stored() });
+      const [files, families] = [held.stored(), heldUnits.stored()];
+      overlay.noteInUse({
+        base: overlay.state.base.commit,
+        isPartial: Math.max(files.length, families.length) > MOST_NOTED || held.stale.size > 0,
+        files: files.slice(0, MOST_NOTED),
+        families: families.slice(0, MOST_NOTED),
+        lost: lostFamilies.stored(),
+      });
     } catch (error) {
       if (!hasCode(error, "disk_full")) throw error;
     }

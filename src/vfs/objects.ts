@@ -180,7 +180,7 @@ export class Objects {
 
   /** Adds the record that makes the inode dirty, if it is clean. Refuses ESTALE. Throws BlockMiss. */
   keep(ino: Ino, records: JournalRecord[]): void {
-    this.checkWritable(ino);
+    if (this.#isEarlierVersion(ino)) throw refuse("ESTALE");
     if (this.overlay.state.object(ino) !== undefined) return;
     if (records.some((record) => record.kind === "keep" && record.object.ino === ino)) return;
     const clean = this.clean.get(ino);
@@ -190,10 +190,17 @@ export class Objects {
     records.push({ kind: "keep", object: { ino, id: clean.id, record: clean.record, baseNames, parents } });
   }
 
-  /** Refuses ESTALE for a version that others replaced: the kernel then looks its name up again, which leads to the new one. */
+  /**
+   * Refuses ESTALE for a version that others replaced: the kernel then looks its name up again, which leads to the new one.
+   * Also for a file of which a program may have seen a version that is not known here.
+   */
   checkWritable(ino: Ino): void {
+    if (this.held.stale.has(ino) || this.#isEarlierVersion(ino)) throw refuse("ESTALE");
+  }
+
+  #isEarlierVersion(ino: Ino): boolean {
     const dirty = this.overlay.state.object(ino);
-    if (dirty !== undefined && isEarlierVersion(dirty)) throw refuse("ESTALE");
+    return dirty !== undefined && isEarlierVersion(dirty);
   }
 
   /** The dirty object, after its `keep` record. */

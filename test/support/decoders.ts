@@ -496,6 +496,7 @@ function packDecoders(): Decoder[] {
 
 const inUse: InUse = {
   base: link,
+  isPartial: true,
   files: [{ ino: 9 as Ino, id, record: file, names: [{ parent, name }] }],
   families: [
     {

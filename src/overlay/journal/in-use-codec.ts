@@ -4,8 +4,12 @@ import { type AddedFile, type HeldFamily, type HeldFile, type InUse, isNothing, 
 import type { Link } from "../links.ts";
 import * as stored from "./stored-record.ts";
 
-export function writeInUse(writer: ByteWriter, { base, files, families, lost }: InUse): void {
-  writer.u8(base === undefined ? 0 : 1);
+/** Before the base. Earlier versions take both for the same. */
+const WHOLE = 1;
+const PARTIAL = 2;
+
+export function writeInUse(writer: ByteWriter, { base, isPartial, files, families, lost }: InUse): void {
+  writer.u8(base === undefined ? 0 : isPartial ? PARTIAL : WHOLE);
   if (base !== undefined) stored.writeCid(writer, base);
   writeList(writer, files, writeFile);
   writeList(writer, families, writeFamily);
@@ -14,8 +18,10 @@ export function writeInUse(writer: ByteWriter, { base, files, families, lost }: 
 
 /** Throws `state_corrupt`. */
 export function readInUse(reader: ByteReader): InUse {
-  const base = reader.u8() === 0 ? undefined : stored.readCid(reader);
-  return { base, files: reader.list(readFile), families: reader.list(readFamily), lost: reader.list(readLost) };
+  const kind = reader.u8();
+  const base = kind === 0 ? undefined : stored.readCid(reader);
+  const [files, families, lost] = [reader.list(readFile), reader.list(readFamily), reader.list(readLost)];
+  return { base, isPartial: kind === PARTIAL, files, families, lost };
 }
 
 export function isSameUse(one: InUse, other: InUse): boolean {
