@@ -48,7 +48,7 @@ export class Login {
       const basic = basicFields(authorization);
       if (basic !== undefined) return await this.#checkBasic(request, basic);
       const digest = digestFields(authorization);
-      return digest === undefined ? this.#refusal() : this.#checkDigest(request, digest);
+      return digest === undefined ? this.#refusal(request) : this.#checkDigest(request, digest);
     } catch (error) {
       this.#log.error("could not check app passwords", { error: describeError(error) });
       return { status: 500, message: "Passwords cannot be checked now. See the agent's log." };
@@ -59,7 +59,7 @@ export class Login {
   watch(request: IncomingMessage): () => Denial | undefined {
     const name = userOf(request) ?? "";
     const salt = orElse(undefined, () => this.#file.find(name)?.hash.salt);
-    return () => (salt !== undefined && this.#file.find(name)?.hash.salt === salt ? undefined : this.#refusal());
+    return () => (salt !== undefined && this.#file.find(name)?.hash.salt === salt ? undefined : this.#refusal(request));
   }
 
   async #checkBasic(request: IncomingMessage, { name, password }: BasicFields): Promise<Denial | undefined> {
@@ -69,7 +69,7 @@ export class Login {
     const address = request.socket.remoteAddress;
     // A client that starts with many requests at once tries one password, once.
     const underWay = this.#underWay.get(mark);
-    if (underWay !== undefined) return (await underWay) ? undefined : this.#refusal();
+    if (underWay !== undefined) return (await underWay) ? undefined : this.#refusal(request);
     const late = this.#attempts.take(address);
     if (late > 0) return tooMany(late);
     if (this.#waiting >= MAX_WAITING) return { ...tooMany(1), status: 503 };
@@ -78,7 +78,7 @@ export class Login {
     );
     this.#underWay.set(mark, isRight);
     try {
-      if (!(await isRight)) return this.#failed(name, address);
+      if (!(await isRight)) return this.#failed(name, request);
     } finally {
       this.#underWay.delete(mark);
     }
@@ -95,18 +95,19 @@ export class Login {
     if (late > 0) return tooMany(late);
     const { method = "", url = "" } = request;
     const verdict = this.#digests.verify(fields, { method, url }, (name) => this.#file.find(name)?.digest);
-    if (verdict === "no") return this.#failed(fields.get("username") ?? "", address);
+    if (verdict === "no") return this.#failed(fields.get("username") ?? "", request);
     if (!isSignedIn) this.#attempts.giveBack(address);
-    return verdict === "yes" ? undefined : this.#refusal(true);
+    return verdict === "yes" ? undefined : this.#refusal(request, true);
   }
 
-  #failed(name: string, address: string | undefined): Denial {
-    this.#log.warn("a login failed", { name: escapeForPrint(name.slice(0, 64)), from: address });
-    return this.#refusal();
+  #failed(name: string, request: IncomingMessage): Denial {
+    const { remoteAddress: from } = request.socket;
+    this.#log.warn("a login failed", { name: escapeForPrint(name.slice(0, 64)), from });
+    return this.#refusal(request);
   }
 
-  #refusal(isStale = false): Denial {
-    const digests = this.#file.hasDigest ? this.#digests.challenges(isStale) : [];
+  #refusal(request: IncomingMessage, isStale = false): Denial {
+    const digests = this.#file.hasDigest && needsDigest(request) ? this.#digests.challenges(isStale) : [];
     return {
       status: 401,
       message: "Sign in with an app password: syncline webdav password",
@@ -125,6 +126,11 @@ export class Login {
 /** The name that a request signs in with. Call this once `Login` has permitted it. */
 export function userOf({ headers: { authorization = "" } }: IncomingMessage): string | undefined {
   return basicFields(authorization)?.name ?? digestFields(authorization)?.get("username");
+}
+
+/** Other clients take Digest where they may, and most passwords are for Basic alone. */
+function needsDigest({ headers: { authorization = "", "user-agent": agent = "" } }: IncomingMessage): boolean {
+  return agent.startsWith("Microsoft") || digestFields(authorization) !== undefined;
 }
 
 interface BasicFields {

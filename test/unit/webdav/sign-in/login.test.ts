@@ -82,8 +82,10 @@ describe("a login", () => {
   let path: string;
   let login: Login;
   let warnings: string[];
+  let agent: string;
 
   beforeEach(() => {
+    agent = "Microsoft-WebDAV-MiniRedir/10.0.19045";
     clock = new ManualClock();
     path = join(folder, "passwords.json");
     writeFileSync(path, encodePasswords([plain, digest]));
@@ -93,7 +95,7 @@ describe("a login", () => {
   });
 
   const request = (authorization: string | undefined, remoteAddress = "192.0.2.1", url = "/f", method = "GET") =>
-    ({ headers: { authorization }, socket: { remoteAddress }, method, url }) as IncomingMessage;
+    ({ headers: { authorization, "user-agent": agent }, socket: { remoteAddress }, method, url }) as IncomingMessage;
   const basic = (name: string, password: string) => `Basic ${Buffer.from(`${name}:${password}`).toString("base64")}`;
   const status = async (authorization: string | undefined, from?: string) =>
     (await login.check(request(authorization, from)))?.status;
@@ -113,6 +115,14 @@ describe("a login", () => {
     writeFileSync(path, encodePasswords([plain]));
     const asked = await login.check(request(undefined));
     expect(asked?.headers?.["www-authenticate"]).toEqual(['Basic realm="Syncline", charset="UTF-8"']);
+  });
+
+  test("offers Digest to Windows alone: others would take it for every password", async () => {
+    agent = "davfs2/1.6.1 neon/0.32.4";
+    const asked = await login.check(request(undefined));
+    expect(asked?.headers?.["www-authenticate"]).toEqual(['Basic realm="Syncline", charset="UTF-8"']);
+    const again = await login.check(request('Digest username="laptop"'));
+    expect(again?.headers?.["www-authenticate"]).toHaveLength(3);
   });
 
   test("with the right password is accepted; with a wrong one, another's name or another scheme it is not", async () => {
