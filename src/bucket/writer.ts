@@ -14,7 +14,7 @@ import { type PublishContext, publishEpoch, type PublishOptions } from "./publis
 import type { PublishOutcome } from "./publish/outcome.ts";
 import { type Draft, DraftTree } from "./writer/draft-tree.ts";
 import { dataOf, type FileSource } from "./writer/file-source.ts";
-import { isADirectoryError, noSuchPath, notADirectory } from "./writer/path-errors.ts";
+import { isADirectoryError, neverThere, noSuchPath, notADirectory } from "./writer/path-errors.ts";
 import { type RestoreCounts, Restorer } from "./writer/restore.ts";
 
 /** Names from the root directory on; empty: the root itself. */
@@ -214,7 +214,7 @@ export class BucketWriter implements AsyncDisposable {
     const restorer = this.#restorer(from, path);
     this.#restored.add(from);
     const old = await resolvePath(this.#nodes, from.body.tree, path);
-    if (old === undefined && (await this.#at(path)) === undefined) throw noSuchPath(path);
+    if (old === undefined && (await this.#at(path)) === undefined) throw neverThere(path);
     let directory = await this.#draft.root();
     for (const [depth, name] of path.slice(0, -1).entries()) {
       let next = await this.#draft.child(directory, name);

@@ -147,9 +147,9 @@ function argumentOf({ long, value: wanted }: OptionFacts, name: string, value: s
 }
 
 function unknownOption(name: string, known: readonly string[]): SynclineError {
-  const all = known.map((long) => long.slice(2)).toSorted();
+  const all = new Set([...known.map((long) => long.slice(2)), "ro", "noexec", "user", "users"]);
   return new SynclineError("usage", `The mount option ${JSON.stringify(name)} is unknown.`, {
-    hint: `Known options: ro, noexec, ${all.join(", ")}. Options of mount(8) that have no effect here are ignored.`,
+    hint: `Known options: ${[...all].toSorted().join(", ")}. Options of mount(8) that have no effect here are ignored.`,
   });
 }
 

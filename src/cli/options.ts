@@ -101,7 +101,7 @@ export const OPTIONS = {
   origin: text("<url>", "the master that the token is for", { onlyFlag: true }),
   ttl: seconds("lifetime of the token", { fallbackText: "600" }),
   data: path("<dir>", "the master's folder; with --arbiter, of its cache and certificate", { onlyFlag: true }),
-  arbiter: text("<url>", "PostgreSQL with the roots of several masters, as postgres://user@host/database", {
+  arbiter: text("<url>", "the roots of several masters: postgres://user@host/database, or sqlite:FILE for one", {
     onlyFlag: true,
   }),
   store: text("<url>", "where several masters keep blocks, as s3://bucket/prefix?endpoint=… or file:///folder", {

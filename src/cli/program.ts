@@ -56,7 +56,7 @@ function createProgram(runtime: Runtime, commands: readonly Register[], version:
     .exitOverride()
     .configureOutput({ writeOut: (text) => void runtime.stdout.write(text), writeErr: () => {}, outputError: () => {} })
     .configureHelp({ showGlobalOptions: false })
-    .addHelpText("after", "\nFor a command's examples and exit statuses: syncline help COMMAND");
+    .addHelpText("after", "\nFor a command's examples and exit statuses: syncline COMMAND --help");
   for (const name of COMMON_OPTIONS) root.addOption(commanderOption(name));
   const program: Program = { root, runtime, status: 0 };
   for (const register of commands) register(program);

@@ -299,6 +299,9 @@ describe.skipIf(reason !== undefined)(`an agent${reason === undefined ? "" : ` (
       expect(readFileSync(file("kept"), "utf8")).toBe("kept");
       expect(space.run(["flush", dir]).status).toBe(3);
       expect(space.status(dir)["lastError"]).toMatchObject({ code: "root_rolled_back" });
+      expect(space.run(["unmount", dir]).out).toMatch(/only on this machine: .*Restore the newer data: /s);
+      const again = space.run(["mount", url, dir, "--accept", "--background"]);
+      expect([again.status, again.err]).toEqual([0, expect.stringMatching(/^Unpublished changes stay\. .*\n$/)]);
       expect(space.run(["unmount", dir]).status).toBe(3);
     });
   });

@@ -26,7 +26,12 @@ export interface StartOverOptions extends Ports {
   /** Accepts the bucket at the address now, whatever was seen there. */
   readonly accept: boolean;
   readonly access?: MasterAccess | undefined;
+  /** Tells people something. */
+  readonly onNotice?: (text: string) => void;
 }
+
+const NOT_ACCEPTED =
+  "Unpublished changes stay. If the bucket has lost what they follow, nothing was accepted: `syncline status` says what to do.";
 
 /** The file in a state that holds the genesis of its bucket. */
 export const GENESIS = "genesis";
@@ -47,7 +52,10 @@ export async function startOver(options: StartOverOptions): Promise<BaseRoot | u
   const found = there instanceof SynclineError ? undefined : there.cid;
   if (known.cid === found && !accept) return undefined;
   const { isUnpublished, base } = await storedIn(options);
-  if (isUnpublished) return undefined;
+  if (isUnpublished) {
+    if (accept) options.onNotice?.(NOT_ACCEPTED);
+    return undefined;
+  }
   if (there instanceof SynclineError) throw there;
   if (!accept && memory.read()?.genesis !== there.cid) throw foreignBucket(address, known.cid, there.cid);
   log.warn("The bucket now at this address was accepted. No unpublished changes remain: starting over.", { address });

@@ -177,7 +177,7 @@ async function healPack(
   const outcome = await putOver(store, name, whole, object?.token);
   if (outcome.kind !== "stored") throw new SynclineError("store_failed", `Could not replace ${name}.`);
   await copies.readFooter(name);
-  const what = `${healed.healed} blocks healed, ${healed.lost.size} without a copy`;
+  const what = `healed blocks: ${healed.healed}, without a copy: ${healed.lost.size}`;
   return { what, manifestLost: shape.manifestBytes > 0 && !end.proven };
 }
 

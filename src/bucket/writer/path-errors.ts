@@ -9,6 +9,13 @@ export function noSuchPath(path: readonly FileName[]): SynclineError {
   });
 }
 
+/** For a path that is to become what it was in an older root. */
+export function neverThere(path: readonly FileName[]): SynclineError {
+  return new SynclineError("no_such_path", `Neither the newest root nor the chosen one has ${textOf(path)}.`, {
+    hint: "`syncline log` with this path shows when it existed.",
+  });
+}
+
 export function notADirectory(path: readonly FileName[]): SynclineError {
   return new SynclineError("not_a_directory", `${textOf(path)} is not a directory.`, {
     hint: "Choose another path, or remove what is there.",

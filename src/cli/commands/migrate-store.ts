@@ -97,7 +97,7 @@ async function migrate(call: MigrateCall): Promise<void> {
   }
   const told = { owners: owners.length, roots: roots.length, packs, bytes, revoked: revoked.length };
   const counts = [printCount(packs.copied, "pack"), printCount(roots.length, "root")].join(" and ");
-  output.result(told, `Copied ${counts}; ${packs.skipped} packs were there already.`);
+  output.result(told, `Copied ${counts}; already there: ${printCount(packs.skipped, "pack")}.`);
   if (packs.damaged > 0)
     output.notice(`Left out, as no root needs them: ${printCount(packs.damaged, "damaged block")}.`);
   output.notice(

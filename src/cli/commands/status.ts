@@ -92,7 +92,9 @@ function textOf(agent: AgentStatus & { readonly costs: Costs | null }): string {
   lines.push(...lostLines(agent), ...pinLines(agent));
   if (requests !== null) {
     const { put, list, get, delete: deleted, refused } = requests;
-    lines.push(`  requests   ${put} PUT, ${get} GET, ${list} LIST, ${deleted} DELETE to S3; ${refused} lost to others`);
+    lines.push(
+      `  requests   ${put} PUT, ${get} GET, ${list} LIST, ${deleted} DELETE to S3; ${printCount(refused, "condition")} not met`,
+    );
   }
   const masters = agent.masters ?? [];
   // The other lines already say whether a single master answers.

@@ -4,6 +4,15 @@ import { DRAIN_MS } from "../../base/limits.ts";
 import { leftText } from "./held-deletions.ts";
 import { askServing, longPatience, publishHint, requireAgent } from "./running-agents.ts";
 import { printText } from "../terminal/text.ts";
+import { WEBDAV_PLACE } from "../../agent/state/state-dir.ts";
+
+/** Why mounting again does not publish what is left. */
+const NOT_BY_MOUNTING: ReadonlySet<string> = new Set(["root_rolled_back", "foreign_bucket"]);
+
+function endedText(place: string): string {
+  if (!place.startsWith(WEBDAV_PLACE)) return `Unmounted ${printText(place)}`;
+  return `Stopped the WebDAV server at ${printText(place.slice(WEBDAV_PLACE.length))}`;
+}
 
 export const register = command({
   name: "unmount",
@@ -17,8 +26,10 @@ export const register = command({
     const drainMs = options.drain === undefined ? undefined : options.drain * 1_000;
     const request = { call: "unmount", drainMs, timeoutMs: drainMs ?? DRAIN_MS } as const;
     const report = await askServing<"unmount">(served, request, longPatience(runtime));
-    const rest = leftText(report, `They are kept in ${printText(served.stateDir)}. ${publishHint(served.mount)}`);
-    output.result(report, `Unmounted ${printText(served.mount)}${report.drained ? "" : `. ${rest}`}`);
+    const { code, hint } = report.error ?? {};
+    const next = code !== undefined && NOT_BY_MOUNTING.has(code) ? printText(hint ?? "") : publishHint(served.mount);
+    const rest = leftText(report, `They are kept in ${printText(served.stateDir)}. ${next}`);
+    output.result(report, `${endedText(served.mount)}${report.drained ? "" : `. ${rest}`}`);
     return report.drained ? 0 : 3;
   },
 });

@@ -82,8 +82,8 @@ const INVISIBLE = /[\u007f-\u009f\p{Cf}\p{Zl}\p{Zp}]/gu;
 function errorText(errors: readonly unknown[], verbose: boolean): string {
   const lines: string[] = [];
   for (const [at, error] of errors.entries()) {
-    const { message, hint } = errorReport(error);
-    lines.push(`syncline: ${escapeForPrint(message)}`);
+    const { code, message, hint } = errorReport(error);
+    lines.push(`syncline: ${escapeForPrint(message)} (${code})`);
     const isShared = at + 1 < errors.length && errorReport(errors[at + 1]).hint === hint;
     if (hint !== null && !isShared) lines.push(`  ${escapeForPrint(hint)}`);
     if (verbose) lines.push(`  ${escapeForPrint(describeError(error))}`);

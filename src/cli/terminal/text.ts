@@ -23,10 +23,13 @@ export function printCount(count: number, one: string, several = `${one}s`): str
 }
 
 /** What is unpublished, and why, for people. */
-export function printRest(pending: { files: number; bytes: number }, error: { message: string } | null): string {
+export function printRest(
+  pending: { files: number; bytes: number },
+  error: { code: string; message: string } | null,
+): string {
   const are = pending.files === 1 ? "is" : "are";
   const rest = `${printCount(pending.files, "file")}, ${printBytes(pending.bytes)} ${are} not published`;
-  return error === null ? `${rest}.` : `${rest}: ${printText(error.message)}`;
+  return error === null ? `${rest}.` : `${rest}: ${printText(error.message)} (${error.code})`;
 }
 
 /** What an agent that has ended left unpublished. */

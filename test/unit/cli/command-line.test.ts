@@ -69,7 +69,7 @@ describe("the exit status of a command line", () => {
 describe("errors", () => {
   test("show people a message and a hint, with terminal control characters escaped", async () => {
     const { err, out } = await run(createFakeRuntime({}), "trial", "fail");
-    expect(err).toBe("syncline: It \\u{1b}[31mexists.\n  Take another.\n");
+    expect(err).toBe("syncline: It \\u{1b}[31mexists. (bucket_exists)\n  Take another.\n");
     expect(out).toBe("");
   });
 
@@ -104,12 +104,12 @@ describe("errors", () => {
     [["token"], "--origin is required.", "See syncline token --help."],
   ])("of usage point to the right help: %j", async (args, message, hint) => {
     const { err } = await run(createFakeRuntime({}), ...args);
-    expect(err).toBe(`syncline: ${message}\n  ${hint}\n`);
+    expect(err).toBe(`syncline: ${message} (usage)\n  ${hint}\n`);
   });
 
   test("that are defects show a stack only with -v, wherever that is given", async () => {
     const short = await run(createFakeRuntime({}), "trial", "crash");
-    expect(short.err).toBe("syncline: of undefined\n");
+    expect(short.err).toBe("syncline: of undefined (internal)\n");
     const long = await run(createFakeRuntime({}), "trial", "crash", "-v");
     expect(long.err).toContain("command-line.test");
     const fromEnvironment = await run(createFakeRuntime({ SYNCLINE_VERBOSE: "1" }), "trial", "crash");
@@ -142,8 +142,8 @@ describe("options in the configuration file", () => {
     const file = join(folder, "syncline", "config.toml");
     expect(status).toBe(2);
     expect(err.split("\n")).toEqual([
-      `syncline: ${file}:1: unknown option "cash-size".`,
-      `syncline: ${file}:3: read-timeout: false is not a number of seconds.`,
+      `syncline: ${file}:1: unknown option "cash-size". (config_invalid)`,
+      `syncline: ${file}:3: read-timeout: false is not a number of seconds. (config_invalid)`,
       expect.stringMatching(/^ {2}Each line sets an option/),
       "",
     ]);

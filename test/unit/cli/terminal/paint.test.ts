@@ -17,7 +17,7 @@ function printed(env: NodeJS.ProcessEnv, terminal: boolean, json = false) {
 test("output on a terminal is colored, and control characters in it stay escaped", () => {
   expect(printed({}, true)).toEqual([
     "\u001b[1ma\\u{1b}[31mb\u001b[0m\n\u001b[1mc\u001b[0m\n",
-    "\u001b[31msyncline:\u001b[0m No.\n",
+    "\u001b[31msyncline:\u001b[0m No. (usage)\n",
   ]);
 });
 
