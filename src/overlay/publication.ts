@@ -35,9 +35,10 @@ export function publicationOf(state: OverlayState, result: PublishedEpoch, isFou
     records.push([{ kind: "rows", first: at === 0, rows: rows.slice(at, at + ROWS_PER_RECORD) }]);
   for (let at = 0; at < following.objects.length; at += ROWS_PER_RECORD)
     records.push([{ kind: "follow", objects: following.objects.slice(at, at + ROWS_PER_RECORD) }]);
-  // The changes that it left out had such bases before. Otherwise the first change after the seal was its own.
+  // Otherwise what changed since the seal counts as resting on the base before.
   const leaves = state.olderBases.some((older) => older.epoch > epoch);
-  const untouched = leaves && isUntouched(state, result.base.changes, epoch);
+  // Objects that follow wait from now on, as they were before others changed them.
+  const untouched = leaves && following.objects.length === 0 && isUntouched(state, result.base.changes, epoch);
   records.push([...(untouched ? [UNTOUCHED] : []), { kind: "published", epoch, base: rootOf(result.base) }]);
   const inodes = [...joining.inodes, ...following.inodes, ...(isFound ? writtenIn(state) : [])];
   return { records, stale: { inodes, names: [...joining.names, ...following.names] } };

@@ -24,7 +24,7 @@ export class NewBases {
   changed: (changes: Invalidations) => void = () => {};
   /** The names reported at the last change of the base; undefined: all. */
   #told: ReadonlySet<string> | undefined = new Set();
-  /** Whether programs may hold versions since before this process that it does not know. */
+  /** Whether programs may hold versions since before this process that are not known yet: until `onlyHeld`. */
   #isPartial = false;
 
   constructor(objects: Objects) {
@@ -102,6 +102,7 @@ export class NewBases {
       if (held.of(ino)?.isOld === true) held.lost.add(ino);
       this.#released(ino);
     }
+    this.#isPartial = false;
     this.#noteInUse();
   }
 
@@ -163,7 +164,7 @@ export class NewBases {
       const [files, families] = [held.stored(), heldUnits.stored()];
       overlay.noteInUse({
         base: overlay.state.base.commit,
-        isPartial: Math.max(files.length, families.length) > MOST_NOTED || held.stale.size > 0,
+        isPartial: this.#isPartial || held.stale.size > 0 || Math.max(files.length, families.length) > MOST_NOTED,
         files: files.slice(0, MOST_NOTED),
         families: families.slice(0, MOST_NOTED),
         lost: lostFamilies.stored(),

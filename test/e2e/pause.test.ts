@@ -40,7 +40,7 @@ test(
     const flushed = space.run(["flush", two]);
     expect(flushed.status).toBe(3);
     expect(flushed.out + flushed.err).toMatch(
-      /1 file, 4 B is not published: Syncing is paused\.\s+`syncline resume` ends the pause\./,
+      /1 file, 4 B is not published: Syncing is paused\. \(paused\)\s+`syncline resume` ends the pause\./,
     );
     expect(space.run(["flush", two, "--json"]).out).toContain('"code":"paused"');
 
