@@ -62,7 +62,7 @@ export function objectStoreContract(open: () => Promise<ObjectStore>): void {
 
     test.each([
       ["root", 257],
-      ["bases/0", 257],
+      ["bases/0", 1_025],
       ["genesis", 4_097],
       ["lease/0", 4_194_305],
     ])("%s of %i bytes is refused: it would only take memory", async (name, size) => {
